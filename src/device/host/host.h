@@ -1,0 +1,55 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* The host device: its kernels, one table an operator, and what they share. */
+#ifndef DAWNI_DEVICE_HOST_HOST_H
+#define DAWNI_DEVICE_HOST_HOST_H
+
+#include "device/kernel.h"
+
+extern const struct dawni_kernel_ops dawni_host_embedding;
+extern const struct dawni_kernel_ops dawni_host_position;
+extern const struct dawni_kernel_ops dawni_host_layer_norm;
+extern const struct dawni_kernel_ops dawni_host_linear;
+extern const struct dawni_kernel_ops dawni_host_gelu;
+extern const struct dawni_kernel_ops dawni_host_attention;
+extern const struct dawni_kernel_ops dawni_host_attn_scores;
+extern const struct dawni_kernel_ops dawni_host_softmax;
+extern const struct dawni_kernel_ops dawni_host_attn_values;
+extern const struct dawni_kernel_ops dawni_host_dropout;
+extern const struct dawni_kernel_ops dawni_host_add;
+extern const struct dawni_kernel_ops dawni_host_cross_entropy;
+extern const struct dawni_kernel_ops dawni_host_layer; /* user callbacks */
+
+/* A zeroed kernel of `bytes` bytes (a struct whose first member is a struct
+ * dawni_kernel) with its table set; freed by dawni_host_kernel_free, which
+ * suits kernels that own nothing else as their destroy function.
+ * Returns DAWN_OK or DAWN_E_NOMEM.
+ */
+enum dawn_status dawni_host_kernel_alloc(size_t bytes,
+                                         const struct dawni_kernel_ops *ops,
+                                         void *kernel_p,
+                                         struct dawn_error *err);
+void dawni_host_kernel_free(struct dawni_kernel *kernel);
+
+/* Elements of one sample of a tensor, and its last extent (1 for a scalar). */
+int64_t dawni_host_elements(const struct dawn_tensor_desc *tensor);
+int64_t dawni_host_last_extent(const struct dawn_tensor_desc *tensor);
+
+/* Work on indices [first, last) of a task. */
+typedef void (*dawni_range_fn)(const void *task, int64_t first, int64_t last);
+
+/* Run fn over [0, n) with this rank's threads, in blocks of `block` indices
+ * (the last may be shorter). Which thread does which block depends on the
+ * thread count; the blocks do not, so sums kept by block are reproducible.
+ */
+void dawni_host_parallel(dawni_range_fn fn, const void *task, int64_t n,
+                         int64_t block);
+
+/* The optimizer's arithmetic; the contracts are in device/kernel.h. */
+void dawni_host_adamw(const struct dawni_adamw *o, float *p, float *m,
+                      float *v, const float *g, int64_t n);
+void dawni_host_sum_into(float *dst, const float *src, int64_t n);
+double dawni_host_sum_squares(const float *x, int64_t n);
+int64_t dawni_host_find_nonfinite(const void *x, enum dawn_dtype dtype,
+                                  int64_t n);
+
+#endif
