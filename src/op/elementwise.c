@@ -1,0 +1,59 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* Operators that keep the shape: gelu (tanh form), dropout, add. */
+#include "op/op.h"
+
+static bool gelu_infer(struct dawni_op *c)
+{
+    const struct dawn_tensor_desc *x = c->in[0];
+    if (!dawni_op_want_float(c, 0, 0))
+        return false;
+    dawni_op_copy_shape(dawni_op_output(c, "", x->dtype), x, x->dims);
+    c->save_inputs = 1;
+    c->flags = DAWN_NODE_GRAD_INPLACE;
+    c->flops[0] = 20 * dawni_op_elements(x);
+    c->flops[1] = 30 * dawni_op_elements(x);
+    return true;
+}
+
+const struct dawni_op_def dawni_op_gelu = {
+    .op = "gelu",
+    .inputs = 1,
+    .infer = gelu_infer,
+};
+
+static bool dropout_infer(struct dawni_op *c)
+{
+    const struct dawn_tensor_desc *x = c->in[0];
+    if (!dawni_op_want_float(c, 0, 0))
+        return false;
+    dawni_op_copy_shape(dawni_op_output(c, "", x->dtype), x, x->dims);
+    c->flags = DAWN_NODE_INPLACE;
+    c->flops[0] = c->flops[1] = dawni_op_elements(x);
+    return true;
+}
+
+const struct dawni_op_def dawni_op_dropout = {
+    .op = "dropout",
+    .inputs = 1,
+    .attr = {{"p", DAWNI_ATTR_FRACTION, true, 0}},
+    .infer = dropout_infer,
+};
+
+static bool add_infer(struct dawni_op *c)
+{
+    const struct dawn_tensor_desc *a = c->in[0];
+    if (!dawni_op_want_float(c, 0, 0) || !dawni_op_want_same(c, 0, 1))
+        return false;
+    if (c->desc->input[0] == c->desc->input[1])
+        return dawni_op_fail(c, "both inputs are %s", a->name);
+    dawni_op_copy_shape(dawni_op_output(c, "", a->dtype), a, a->dims);
+    c->flags = DAWN_NODE_INPLACE | DAWN_NODE_GRAD_PASS;
+    c->flops[0] = dawni_op_elements(a);
+    return true;
+}
+
+const struct dawni_op_def dawni_op_add = {
+    .op = "add",
+    .inputs = 2,
+    .infer = add_infer,
+};
