@@ -1,0 +1,51 @@
+#!/bin/sh
+# SPDX-License-Identifier: Apache-2.0
+# Install from apt what DawnPiper needs on Debian 12, as root or through sudo.
+#
+#   install-deps.sh            to build, test and run the quickstart
+#   install-deps.sh --ci       also what .ci/run uses: clang and its runtimes
+#
+# May be run again at any time; says what it skips.
+set -eu
+
+packages='build-essential autoconf automake libtool pkg-config procps
+    libopenmpi-dev openmpi-bin libhwloc-dev libdnnl-dev libyaml-dev
+    libjansson-dev libxxhash-dev librandom123-dev
+    bible-kjv bible-kjv-text'
+case ${1-} in
+'') ;;
+--ci) packages="$packages clang libomp-dev universal-ctags" ;;
+*) echo "usage: $0 [--ci]" >&2; exit 2 ;;
+esac
+
+installed() {
+    [ "$(dpkg-query -W -f '${Status}' "$1" 2>/dev/null)" = \
+        'install ok installed' ]
+}
+
+missing=
+for package in $packages; do
+    installed "$package" || missing="$missing $package"
+done
+if [ -z "$missing" ]; then
+    echo "install-deps: skipped, every package is installed"
+    exit 0
+fi
+
+if ! command -v apt-get >/dev/null; then
+    echo "install-deps: no apt-get here; install the likes of:$missing" >&2
+    exit 1
+fi
+sudo=
+if [ "$(id -u)" -ne 0 ]; then
+    if ! command -v sudo >/dev/null; then
+        echo "install-deps: not root and no sudo; as root:" \
+            "apt-get install$missing" >&2
+        exit 1
+    fi
+    sudo=sudo
+fi
+echo "install-deps: installing$missing"
+$sudo apt-get update -q </dev/null
+$sudo env DEBIAN_FRONTEND=noninteractive apt-get install -y -q \
+    --no-install-recommends $missing </dev/null

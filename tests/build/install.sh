@@ -1,0 +1,53 @@
+#!/bin/sh
+# SPDX-License-Identifier: Apache-2.0
+# make install DESTDIR= works, and a program outside the tree builds against
+# the installed library with pkg-config.
+set -u
+: "${top_srcdir:=.}" "${top_builddir:=.}" "${CC:=cc}"
+n=0
+
+report() { # STATUS CLAIM
+    n=$((n + 1))
+    [ "$1" -eq 0 ] && echo "ok $n - $2" || echo "not ok $n - $2"
+}
+
+builddir=$(cd "$top_builddir" && pwd)
+work=$(mktemp -d)
+trap 'rm -rf "$work"' EXIT
+unset MAKEFLAGS MFLAGS MAKELEVEL
+
+make -C "$builddir" install DESTDIR="$work/root" >"$work/log" 2>&1 ||
+    tail -n 20 "$work/log" | sed 's/^/# /'
+pc=$(find "$work/root" -name dawnpiper.pc)
+[ -n "$pc" ]
+report $? "make install DESTDIR=... installs dawnpiper.pc"
+
+PKG_CONFIG_PATH=$(dirname "$pc")
+export PKG_CONFIG_PATH
+prefix=$(pkg-config --variable=prefix dawnpiper)
+flags() { pkg-config --define-prefix "$@"; }
+
+cat > "$work/user.c" <<'END'
+#include <dawnpiper/status.h>
+#include <stdio.h>
+
+int main(void)
+{
+    puts(dawn_version());
+    return 0;
+}
+END
+libdir=$(dirname "$(dirname "$pc")")
+
+$CC -std=c11 ${SANITIZER_CFLAGS-} $(flags --cflags dawnpiper) -o "$work/user" \
+    "$work/user.c" $(flags --libs dawnpiper)
+report $? "a program outside the tree builds with pkg-config ($prefix moved)"
+got=$(LD_LIBRARY_PATH="$libdir" "$work/user")
+[ "$got" = "$(pkg-config --modversion dawnpiper)" ]
+report $? "it runs, and the version is that of dawnpiper.pc"
+
+for file in "$top_srcdir"/include/dawnpiper/*.h; do
+    [ -n "$(find "$work/root" -path "*/include/dawnpiper/$(basename "$file")")" ]
+    report $? "$(basename "$file") is installed"
+done
+echo "1..$n"
