@@ -1,0 +1,149 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* The executor: a plan bound to a graph, a device and a transport, ready to
+ * step. (libdawnpiper-run)
+ *
+ * An executor belongs to one thread. Functions marked collective are called by
+ * all ranks of the communicator in the same order with the same arguments; they
+ * return the same status on all.
+ */
+#ifndef DAWNPIPER_EXEC_H
+#define DAWNPIPER_EXEC_H
+
+#include <dawnpiper/comm.h>
+#include <dawnpiper/memory.h>
+#include <dawnpiper/plan.h>
+#include <dawnpiper/profile.h>
+
+#ifdef __cplusplus
+extern "C" {
+#endif
+
+struct dawn_exec;
+
+/* A graph input that the executor wants filled. */
+struct dawn_feed {
+    int tensor;
+    const char *name;
+    bool eval;       /* of an evaluation, not of a step */
+    uint64_t step;   /* as given to dawn_exec_step; 0 in an evaluation */
+    uint64_t sample; /* index of the first sample, in the step or evaluation */
+    int64_t samples; /* how many: the microbatch */
+};
+
+/* Fill `data` (samples rows of the tensor, row-major). Called from the stepping
+ * thread, on every rank whose stages need the tensor. A nonzero return ends the
+ * step with DAWN_E_USER on all ranks. */
+typedef int (*dawn_feed_fn)(void *user, const struct dawn_feed *what,
+                            void *data);
+
+struct dawn_exec_opts {
+    const struct dawn_graph *graph; /* must outlive the executor */
+    struct dawn_plan *plan;         /* likewise; ranks == the communicator's */
+    struct dawn_comm *comm;         /* likewise */
+    const char *device;             /* NULL: "host" */
+    int threads;                    /* of this rank; 0: 1 */
+    uint64_t seed;                  /* parameters, dropout */
+    dawn_feed_fn feed;
+    void *user;
+    double beta1, beta2, eps; /* AdamW; 0: 0.9, 0.95, 1e-8 */
+    double weight_decay;
+    double clip;      /* largest global gradient norm; 0: no clipping */
+    double timeout_s; /* no progress for so long ends the step; 0: 300 */
+    bool trace;       /* keep the timeline of the newest step */
+};
+
+/* What a step did; the same on every rank. Arrays live until the next call. */
+struct dawn_step_result {
+    double loss;      /* mean over the step's microbatches */
+    double grad_norm; /* global, before clipping, tied parameters once */
+    bool nonfinite;   /* loss or gradient not finite: nothing was updated */
+    char bad_node[128]; /* then: the first node that made such a number */
+    int64_t samples;
+    double step_ns; /* wall time, slowest rank */
+    double bubble;  /* share of the ranks' time not spent in kernels or moving */
+    double exposed_comm_ns; /* waiting for messages, largest of all ranks */
+    double stall_ns;        /* waiting for memory tiers, likewise */
+    int ranks;
+    const double *kernel_ns;     /* by rank: in kernels */
+    const double *wait_ns;       /* by rank: waiting */
+    const uint64_t *peak_bytes;  /* by rank: measured */
+    const uint64_t *arena_bytes; /* by rank: allocated */
+};
+
+/* Bind a plan: make kernels, the program and the arena, which is all the memory
+ * that steps use; set up threads. Collective. Parameters are zero until
+ * dawn_exec_init or a checkpoint fills them.
+ *
+ * Returns DAWN_OK, DAWN_E_INVAL (ranks differ from the plan's), DAWN_E_NOFIT (the
+ * arena is larger than the plan's cap or than free memory; the text has what
+ * takes how much), DAWN_E_NOTSUP (dtype or operator that the device lacks),
+ * DAWN_E_NOMEM, DAWN_E_COMM.
+ */
+DAWN_API enum dawn_status dawn_exec_create(const struct dawn_exec_opts *opts,
+                                           struct dawn_exec **exec_p,
+                                           struct dawn_error *err);
+/* Takes NULL. Not collective. */
+DAWN_API void dawn_exec_destroy(struct dawn_exec *exec);
+
+/* Draw the parameters from the seed, as the graph says; the same for every plan.
+ * Zero the optimizer state. Collective. */
+DAWN_API enum dawn_status dawn_exec_init(struct dawn_exec *exec,
+                                         struct dawn_error *err);
+
+/* One training step. Collective.
+ *
+ *   step    counts from 0; keys the random numbers and AdamW's bias correction
+ *   lr      learning rate of this step; negative: no update (gradients stay)
+ *   result  out
+ *
+ * A loss or gradient that is not finite is no failure: see result->nonfinite.
+ * Returns DAWN_OK, DAWN_E_TIMEOUT, DAWN_E_COMM, DAWN_E_USER.
+ */
+DAWN_API enum dawn_status dawn_exec_step(struct dawn_exec *exec, uint64_t step,
+                                         double lr,
+                                         struct dawn_step_result *result,
+                                         struct dawn_error *err);
+
+/* Mean loss over `microbatches` microbatches, forward only. Collective. */
+DAWN_API enum dawn_status dawn_exec_eval(struct dawn_exec *exec,
+                                         int microbatches, double *loss,
+                                         struct dawn_error *err);
+
+/* A parameter that this rank owns. Host pointers into the arena: f32,
+ * row-major; valid as long as the executor. */
+struct dawn_exec_param {
+    int param; /* id in the graph */
+    const char *name;
+    int64_t elements;
+    float *value;
+    float *grad; /* summed over microbatches and uses, not clipped, of the
+                    newest step */
+    float *adam_m, *adam_v;
+};
+
+/* Parameters owned by this rank, in id order. */
+DAWN_API int dawn_exec_params(const struct dawn_exec *exec);
+DAWN_API const struct dawn_exec_param *
+dawn_exec_param(const struct dawn_exec *exec, int i);
+
+/* After writing to parameters: bring copies on other ranks and compute copies up
+ * to date. Collective. */
+DAWN_API enum dawn_status dawn_exec_params_changed(struct dawn_exec *exec,
+                                                   struct dawn_error *err);
+
+/* The memory of each rank as computed from the device's own kernels; what a step
+ * must then measure. */
+DAWN_API const struct dawn_memory *dawn_exec_memory(const struct dawn_exec *exec,
+                                                    int rank);
+
+/* Write the newest step's timeline of all ranks as Chrome trace JSON. opts.trace
+ * must have been set. Collective; rank 0 writes. */
+DAWN_API enum dawn_status dawn_exec_write_trace(struct dawn_exec *exec,
+                                                const char *path,
+                                                struct dawn_error *err);
+
+#ifdef __cplusplus
+}
+#endif
+
+#endif

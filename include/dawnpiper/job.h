@@ -1,0 +1,73 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* A job: job.yaml, what to train, on which data, how; and the models known by
+ * name. Plain data, read-only once loaded.
+ */
+#ifndef DAWNPIPER_JOB_H
+#define DAWNPIPER_JOB_H
+
+#include <dawnpiper/graph.h>
+
+#ifdef __cplusplus
+extern "C" {
+#endif
+
+struct dawn_model_opts { /* model: */
+    char preset[32];     /* "gpt2", "gpt2-124m", "gpt2-tiny" */
+    int layers, hidden, heads, context, vocab;
+    double dropout;
+    bool fused_attention;
+    enum dawn_dtype dtype; /* DAWN_BF16 or DAWN_F32 */
+};
+
+struct dawn_job {
+    struct dawn_model_opts model;
+    struct {
+        char train[4096], eval[4096]; /* files; relative to the job file's
+                                         folder; eval may be "" */
+        char format[16];              /* "bytes", "llmc", "uint16" */
+    } data;
+    struct {
+        uint64_t steps;
+        int64_t microbatch;
+        int microbatches;
+        double lr;
+        uint64_t warmup;  /* steps of linear warm-up */
+        char decay[16];   /* "cosine", "none" */
+        double min_lr;    /* where cosine ends; 0: a tenth of lr */
+        double weight_decay, clip, beta1, beta2, eps;
+        uint64_t seed;
+        uint64_t eval_every;      /* steps; 0: at the end only */
+        int eval_microbatches;    /* of one evaluation */
+        uint64_t checkpoint_every; /* steps; 0: at the end only */
+        int keep;                  /* checkpoints kept */
+    } train;
+    struct {
+        char kind[16];
+        int threads; /* of each rank */
+    } device;
+    char out[4096]; /* folder of the run, relative to the working folder */
+};
+
+/* Read a job.yaml. Keys left out have defaults (dawn-train(1)). Every failure
+ * names file and line; an unknown key is one.
+ * Returns DAWN_OK, DAWN_E_IO, DAWN_E_FORMAT or DAWN_E_NOMEM.
+ */
+DAWN_API enum dawn_status dawn_job_load(const char *path, struct dawn_job *job,
+                                        struct dawn_error *err);
+
+/* Build the graph of a model: inputs "tokens" and "targets" (b, context) i32.
+ * The caller destroys it. Returns DAWN_OK, DAWN_E_INVAL (hidden no multiple of
+ * heads, ...) or DAWN_E_NOMEM.
+ */
+DAWN_API enum dawn_status dawn_model_build(const struct dawn_model_opts *opts,
+                                           struct dawn_graph **graph_p,
+                                           struct dawn_error *err);
+
+/* Learning rate of a step: linear warm-up, then the decay. */
+DAWN_API double dawn_job_lr(const struct dawn_job *job, uint64_t step);
+
+#ifdef __cplusplus
+}
+#endif
+
+#endif

@@ -1,0 +1,41 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* The memory of a plan, exact to the byte: the same list of events prices a plan
+ * in the planner and lays out the arena at run time.
+ */
+#ifndef DAWNPIPER_MEMORY_H
+#define DAWNPIPER_MEMORY_H
+
+#include <dawnpiper/plan.h>
+#include <dawnpiper/profile.h>
+
+#ifdef __cplusplus
+extern "C" {
+#endif
+
+struct dawn_memory {
+    uint64_t peak_bytes;          /* largest sum of live bytes in a step */
+    uint64_t arena_bytes;         /* after packing; >= peak_bytes */
+    uint64_t by[DAWN_CATEGORIES]; /* live bytes at the peak */
+    uint64_t kept_bytes;          /* params, grads, optimizer: always live */
+};
+
+/* Compute what one rank of the plan needs.
+ *
+ *   plan     its microbatch must be one of the profile's sizes
+ *   profile  of the plan's graph: scratch and prepared bytes
+ *   rank     0..ranks-1
+ *   memory   out
+ *
+ * Returns DAWN_OK, DAWN_E_INVAL (rank, a microbatch that was not profiled),
+ * DAWN_E_MISMATCH (profile of another graph) or DAWN_E_NOMEM.
+ */
+DAWN_API enum dawn_status dawn_memory_of(const struct dawn_plan *plan,
+                                         const struct dawn_profile *profile,
+                                         int rank, struct dawn_memory *memory,
+                                         struct dawn_error *err);
+
+#ifdef __cplusplus
+}
+#endif
+
+#endif

@@ -1,0 +1,90 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* Operators: the built-in ones, and a user's own layers as callbacks. */
+#ifndef DAWNPIPER_OP_H
+#define DAWNPIPER_OP_H
+
+#include <dawnpiper/graph.h>
+
+#ifdef __cplusplus
+extern "C" {
+#endif
+
+/* The arguments of one kernel call. All buffers are device memory, 64-byte
+ * aligned, laid out as the graph's tensors say (row-major, b first).
+ * The three phases of a node:
+ *   F  forward           in, param, prepared -> out
+ *   B  backward, inputs  saved in/out, param, prepared, dout -> din
+ *   W  backward, params  saved in/out, dout -> dparam
+ */
+struct dawn_op_args {
+    int64_t microbatch;        /* b, samples */
+    const void *const *in;     /* by input; B, W: NULL unless saved */
+    void *const *out;          /* by output; B, W: NULL unless saved */
+    const float *const *param; /* by parameter: f32 masters */
+    const void *prepared;      /* what prepare() made, or NULL */
+    const void *const *dout;   /* by output: its gradient, NULL if none */
+    void *const *din;          /* by input: gradient to WRITE, NULL if unwanted;
+                                  same dtype and shape as the input */
+    const void *const *din_add; /* by input: NULL, or what to add to din[i];
+                                   may be din[i] itself */
+    float *const *dparam;       /* by parameter: f32 gradient of this use */
+    bool dparam_add; /* add to dparam; false: overwrite (first microbatch) */
+    void *scratch;   /* scratch bytes as announced for the phase */
+    uint64_t seed;   /* of the job: key random numbers by all of these */
+    uint64_t step;
+    uint64_t sample; /* index in the step of the microbatch's first sample */
+    int node;
+};
+
+/* A user's layer. Every function may be called from the one thread that steps
+ * the executor only; a nonzero return ends the step with DAWN_E_USER. The same
+ * call on the same bytes must give the same bytes: recompute relies on it.
+ */
+struct dawn_layer_fns {
+    int (*forward)(void *user, const struct dawn_op_args *args);
+    /* NULL where no input has a gradient */
+    int (*backward_input)(void *user, const struct dawn_op_args *args);
+    /* NULL where the node has no parameter */
+    int (*backward_param)(void *user, const struct dawn_op_args *args);
+    /* bytes of scratch in phase 0 F, 1 B, 2 W at microbatch b; NULL is none */
+    uint64_t (*scratch_bytes)(void *user, int phase, int64_t microbatch);
+};
+
+/* What dawn_op_add is told; outputs, saves and flags follow from the operator.
+ *
+ * op              inputs                params          attributes
+ * embedding       tokens (T) i32        table (V,C)     bf16: output dtype
+ * position        x (T,C)               table (>=T,C)
+ * layer_norm      x (..,C)              gain, bias      eps
+ * linear          x (..,K)              w (N,K)[,bias (N)]
+ * gelu            x                                     (tanh form, as GPT-2)
+ * attention       qkv (T,3C)                            heads; causal, fused
+ * attn_scores     qkv (T,3C)                            heads -> (H,T,T)
+ * softmax         scores (H,T,T)                        causal
+ * attn_values     probs (H,T,T), qkv                    heads -> (T,C)
+ * dropout         x                                     p
+ * add             a, b
+ * cross_entropy   logits (T,V), targets (T) i32         -> loss, scalar f32
+ */
+struct dawn_op_desc {
+    const char *name; /* of the node; output 0 has the same name */
+    const char *op;
+    int inputs;
+    int input[DAWN_MAX_PORTS]; /* tensor ids */
+    int params;
+    int param[DAWN_MAX_PORTS]; /* parameter ids */
+    int attrs;
+    struct dawn_attr attr[8];
+};
+
+/* Add a node of a built-in operator. Returns the id of its first output tensor,
+ * or -1 (sticky, see graph.h).
+ */
+DAWN_API int dawn_op_add(struct dawn_graph *graph,
+                         const struct dawn_op_desc *desc);
+
+#ifdef __cplusplus
+}
+#endif
+
+#endif

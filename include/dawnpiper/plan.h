@@ -1,0 +1,115 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* A plan: the stages of a graph, what happens to each saved tensor, the schedule
+ * and what is predicted. Made by a planner, or written by hand as plan.yaml.
+ */
+#ifndef DAWNPIPER_PLAN_H
+#define DAWNPIPER_PLAN_H
+
+#include <dawnpiper/graph.h>
+
+#ifdef __cplusplus
+extern "C" {
+#endif
+
+struct dawn_plan;
+
+/* What becomes of a saved tensor between its F and its B. */
+enum dawn_decision { DAWN_KEEP, DAWN_RECOMPUTE };
+
+/* Bytes by what they are for. */
+#define DAWN_CATEGORY_MAP(X)                                                   \
+    X(PARAMS, "params")       /* f32 masters and compute copies */             \
+    X(GRADS, "grads")         /* f32 accumulators, one a use */                \
+    X(OPTIMIZER, "optimizer") /* AdamW moments */                              \
+    X(SAVED, "saved")         /* kept for backward, of all in flight */        \
+    X(TRANSIENT, "transient") /* activations, gradients of activations */     \
+    X(SCRATCH, "scratch")     /* kernel workspace */                           \
+    X(COMM, "comm")           /* received, or being sent */
+
+enum dawn_category {
+#define DAWN_CATEGORY_ENUM(name, text) DAWN_CATEGORY_##name,
+    DAWN_CATEGORY_MAP(DAWN_CATEGORY_ENUM)
+#undef DAWN_CATEGORY_ENUM
+    DAWN_CATEGORIES
+};
+
+struct dawn_plan_stage {
+    int rank;
+    int first, last; /* node ids, inclusive */
+    struct {
+        double f_ns, b_ns, w_ns; /* one microbatch; recompute is in b_ns */
+        double recompute_ns;     /* the part of b_ns that is recompute */
+        double step_ns;          /* optimizer, once a step */
+        uint64_t peak_bytes;     /* largest live bytes on the rank in a step */
+        uint64_t arena_bytes;    /* packed; what the rank allocates */
+        uint64_t by[DAWN_CATEGORIES]; /* live bytes at the peak */
+    } predicted;
+};
+
+struct dawn_plan_info {
+    char policy[32];   /* who made it; "hand" */
+    char schedule[32]; /* kind */
+    int stages, ranks;
+    int microbatches;
+    int64_t microbatch;
+    uint64_t graph_digest;
+    uint64_t profile_digest; /* 0: none */
+    uint64_t cap_bytes;      /* memory cap it was made under; 0: none */
+    double step_ns;          /* predicted; 0: not */
+    double bound_ns;         /* no plan can have a faster step; 0: unknown */
+    double tokens_per_s;     /* 0: unknown */
+};
+
+/* Make a plan for a graph; stages as given, everything kept.
+ *
+ *   info    stages, ranks, microbatches, microbatch, schedule must be set;
+ *           graph_digest is taken from the graph
+ *   stage   info->stages of them
+ *
+ * The graph must outlive the plan. Returns DAWN_OK, DAWN_E_NOMEM, or
+ * DAWN_E_INVAL: a node in no stage or in two (named), a count below 1, a rank
+ * that is not stage % ranks.
+ */
+DAWN_API enum dawn_status dawn_plan_create(const struct dawn_graph *graph,
+                                           const struct dawn_plan_info *info,
+                                           const struct dawn_plan_stage *stage,
+                                           struct dawn_plan **plan_p,
+                                           struct dawn_error *err);
+/* Takes NULL. */
+DAWN_API void dawn_plan_destroy(struct dawn_plan *plan);
+
+DAWN_API const struct dawn_graph *dawn_plan_graph(const struct dawn_plan *plan);
+/* writable: predictions are filled in after the plan is made */
+DAWN_API struct dawn_plan_info *dawn_plan_info(struct dawn_plan *plan);
+DAWN_API struct dawn_plan_stage *dawn_plan_stage(struct dawn_plan *plan,
+                                                 int stage);
+DAWN_API enum dawn_decision dawn_plan_decision(const struct dawn_plan *plan,
+                                               int stage, int tensor);
+/* Returns DAWN_E_INVAL, naming the tensor, for a tensor that no backward of the
+ * stage needs, or for a recompute of what the stage does not make itself. */
+DAWN_API enum dawn_status dawn_plan_decide(struct dawn_plan *plan, int stage,
+                                           int tensor,
+                                           enum dawn_decision decision,
+                                           struct dawn_error *err);
+/* Stage that runs a node. */
+DAWN_API int dawn_plan_stage_of(const struct dawn_plan *plan, int node);
+
+/* Write plan.yaml (temporary name, renamed; same plan, same bytes). */
+DAWN_API enum dawn_status dawn_plan_save(const struct dawn_plan *plan,
+                                         const char *path,
+                                         struct dawn_error *err);
+
+/* Read a plan.yaml for that graph. Every failure names file and line.
+ * Returns DAWN_OK, DAWN_E_IO, DAWN_E_FORMAT, DAWN_E_NOMEM, or DAWN_E_MISMATCH:
+ * made for another graph; the text has the digest wanted and the one found.
+ */
+DAWN_API enum dawn_status dawn_plan_load(const char *path,
+                                         const struct dawn_graph *graph,
+                                         struct dawn_plan **plan_p,
+                                         struct dawn_error *err);
+
+#ifdef __cplusplus
+}
+#endif
+
+#endif

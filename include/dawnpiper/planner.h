@@ -1,0 +1,55 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* The planner: from a profile and a machine to a plan under a memory cap. */
+#ifndef DAWNPIPER_PLANNER_H
+#define DAWNPIPER_PLANNER_H
+
+#include <dawnpiper/machine.h>
+#include <dawnpiper/plan.h>
+#include <dawnpiper/profile.h>
+
+#ifdef __cplusplus
+extern "C" {
+#endif
+
+struct dawn_planner_opts {
+    const char *policy;   /* NULL: "dawnpiper" */
+    const char *schedule; /* NULL: "1f1b" */
+    int stages;           /* >= 1 */
+    int microbatches;     /* >= 1 */
+    int64_t microbatch;   /* one of the profile's sizes; 0: the largest one */
+    uint64_t cap_bytes;   /* of every rank; 0: the machine's memory, if known */
+    bool no_recompute;
+    int64_t tokens_per_sample; /* for tokens_per_s; 0: not said */
+};
+
+/* Make a plan. Deterministic: same input, same plan. No MPI, no device.
+ *
+ *   machine   NULL: equal devices, default links
+ *   plan_p    out; refers to the profile's graph, which must outlive it
+ *
+ * Returns DAWN_OK; DAWN_E_NOFIT: no plan of this policy fits the cap (text: the
+ * smallest cap that was found to work, and the stage that needs it);
+ * DAWN_E_INVAL: an unknown policy, more stages than nodes, ...; DAWN_E_NOMEM.
+ */
+DAWN_API enum dawn_status dawn_planner_run(const struct dawn_profile *profile,
+                                           const struct dawn_machine *machine,
+                                           const struct dawn_planner_opts *opts,
+                                           struct dawn_plan **plan_p,
+                                           struct dawn_error *err);
+
+/* Fill in all that is predicted of a plan: times, memory, simulated step. */
+DAWN_API enum dawn_status dawn_planner_price(struct dawn_plan *plan,
+                                             const struct dawn_profile *profile,
+                                             const struct dawn_machine *machine,
+                                             struct dawn_error *err);
+
+/* Policies, in a fixed order; NULL past the last. */
+DAWN_API const char *dawn_planner_policy(int i);
+/* One line about it. */
+DAWN_API const char *dawn_planner_policy_text(int i);
+
+#ifdef __cplusplus
+}
+#endif
+
+#endif

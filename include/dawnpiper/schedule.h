@@ -1,0 +1,156 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* A schedule: for each rank the ordered list of actions of one training step.
+ * Plain data; no MPI, no device. Stage s runs on rank s % ranks (its chunk is
+ * s / ranks).
+ */
+#ifndef DAWNPIPER_SCHEDULE_H
+#define DAWNPIPER_SCHEDULE_H
+
+#include <dawnpiper/status.h>
+#include <stdbool.h>
+#include <stdint.h>
+#include <stdio.h>
+
+#ifdef __cplusplus
+extern "C" {
+#endif
+
+struct dawn_schedule;
+
+/* BW is B and W of each node together, what schedules that do not split the
+ * backward use. RECV posts the receive and does not wait: the F or B that needs
+ * it does. SEND starts a send of what the last F or B of (microbatch, stage)
+ * made; WAIT ends it, and its buffers may be reused.
+ * _ACT moves activations from stage to peer (down), _GRAD gradients (up).
+ */
+#define DAWN_ACTION_MAP(X)                                                     \
+    X(F) X(B) X(W) X(BW)                                                       \
+    X(RECV_ACT) X(SEND_ACT) X(WAIT_ACT)                                        \
+    X(RECV_GRAD) X(SEND_GRAD) X(WAIT_GRAD)                                     \
+    X(REDUCE) X(STEP)
+
+enum dawn_action_kind {
+#define DAWN_ACTION_ENUM(name) DAWN_ACTION_##name,
+    DAWN_ACTION_MAP(DAWN_ACTION_ENUM)
+#undef DAWN_ACTION_ENUM
+};
+
+struct dawn_action {
+    enum dawn_action_kind kind;
+    int microbatch; /* -1 for REDUCE and STEP */
+    int stage;      /* the stage of this rank that acts */
+    int peer;       /* the other stage of a SEND, RECV or WAIT; else -1 */
+};
+
+/* Tensors flow from stage `from` down to stage `to` in forward. Gradients take
+ * the edges of their own list upwards: see dawn_schedule_opts. */
+struct dawn_edge {
+    int from, to; /* from < to */
+};
+
+struct dawn_schedule_opts {
+    const char *kind; /* "gpipe", "1f1b" */
+    int stages;       /* >= 1 */
+    int ranks;        /* 1..stages; 0 means stages */
+    int microbatches; /* >= 1 */
+    /* activations: who sends to whom; NULL: s -> s+1 for all s */
+    const struct dawn_edge *act_edge;
+    int act_edges;
+    /* gradients: stage `to` sends to stage `from`; NULL: the same as act_edge */
+    const struct dawn_edge *grad_edge;
+    int grad_edges;
+};
+
+/* Build the table of one training step.
+ *
+ *   opts        see above; the caller keeps it
+ *   schedule_p  out: the schedule; the caller destroys it
+ *
+ * Fewer microbatches than stages works for gpipe and 1f1b: some stages just
+ * wait. Local to the rank. Memory: O(stages * microbatches).
+ * Returns DAWN_OK, DAWN_E_INVAL (an unknown kind, a count below 1, an edge out of
+ * range) or DAWN_E_NOMEM.
+ */
+DAWN_API enum dawn_status
+dawn_schedule_create(const struct dawn_schedule_opts *opts,
+                     struct dawn_schedule **schedule_p, struct dawn_error *err);
+
+/* Takes NULL. */
+DAWN_API void dawn_schedule_destroy(struct dawn_schedule *schedule);
+
+/* Kinds, in a fixed order; NULL past the last. */
+DAWN_API const char *dawn_schedule_kind(int i);
+
+DAWN_API int dawn_schedule_stages(const struct dawn_schedule *schedule);
+DAWN_API int dawn_schedule_ranks(const struct dawn_schedule *schedule);
+DAWN_API int dawn_schedule_microbatches(const struct dawn_schedule *schedule);
+
+/* The actions of one rank, in order; *actions_p: how many. Lives as long as the
+ * schedule. NULL for a rank out of range.
+ */
+DAWN_API const struct dawn_action *
+dawn_schedule_actions(const struct dawn_schedule *schedule, int rank,
+                      int *actions_p);
+
+/* Most microbatches in flight (F done, BW or B not) on a stage at any time. */
+DAWN_API int dawn_schedule_in_flight(const struct dawn_schedule *schedule,
+                                     int stage);
+
+/* Prove that the table can run: each F, B, W exactly once, each dependency
+ * earlier or received, every SEND met by its RECV in the same order per edge,
+ * every SEND waited for, no deadlock even when no message is buffered (a WAIT
+ * ends only after the peer has posted the RECV), backward in microbatch order.
+ *
+ * Returns DAWN_OK, or DAWN_E_INVAL with text that names rank, action and reason.
+ */
+DAWN_API enum dawn_status dawn_schedule_check(
+    const struct dawn_schedule *schedule, struct dawn_error *err);
+
+/* What the simulator is told. All arrays belong to the caller. */
+struct dawn_sim_costs {
+    const double *f_ns, *b_ns, *w_ns; /* by stage; recompute is part of b_ns */
+    const double *step_ns;            /* by stage: REDUCE and optimizer */
+    const double *act_bytes;          /* by act edge, of one microbatch */
+    const double *grad_bytes;         /* by grad edge */
+    /* link from rank i to rank j at [i * ranks + j] */
+    const double *latency_ns;
+    const double *bytes_per_s;
+    /* true: the rank's own processor moves the message (host MPI) and so it
+     * takes compute time on both sides; false: links run beside compute */
+    bool host_copies;
+};
+
+struct dawn_sim_event { /* one box of the timeline */
+    int rank;
+    struct dawn_action action;
+    double start_ns, end_ns;
+};
+
+struct dawn_sim_result {
+    double step_ns;
+    int ranks;
+    double *busy_ns; /* by rank: F, B, W, STEP */
+    double *wait_ns; /* by rank: waiting for a dependency, without `comm` */
+    double *comm_ns; /* by rank: exposed communication */
+    int events;
+    struct dawn_sim_event *event; /* by rank, then time */
+};
+
+/* Run a table in simulation. result: filled; freed by dawn_sim_result_clear.
+ * Returns DAWN_OK, DAWN_E_INVAL (a table that deadlocks) or DAWN_E_NOMEM.
+ */
+DAWN_API enum dawn_status dawn_simulate(const struct dawn_schedule *schedule,
+                                        const struct dawn_sim_costs *costs,
+                                        struct dawn_sim_result *result,
+                                        struct dawn_error *err);
+DAWN_API void dawn_sim_result_clear(struct dawn_sim_result *result);
+
+/* Print the table as a picture: a row a clock tick, a column a rank. */
+DAWN_API void dawn_schedule_print(const struct dawn_schedule *schedule,
+                                  FILE *out);
+
+#ifdef __cplusplus
+}
+#endif
+
+#endif

@@ -1,0 +1,56 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* The graph's inside, for the library: what the public accessors read, and what
+ * is derived from it when it is finished.
+ */
+#ifndef DAWNI_GRAPH_GRAPH_H
+#define DAWNI_GRAPH_GRAPH_H
+
+#include "common/namemap.h"
+#include <dawnpiper/graph.h>
+#include <dawnpiper/op.h>
+
+struct dawni_tensor {
+    struct dawn_tensor_desc desc;
+    int producer;    /* node, -1: graph input */
+    int port;        /* which output of the producer */
+    bool needs_grad; /* backward makes a gradient of it */
+    int users;       /* nodes that take it as input, ascending, each once */
+    int *user;
+};
+
+struct dawni_param {
+    struct dawn_param_desc desc;
+    int64_t elements;
+    int users; /* nodes that use it, ascending, each once: its uses */
+    int *user;
+};
+
+struct dawni_node {
+    struct dawn_node_desc desc; /* input, param, attr: owned copies */
+    int *output;                /* tensor ids, desc.outputs of them */
+    bool active;                /* a gradient of some output arrives */
+    bool needs_b;               /* and some input needs one */
+};
+
+struct dawn_graph {
+    char *name;
+    int nodes, tensors, params;
+    struct dawni_node *node;
+    struct dawni_tensor *tensor;
+    struct dawni_param *param;
+    int node_room, tensor_room, param_room;
+    struct dawni_namemap *node_names, *tensor_names, *param_names;
+    int loss; /* tensor, -1: none */
+    bool finished;
+    uint64_t digest;
+    struct dawn_error sticky; /* status DAWN_OK: none */
+};
+
+/* xxh3 of everything that decides what the graph computes. */
+uint64_t dawni_graph_digest(const struct dawn_graph *graph);
+
+/* Bytes of a tensor as the memory model counts it: rounded up to 64. */
+uint64_t dawni_graph_padded_bytes(const struct dawn_graph *graph, int tensor,
+                                  int64_t microbatch);
+
+#endif
