@@ -37,7 +37,9 @@ DAWN_API enum dawn_status dawn_comm_create_loopback(int size, double timeout_s,
                                                     struct dawn_comm **comms,
                                                     struct dawn_error *err);
 
-/* Takes NULL. */
+/* Takes NULL. After DAWN_E_TIMEOUT MPI is not finalised, and must not be called
+ * again: it may still write to the buffers of the call that timed out.
+ */
 DAWN_API void dawn_comm_destroy(struct dawn_comm *comm);
 
 DAWN_API int dawn_comm_rank(const struct dawn_comm *comm);
