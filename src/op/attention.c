@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* Attention over q, k and v side by side in qkv (b,T,3C): fused, which keeps one
- * number a row and head for backward, or as three nodes (attn_scores, softmax,
- * attn_values) whose (b,H,T,T) tensors can be seen.
+/* Attention over q, k and v side by side in qkv (b,T,3C): fused, which keeps
+ * one number a row and head for backward, or as three nodes (attn_scores,
+ * softmax, attn_values) whose (b,H,T,T) tensors can be seen.
  */
 #include "op/op.h"
 
@@ -16,8 +16,9 @@ static bool want_qkv(struct dawni_op *c, int i, int64_t heads)
     if (!dawni_op_want_float(c, i, 2))
         return false;
     if (qkv->dims != 2 || qkv->shape[1] % (3 * heads) != 0)
-        return dawni_op_fail(c, "input %s is %s, must be (b,T,3C) with C a"
-                                " multiple of %lld heads",
+        return dawni_op_fail(c,
+                             "input %s is %s, must be (b,T,3C) with C a"
+                             " multiple of %lld heads",
                              qkv->name, dawni_op_tensor_text(qkv, text),
                              (long long)heads);
     return true;
@@ -73,19 +74,31 @@ static int attention_expand(struct dawni_op *c)
     snprintf(name[1], sizeof name[1], "%s.probs", c->desc->name);
     const struct dawn_attr heads = {"heads", dawni_op_attr(c, "heads")};
     int qkv = c->desc->input[0];
-    int scores = dawn_op_add(c->graph, &(struct dawn_op_desc){
-        .name = name[0], .op = "attn_scores",
-        .inputs = 1, .input = {qkv}, .attrs = 1, .attr = {heads}});
+    int scores =
+        dawn_op_add(c->graph, &(struct dawn_op_desc){.name = name[0],
+                                                     .op = "attn_scores",
+                                                     .inputs = 1,
+                                                     .input = {qkv},
+                                                     .attrs = 1,
+                                                     .attr = {heads}});
     if (scores < 0)
         return -1;
-    int probs = dawn_op_add(c->graph, &(struct dawn_op_desc){
-        .name = name[1], .op = "softmax", .inputs = 1, .input = {scores},
-        .attrs = 1, .attr = {{"causal", dawni_op_attr(c, "causal")}}});
+    int probs = dawn_op_add(
+        c->graph, &(struct dawn_op_desc){
+                      .name = name[1],
+                      .op = "softmax",
+                      .inputs = 1,
+                      .input = {scores},
+                      .attrs = 1,
+                      .attr = {{"causal", dawni_op_attr(c, "causal")}}});
     if (probs < 0)
         return -1;
-    return dawn_op_add(c->graph, &(struct dawn_op_desc){
-        .name = c->desc->name, .op = "attn_values",
-        .inputs = 2, .input = {probs, qkv}, .attrs = 1, .attr = {heads}});
+    return dawn_op_add(c->graph, &(struct dawn_op_desc){.name = c->desc->name,
+                                                        .op = "attn_values",
+                                                        .inputs = 2,
+                                                        .input = {probs, qkv},
+                                                        .attrs = 1,
+                                                        .attr = {heads}});
 }
 
 const struct dawni_op_def dawni_op_attention = {
@@ -147,8 +160,9 @@ static bool values_infer(struct dawni_op *c)
         return false;
     if (probs->dtype != qkv->dtype || probs->shape[0] != heads ||
         probs->shape[1] != qkv->shape[0])
-        return dawni_op_fail(c, "inputs %s %s and %s %s do not go together"
-                                " with %lld heads",
+        return dawni_op_fail(c,
+                             "inputs %s %s and %s %s do not go together"
+                             " with %lld heads",
                              probs->name, dawni_op_tensor_text(probs, tp),
                              qkv->name, dawni_op_tensor_text(qkv, tq),
                              (long long)heads);

@@ -65,8 +65,9 @@ bool dawni_op_want_float(struct dawni_op *c, int i, int dims)
         return dawni_op_fail(c, "input %s is %s, must be f32 or bf16", x->name,
                              dawni_op_tensor_text(x, text));
     if (!x->batched || x->dims < dims)
-        return dawni_op_fail(c, "input %s is %s, must have b and at least %d"
-                                " more extents",
+        return dawni_op_fail(c,
+                             "input %s is %s, must have b and at least %d"
+                             " more extents",
                              x->name, dawni_op_tensor_text(x, text), dims);
     return true;
 }
@@ -111,12 +112,11 @@ bool dawni_op_want_param(struct dawni_op *c, int i, int dims, int64_t first,
     char got_text[DAWNI_OP_TEXT], want_text[DAWNI_OP_TEXT];
     shape_text(got_text, false, w->dims, w->shape);
     shape_text(want_text, false, dims, want);
-    return dawni_op_fail(c, "parameter %s is %s, must be %s", w->name,
-                         got_text, want_text);
+    return dawni_op_fail(c, "parameter %s is %s, must be %s", w->name, got_text,
+                         want_text);
 }
 
-struct dawn_tensor_desc *dawni_op_output(struct dawni_op *c,
-                                         const char *suffix,
+struct dawn_tensor_desc *dawni_op_output(struct dawni_op *c, const char *suffix,
                                          enum dawn_dtype dtype)
 {
     int k = c->outputs++;

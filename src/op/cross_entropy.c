@@ -12,8 +12,9 @@ static bool infer(struct dawni_op *c)
     for (int i = 0; match && i < targets->dims; i++)
         match = targets->shape[i] == logits->shape[i];
     if (!match)
-        return dawni_op_fail(c, "logits %s are %s, targets %s are %s: every"
-                                " row needs one target",
+        return dawni_op_fail(c,
+                             "logits %s are %s, targets %s are %s: every"
+                             " row needs one target",
                              logits->name, dawni_op_tensor_text(logits, tl),
                              targets->name, dawni_op_tensor_text(targets, tt));
     dawni_op_output(c, "", DAWN_F32)->batched = false;

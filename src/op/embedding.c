@@ -42,8 +42,9 @@ static bool position_infer(struct dawni_op *c)
     if (!dawni_op_want_float(c, 0, 2))
         return false;
     if (x->dims != 2)
-        return dawni_op_fail(c, "input %s has %d extents after b, must be"
-                                " (b,T,C)",
+        return dawni_op_fail(c,
+                             "input %s has %d extents after b, must be"
+                             " (b,T,C)",
                              x->name, x->dims);
     if (table->dims != 2 || table->shape[0] < x->shape[0] ||
         table->shape[1] != x->shape[1])

@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* layer_norm: (x - mean) / sqrt(var + eps) * gain + bias over the last extent. */
+/* layer_norm: (x - mean) / sqrt(var + eps) * gain + bias over the last extent.
+ */
 #include "op/op.h"
 
 static bool infer(struct dawni_op *c)

@@ -13,8 +13,7 @@ static bool infer(struct dawni_op *c)
                              w->name, w->dims);
     if (!dawni_op_want_param(c, 0, 2, w->shape[0], dawni_op_last(x)))
         return false;
-    if (c->desc->params == 2 &&
-        !dawni_op_want_param(c, 1, 1, w->shape[0], 0))
+    if (c->desc->params == 2 && !dawni_op_want_param(c, 1, 1, w->shape[0], 0))
         return false;
     struct dawn_tensor_desc *out = dawni_op_output(c, "", x->dtype);
     dawni_op_copy_shape(out, x, x->dims);

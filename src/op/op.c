@@ -72,8 +72,9 @@ static bool fill_attrs(struct dawni_op *c, const struct dawni_op_def *def)
         used += given != NULL;
     }
     if (used != c->desc->attrs)
-        return dawni_op_fail(c, "has %d attributes, %d of them known and"
-                                " named once",
+        return dawni_op_fail(c,
+                             "has %d attributes, %d of them known and"
+                             " named once",
                              c->desc->attrs, used);
     return true;
 }
@@ -85,8 +86,8 @@ static bool check_counts(struct dawni_op *c, const struct dawni_op_def *def)
         return dawni_op_fail(c, "%d inputs, must be %d", desc->inputs,
                              def->inputs);
     if (desc->params < def->params_min || desc->params > def->params_max)
-        return dawni_op_fail(c, "%d parameters, must be %d to %d",
-                             desc->params, def->params_min, def->params_max);
+        return dawni_op_fail(c, "%d parameters, must be %d to %d", desc->params,
+                             def->params_min, def->params_max);
     if (desc->attrs < 0 ||
         desc->attrs > (int)(sizeof desc->attr / sizeof desc->attr[0]))
         return dawni_op_fail(c, "%d attributes", desc->attrs);
@@ -108,8 +109,9 @@ static bool find_ports(struct dawni_op *c)
     for (int i = 0; i < desc->params; i++) {
         c->param[i] = dawn_graph_param(c->graph, desc->param[i]);
         if (!c->param[i])
-            return dawni_op_fail(c, "parameter %d is number %d, which is not"
-                                    " there",
+            return dawni_op_fail(c,
+                                 "parameter %d is number %d, which is not"
+                                 " there",
                                  i, desc->param[i]);
     }
     return true;

@@ -89,8 +89,7 @@ bool dawni_op_want_param(struct dawni_op *c, int i, int dims, int64_t first,
 
 /* Append an output, batched, without extents, named after the node plus suffix
  * ("" for output 0). Output 0 has a gradient, later ones have none. */
-struct dawn_tensor_desc *dawni_op_output(struct dawni_op *c,
-                                         const char *suffix,
+struct dawn_tensor_desc *dawni_op_output(struct dawni_op *c, const char *suffix,
                                          enum dawn_dtype dtype);
 /* Copy the first `dims` extents of `from`. */
 void dawni_op_copy_shape(struct dawn_tensor_desc *to,

@@ -39,7 +39,7 @@ void dawni_simd_limit(enum dawni_simd level);
 #define DAWNI_AVX512
 #endif
 
-#define DAWNI_RANGE_FOR(name, task_type, set, attribute)                        \
+#define DAWNI_RANGE_FOR(name, task_type, set, attribute)                       \
     attribute static void name##_##set(const struct task_type *t,              \
                                        int64_t first, int64_t last, bool bf16) \
     {                                                                          \

@@ -1,0 +1,171 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* cross_entropy: one pass over the logits of a row keeps their maximum and the
+ * sum of exponentials below it, chunk by chunk while the chunk is in the cache.
+ *     loss = mean over rows of lse - logit[target]
+ *     dlogit = (e^(logit - lse) - [target]) * dloss / rows
+ */
+#include "device/host/host.h"
+#include "device/host/simd.h"
+
+#include <math.h>
+
+#define CHUNK 2048 /* logits */
+
+struct cross_entropy {
+    struct dawni_kernel base;
+    const struct dawn_node_desc *desc;
+    int64_t rows, vocab;
+    enum dawn_dtype dtype;
+};
+
+struct ce_task {
+    const struct cross_entropy *k;
+    const struct dawn_op_args *args;
+    float scale; /* of the gradient */
+};
+
+static enum dawn_status create(const struct dawn_graph *graph, int node,
+                               int64_t microbatch,
+                               struct dawni_kernel **kernel_p,
+                               struct dawn_error *err)
+{
+    const struct dawn_node_desc *desc = dawn_graph_node(graph, node);
+    const struct dawn_tensor_desc *logits =
+        dawn_graph_tensor(graph, desc->input[0]);
+    struct cross_entropy *k = NULL;
+    enum dawn_status st =
+        dawni_host_kernel_alloc(sizeof *k, &dawni_host_cross_entropy, &k, err);
+    if (st)
+        return st;
+    k->desc = desc;
+    k->vocab = dawni_host_last_extent(logits);
+    k->rows = microbatch * dawni_host_elements(logits) / k->vocab;
+    k->dtype = logits->dtype;
+    *kernel_p = &k->base;
+    return DAWN_OK;
+}
+
+DAWNI_INLINE float chunk_max(const void *x, int64_t n, bool bf16)
+{
+    float top = -INFINITY;
+#pragma omp simd reduction(max : top)
+    for (int64_t i = 0; i < n; i++) {
+        float xi = dawni_get(x, i, bf16);
+        top = xi > top ? xi : top;
+    }
+    return top;
+}
+
+DAWNI_INLINE float chunk_sum(const void *x, int64_t n, float top, bool bf16)
+{
+    float sum = 0;
+#pragma omp simd reduction(+ : sum)
+    for (int64_t i = 0; i < n; i++)
+        sum += dawni_exp(dawni_get(x, i, bf16) - top);
+    return sum;
+}
+
+DAWNI_INLINE void lse_body(const struct ce_task *t, int64_t first, int64_t last,
+                           bool bf16)
+{
+    const int64_t v = t->k->vocab;
+    float *lse = t->args->out[1];
+    for (int64_t row = first; row < last; row++) {
+        float top = -INFINITY, sum = 0;
+        for (int64_t i = 0; i < v; i += CHUNK) {
+            int64_t n = v - i < CHUNK ? v - i : CHUNK;
+            const void *x = dawni_at(t->args->in[0], row * v + i, bf16);
+            float high = chunk_max(x, n, bf16);
+            if (high > top) {
+                sum *= expf(top - high);
+                top = high;
+            }
+            sum += chunk_sum(x, n, top, bf16);
+        }
+        lse[row] = top + logf(sum);
+    }
+}
+
+DAWNI_RANGE(lse, ce_task, t->k->dtype)
+
+/* One row of din, which may be the logits' or add's row. */
+DAWNI_INLINE void backward_row(const struct ce_task *t, int64_t row, bool bf16,
+                               bool adding)
+{
+    const int64_t v = t->k->vocab;
+    const void *x = dawni_at(t->args->in[0], row * v, bf16);
+    const void *add =
+        adding ? dawni_at(t->args->din_add[0], row * v, bf16) : NULL;
+    void *din = dawni_at_mut(t->args->din[0], row * v, bf16);
+    const float lse = ((const float *)t->args->out[1])[row];
+    const float scale = t->scale;
+    const int64_t hit = ((const int32_t *)t->args->in[1])[row];
+    float at_hit = (dawni_exp(dawni_get(x, hit, bf16) - lse) - 1) * scale;
+    if (adding)
+        at_hit += dawni_get(add, hit, bf16);
+#pragma omp simd
+    for (int64_t i = 0; i < v; i++) {
+        float d = dawni_exp(dawni_get(x, i, bf16) - lse) * scale;
+        dawni_put(din, i, adding ? d + dawni_get(add, i, bf16) : d, bf16);
+    }
+    dawni_put(din, hit, at_hit, bf16);
+}
+
+DAWNI_INLINE void backward_body(const struct ce_task *t, int64_t first,
+                                int64_t last, bool bf16)
+{
+    if (t->args->din_add[0])
+        for (int64_t row = first; row < last; row++)
+            backward_row(t, row, bf16, true);
+    else
+        for (int64_t row = first; row < last; row++)
+            backward_row(t, row, bf16, false);
+}
+
+DAWNI_RANGE(backward, ce_task, t->k->dtype)
+
+static enum dawn_status ce_forward(struct dawni_kernel *kernel,
+                                   const struct dawn_op_args *args,
+                                   struct dawn_error *err)
+{
+    const struct cross_entropy *k = (const struct cross_entropy *)kernel;
+    const int32_t *target = args->in[1];
+    for (int64_t i = 0; i < k->rows; i++)
+        if (target[i] < 0 || target[i] >= k->vocab)
+            return dawn_fail(err, DAWN_E_INVAL,
+                             "node %s: target %d at %lld, must be 0 to %lld",
+                             k->desc->name, (int)target[i], (long long)i,
+                             (long long)k->vocab - 1);
+    dawni_host_parallel(lse, &(struct ce_task){k, args, 0}, k->rows, 1);
+    const bool bf16 = k->dtype == DAWN_BF16;
+    const float *row_lse = args->out[1];
+    double sum = 0;
+    for (int64_t i = 0; i < k->rows; i++)
+        sum +=
+            row_lse[i] - dawni_get(args->in[0], i * k->vocab + target[i], bf16);
+    *(float *)args->out[0] = (float)(sum / (double)k->rows);
+    return DAWN_OK;
+}
+
+static enum dawn_status ce_backward(struct dawni_kernel *kernel,
+                                    const struct dawn_op_args *args,
+                                    struct dawn_error *err)
+{
+    (void)err;
+    const struct cross_entropy *k = (const struct cross_entropy *)kernel;
+    const struct ce_task task = {
+        .k = k,
+        .args = args,
+        .scale = *(const float *)args->dout[0] / (float)k->rows,
+    };
+    dawni_host_parallel(backward, &task, k->rows, 1);
+    return DAWN_OK;
+}
+
+const struct dawni_kernel_ops dawni_host_cross_entropy = {
+    .op = "cross_entropy",
+    .create = create,
+    .forward = ce_forward,
+    .backward_input = ce_backward,
+    .destroy = dawni_host_kernel_free,
+};

@@ -1,0 +1,113 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* Sums over long vectors, and the search for what is not a number. */
+#include "device/host/host.h"
+#include "device/host/simd.h"
+
+#define BLOCK 16384 /* elements */
+#define PARTS 256   /* blocks summed at a time */
+
+struct add_task {
+    float *dst;
+    const float *src;
+};
+
+DAWNI_INLINE void add_body(const struct add_task *t, int64_t first,
+                           int64_t last, bool bf16)
+{
+    (void)bf16;
+    float *dst = t->dst;
+    const float *src = t->src;
+#pragma omp simd
+    for (int64_t i = first; i < last; i++)
+        dst[i] += src[i];
+}
+
+DAWNI_RANGE(add, add_task, DAWN_F32)
+
+void dawni_host_sum_into(float *dst, const float *src, int64_t n)
+{
+    dawni_host_parallel(add, &(struct add_task){dst, src}, n, BLOCK);
+}
+
+struct squares_task {
+    const float *x;
+    double *part; /* by block */
+};
+
+DAWNI_INLINE void squares_body(const struct squares_task *t, int64_t first,
+                               int64_t last, bool bf16)
+{
+    (void)bf16;
+    const float *x = t->x;
+    double sum = 0;
+#pragma omp simd reduction(+ : sum)
+    for (int64_t i = first; i < last; i++)
+        sum += (double)x[i] * (double)x[i];
+    t->part[first / BLOCK] = sum;
+}
+
+DAWNI_RANGE(squares, squares_task, DAWN_F32)
+
+double dawni_host_sum_squares(const float *x, int64_t n)
+{
+    double part[PARTS], sum = 0;
+    for (int64_t done = 0; done < n; done += (int64_t)BLOCK * PARTS) {
+        int64_t left = n - done;
+        int64_t now =
+            left < (int64_t)BLOCK * PARTS ? left : (int64_t)BLOCK * PARTS;
+        dawni_host_parallel(squares, &(struct squares_task){x + done, part},
+                            now, BLOCK);
+        for (int64_t i = 0; i < (now + BLOCK - 1) / BLOCK; i++)
+            sum += part[i];
+    }
+    return sum;
+}
+
+struct finite_task {
+    const void *x;
+    enum dawn_dtype dtype;
+    int64_t *found; /* the lowest index so far */
+};
+
+DAWNI_INLINE bool is_finite_at(const void *x, int64_t i, bool bf16)
+{
+    uint32_t u = dawni_float_bits(dawni_get(x, i, bf16));
+    return (u & 0x7f800000) != 0x7f800000;
+}
+
+static void keep_lowest(int64_t *found, int64_t i)
+{
+    int64_t seen = __atomic_load_n(found, __ATOMIC_RELAXED);
+    while (i < seen &&
+           !__atomic_compare_exchange_n(found, &seen, i, false,
+                                        __ATOMIC_RELAXED, __ATOMIC_RELAXED))
+        ;
+}
+
+DAWNI_INLINE void scan_body(const struct finite_task *t, int64_t first,
+                            int64_t last, bool bf16)
+{
+    const void *x = t->x;
+    uint32_t bad = 0;
+#pragma omp simd reduction(+ : bad)
+    for (int64_t i = first; i < last; i++)
+        bad += !is_finite_at(x, i, bf16);
+    for (int64_t i = first; bad && i < last; i++)
+        if (!is_finite_at(x, i, bf16)) {
+            keep_lowest(t->found, i);
+            return;
+        }
+}
+
+DAWNI_RANGE(scan, finite_task, t->dtype)
+
+int64_t dawni_host_find_nonfinite(const void *x, enum dawn_dtype dtype,
+                                  int64_t n)
+{
+    if (dtype != DAWN_F32 && dtype != DAWN_BF16)
+        return -1;
+    int64_t found = INT64_MAX;
+    dawni_host_parallel(scan, &(struct finite_task){x, dtype, &found}, n,
+                        BLOCK);
+    return found < INT64_MAX ? found : -1;
+}
