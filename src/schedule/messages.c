@@ -1,0 +1,247 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* Puts messages into an order of computation. Between computation i and i + 1 of
+ * a rank stand, in this order,
+ *   RECV  for what computation i + 2 takes in: one computation ahead, so that
+ *         the message moves during i + 1; those of computations 0 and 1 come
+ *         first of all
+ *   WAIT  for earlier sends, see below
+ *   SEND  of what computation i made
+ * and at the end the WAITs that are left, REDUCE and STEP of each stage.
+ *
+ * The WAIT of a send stands behind the second computation after it, or where its
+ * link sends again if that comes first: it has a computation or two to move
+ * beside, and a neighbour never has more than one send under way. But it never
+ * stands where the unit clock of the table says that the peer posts its RECV no
+ * earlier: then it moves on, computation by computation, until the RECV comes
+ * first, or to the end. That happens on links that skip stages, whose receiver
+ * is far behind in warm-up; several sends are then under way, and the WAIT's
+ * microbatch says which one is meant.
+ *
+ * Why no table deadlocks although nothing is buffered: give each action the tick
+ * of the unit clock at which the computation before it is over. All that an
+ * action can block on has an earlier tick, or stands at the same tick among the
+ * RECVs, which block on nothing and come first. WAITs at the end block nobody.
+ */
+#include "schedule/schedule.h"
+
+#include <stdlib.h>
+
+struct wait {
+    int behind; /* index of the computation; the number of them: at the end */
+    struct dawn_action action;
+};
+
+struct builder {
+    const struct dawn_schedule *schedule;
+    int **end;   /* unit clock of the order of computation */
+    int *posted; /* by message: tick of its RECV */
+    struct wait *wait;
+    int waits, next_wait;
+    struct dawni_actions out;
+};
+
+static struct dawn_action message_action(const struct dawni_link *link,
+                                         enum dawn_action_kind act, int mb,
+                                         bool at_src)
+{
+    /* _GRAD stands 3 behind _ACT */
+    enum dawn_action_kind kind =
+        link->grad ? act + (DAWN_ACTION_RECV_GRAD - DAWN_ACTION_RECV_ACT) : act;
+
+    return (struct dawn_action){kind, mb, at_src ? link->src : link->dst,
+                                at_src ? link->dst : link->src};
+}
+
+static void note_receives(struct builder *b, int rank)
+{
+    const struct dawn_schedule *s = b->schedule;
+
+    for (int i = 0; i < s->rank[rank].n; i++) {
+        const struct dawn_action *a = &s->rank[rank].action[i];
+        int tick = i < 2 ? 0 : b->end[rank][i - 2];
+
+        for (int k = s->in_first[a->stage]; k < s->in_first[a->stage + 1]; k++)
+            if (dawni_uses_link(a->kind, s->link[s->in[k]].grad))
+                b->posted[dawni_message(s, s->in[k], a->microbatch)] = tick;
+    }
+}
+
+/* The computation behind which the send of computation i over a link is waited
+ * for. */
+static int wait_behind(const struct builder *b, int rank, int i, int link)
+{
+    const struct dawni_actions *order = &b->schedule->rank[rank];
+    const struct dawn_action *a = &order->action[i], *next = a + 1;
+    int posted = b->posted[dawni_message(b->schedule, link, a->microbatch)];
+    int at = i + 2;
+
+    if (i + 1 < order->n && next->stage == a->stage &&
+        dawni_uses_link(next->kind, b->schedule->link[link].grad))
+        at = i + 1;
+    while (at < order->n && b->end[rank][at] <= posted)
+        at++;
+    return at < order->n ? at : order->n;
+}
+
+static int compare_waits(const void *one, const void *two)
+{
+    const struct wait *a = one, *b = two;
+    int key[][2] = {
+        {a->behind, b->behind},
+        {(int)a->action.kind, (int)b->action.kind},
+        {a->action.stage, b->action.stage},
+        {a->action.peer, b->action.peer},
+        {a->action.microbatch, b->action.microbatch},
+    };
+
+    for (size_t i = 0; i < sizeof key / sizeof key[0]; i++)
+        if (key[i][0] != key[i][1])
+            return key[i][0] < key[i][1] ? -1 : 1;
+    return 0;
+}
+
+static void place_waits(struct builder *b, int rank)
+{
+    const struct dawn_schedule *s = b->schedule;
+
+    b->waits = b->next_wait = 0;
+    for (int i = 0; i < s->rank[rank].n; i++) {
+        const struct dawn_action *a = &s->rank[rank].action[i];
+
+        for (int k = s->out_first[a->stage]; k < s->out_first[a->stage + 1];
+             k++) {
+            const struct dawni_link *link = &s->link[s->out[k]];
+
+            if (!dawni_uses_link(a->kind, link->grad))
+                continue;
+            b->wait[b->waits++] = (struct wait){
+                wait_behind(b, rank, i, s->out[k]),
+                message_action(link, DAWN_ACTION_WAIT_ACT, a->microbatch, true),
+            };
+        }
+    }
+    qsort(b->wait, (size_t)b->waits, sizeof *b->wait, compare_waits);
+}
+
+static enum dawn_status emit_receives(struct builder *b, int rank, int i,
+                                      struct dawn_error *err)
+{
+    const struct dawn_schedule *s = b->schedule;
+    const struct dawn_action *a = &s->rank[rank].action[i];
+    enum dawn_status st = DAWN_OK;
+
+    if (i >= s->rank[rank].n)
+        return DAWN_OK;
+    for (int k = s->in_first[a->stage];
+         !st && k < s->in_first[a->stage + 1]; k++) {
+        const struct dawni_link *link = &s->link[s->in[k]];
+
+        if (dawni_uses_link(a->kind, link->grad))
+            st = dawni_actions_add(&b->out,
+                                   message_action(link, DAWN_ACTION_RECV_ACT,
+                                                  a->microbatch, false),
+                                   err);
+    }
+    return st;
+}
+
+static enum dawn_status emit_waits(struct builder *b, int behind,
+                                   struct dawn_error *err)
+{
+    enum dawn_status st = DAWN_OK;
+
+    while (!st && b->next_wait < b->waits &&
+           b->wait[b->next_wait].behind == behind)
+        st = dawni_actions_add(&b->out, b->wait[b->next_wait++].action, err);
+    return st;
+}
+
+static enum dawn_status emit_sends(struct builder *b, int rank, int i,
+                                   struct dawn_error *err)
+{
+    const struct dawn_schedule *s = b->schedule;
+    const struct dawn_action *a = &s->rank[rank].action[i];
+    enum dawn_status st = DAWN_OK;
+
+    for (int k = s->out_first[a->stage];
+         !st && k < s->out_first[a->stage + 1]; k++) {
+        const struct dawni_link *link = &s->link[s->out[k]];
+
+        if (dawni_uses_link(a->kind, link->grad))
+            st = dawni_actions_add(&b->out,
+                                   message_action(link, DAWN_ACTION_SEND_ACT,
+                                                  a->microbatch, true),
+                                   err);
+    }
+    return st;
+}
+
+/* REDUCE of each stage of the rank, then STEP of each. */
+static enum dawn_status emit_end(struct builder *b, int rank,
+                                 struct dawn_error *err)
+{
+    static const enum dawn_action_kind kind[] = {DAWN_ACTION_REDUCE,
+                                                 DAWN_ACTION_STEP};
+    const struct dawn_schedule *s = b->schedule;
+    enum dawn_status st = DAWN_OK;
+
+    for (int k = 0; k < 2; k++)
+        for (int stage = rank; !st && stage < s->stages; stage += s->ranks)
+            st = dawni_actions_add(
+                &b->out, (struct dawn_action){kind[k], -1, stage, -1}, err);
+    return st;
+}
+
+static enum dawn_status emit_rank(struct builder *b, int rank,
+                                  struct dawn_error *err)
+{
+    const struct dawni_actions *order = &b->schedule->rank[rank];
+    enum dawn_status st;
+
+    place_waits(b, rank);
+    for (int i = 0; i < 2; i++)
+        if ((st = emit_receives(b, rank, i, err)))
+            return st;
+    for (int i = 0; i < order->n; i++)
+        if ((st = dawni_actions_add(&b->out, order->action[i], err)) ||
+            (st = emit_receives(b, rank, i + 2, err)) ||
+            (st = emit_waits(b, i, err)) || (st = emit_sends(b, rank, i, err)))
+            return st;
+    if ((st = emit_waits(b, order->n, err)))
+        return st;
+    return emit_end(b, rank, err);
+}
+
+enum dawn_status dawni_schedule_add_messages(struct dawn_schedule *schedule,
+                                             struct dawn_error *err)
+{
+    size_t messages =
+        (size_t)schedule->links * (size_t)schedule->microbatches;
+    struct builder b = {.schedule = schedule};
+    enum dawn_status st;
+
+    if ((st = dawni_schedule_clock(schedule, &b.end, err)))
+        goto fail;
+    b.posted = calloc(messages + 1, sizeof *b.posted);
+    b.wait = calloc(messages + 1, sizeof *b.wait);
+    if (!b.posted || !b.wait) {
+        st = dawn_fail(err, DAWN_E_NOMEM, "no memory for %zu messages",
+                       messages);
+        goto fail;
+    }
+    for (int rank = 0; rank < schedule->ranks; rank++)
+        note_receives(&b, rank);
+    for (int rank = 0; rank < schedule->ranks; rank++) {
+        if ((st = emit_rank(&b, rank, err)))
+            goto fail;
+        free(schedule->rank[rank].action);
+        schedule->rank[rank] = b.out;
+        b.out = (struct dawni_actions){0};
+    }
+fail:
+    dawni_schedule_clock_free(schedule, b.end);
+    free(b.posted);
+    free(b.wait);
+    free(b.out.action);
+    return st;
+}
