@@ -1,0 +1,218 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "common/file.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <limits.h>
+#include <stdbool.h>
+#include <stdint.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+static enum dawn_status fail_errno(struct dawn_error *err, const char *path,
+                                   const char *what)
+{
+    return dawn_fail(err, DAWN_E_IO, "%s: cannot %s: %s", path, what,
+                     strerrordesc_np(errno));
+}
+
+/* Reading */
+
+/* Read until the end or until `room` bytes are there. -1: errno says why. */
+static ssize_t read_upto(int fd, char *data, size_t room)
+{
+    size_t bytes = 0;
+
+    while (bytes < room) {
+        ssize_t n = read(fd, data + bytes, room - bytes);
+        if (n < 0 && errno == EINTR)
+            continue;
+        if (n < 0)
+            return -1;
+        if (n == 0)
+            break;
+        bytes += (size_t)n;
+    }
+    return (ssize_t)bytes;
+}
+
+/* A first guess from the file's size; a pipe has none. */
+static size_t guess_room(int fd, size_t limit)
+{
+    struct stat s;
+
+    if (fstat(fd, &s) || !S_ISREG(s.st_mode) || s.st_size < 0)
+        return limit < 65536 ? limit + 1 : 65536;
+    return (uint64_t)s.st_size < limit ? (size_t)s.st_size + 1 : limit + 1;
+}
+
+static enum dawn_status read_fd(int fd, const char *path, size_t limit,
+                                char **data_p, size_t *bytes_p,
+                                struct dawn_error *err)
+{
+    size_t room = guess_room(fd, limit), bytes = 0;
+    enum dawn_status st;
+    char *data = NULL;
+
+    for (;;) { /* one byte more than the file has shows its end */
+        char *more = realloc(data, room + 1);
+        if (!more) {
+            st = dawn_fail(err, DAWN_E_NOMEM, "%s: no memory for %zu bytes",
+                           path, room);
+            goto fail;
+        }
+        data = more;
+        ssize_t n = read_upto(fd, data + bytes, room - bytes);
+        if (n < 0) {
+            st = fail_errno(err, path, "read");
+            goto fail;
+        }
+        bytes += (size_t)n;
+        if (bytes > limit) {
+            st = dawn_fail(err, DAWN_E_IO, "%s: larger than %zu bytes", path,
+                           limit);
+            goto fail;
+        }
+        if (bytes < room)
+            break;
+        room = room > limit / 2 ? limit + 1 : room * 2;
+    }
+    data[bytes] = '\0';
+    *data_p = data;
+    *bytes_p = bytes;
+    return DAWN_OK;
+fail:
+    free(data);
+    return st;
+}
+
+enum dawn_status dawni_file_read(const char *path, size_t limit, char **data_p,
+                                 size_t *bytes_p, struct dawn_error *err)
+{
+    int fd = open(path, O_RDONLY | O_CLOEXEC);
+    enum dawn_status st;
+
+    if (fd < 0)
+        return fail_errno(err, path, "open");
+    st = read_fd(fd, path, limit, data_p, bytes_p, err);
+    close(fd);
+    return st;
+}
+
+/* Writing */
+
+static int write_all(int fd, const char *data, size_t bytes)
+{
+    while (bytes) {
+        ssize_t n = write(fd, data, bytes);
+        if (n < 0 && errno == EINTR)
+            continue;
+        if (n < 0)
+            return -1;
+        data += n;
+        bytes -= (size_t)n;
+    }
+    return 0;
+}
+
+static enum dawn_status write_as_it_is(const char *path, const char *data,
+                                       size_t bytes, struct dawn_error *err)
+{
+    int fd = open(path, O_WRONLY | O_CLOEXEC);
+    enum dawn_status st = DAWN_OK;
+
+    if (fd < 0)
+        return fail_errno(err, path, "open");
+    if (write_all(fd, data, bytes))
+        st = fail_errno(err, path, "write");
+    if (close(fd) && !st)
+        st = fail_errno(err, path, "write");
+    return st;
+}
+
+/* A new file beside `path`; its name in `temp`, which has `room` bytes. */
+static int open_temp(const char *path, char *temp, size_t room)
+{
+    for (unsigned i = 0; i < 1000; i++) {
+        snprintf(temp, room, "%s.tmp-%ld-%u", path, (long)getpid(), i);
+        int fd = open(temp, O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC, 0666);
+        if (fd >= 0 || errno != EEXIST)
+            return fd;
+    }
+    return -1;
+}
+
+/* A rename lasts once its folder is on disk. Not every file system can. */
+static void sync_folder(const char *path)
+{
+    char folder[PATH_MAX];
+    const char *slash = strrchr(path, '/');
+    size_t length = slash ? (size_t)(slash - path) : 0;
+
+    if (length >= sizeof folder)
+        return;
+    memcpy(folder, path, length);
+    folder[length] = '\0';
+    if (!length)
+        strcpy(folder, slash ? "/" : ".");
+    int fd = open(folder, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+    if (fd < 0)
+        return;
+    fsync(fd);
+    close(fd);
+}
+
+/* mode: of the file that is replaced, 0: there is none */
+static enum dawn_status write_renamed(const char *path, const char *data,
+                                      size_t bytes, mode_t mode,
+                                      struct dawn_error *err)
+{
+    size_t room = strlen(path) + 64;
+    char *temp = malloc(room);
+    enum dawn_status st = DAWN_OK;
+
+    if (!temp)
+        return dawn_fail(err, DAWN_E_NOMEM, "%s: no memory", path);
+    int fd = open_temp(path, temp, room);
+    if (fd < 0) {
+        st = fail_errno(err, path, "create");
+        free(temp);
+        return st;
+    }
+    if ((mode && fchmod(fd, mode & 0777)) || write_all(fd, data, bytes) ||
+        fsync(fd))
+        st = fail_errno(err, path, "write");
+    if (close(fd) && !st)
+        st = fail_errno(err, path, "write");
+    if (!st && rename(temp, path))
+        st = fail_errno(err, path, "rename to it");
+    if (st)
+        unlink(temp);
+    else
+        sync_folder(path);
+    free(temp);
+    return st;
+}
+
+enum dawn_status dawni_file_write(const char *path, const char *data,
+                                  size_t bytes, struct dawn_error *err)
+{
+    struct stat s;
+    enum dawn_status st;
+
+    if (stat(path, &s))
+        return write_renamed(path, data, bytes, 0, err);
+    if (S_ISDIR(s.st_mode))
+        return dawn_fail(err, DAWN_E_IO, "%s: is a folder", path);
+    if (!S_ISREG(s.st_mode))
+        return write_as_it_is(path, data, bytes, err);
+    char *real = realpath(path, NULL); /* a link stays a link */
+    if (!real)
+        return fail_errno(err, path, "resolve");
+    st = write_renamed(real, data, bytes, s.st_mode, err);
+    free(real);
+    return st;
+}

@@ -1,0 +1,24 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* Whole files in and out. */
+#ifndef DAWNI_COMMON_FILE_H
+#define DAWNI_COMMON_FILE_H
+
+#include <dawnpiper/status.h>
+#include <stddef.h>
+
+/* Read a whole file of at most `limit` bytes; a zero byte is put behind it. The
+ * caller frees *data_p. Returns DAWN_OK, DAWN_E_IO (cannot be read, or larger
+ * than the limit) or DAWN_E_NOMEM.
+ */
+enum dawn_status dawni_file_read(const char *path, size_t limit, char **data_p,
+                                 size_t *bytes_p, struct dawn_error *err);
+
+/* Write a whole file: to a temporary name in the same folder, synced, renamed.
+ * On failure what was there before is still there. What is no regular file
+ * (/dev/stdout, a pipe) is written to as it is. Returns DAWN_OK, DAWN_E_IO or
+ * DAWN_E_NOMEM.
+ */
+enum dawn_status dawni_file_write(const char *path, const char *data,
+                                  size_t bytes, struct dawn_error *err);
+
+#endif
