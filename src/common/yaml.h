@@ -113,6 +113,15 @@ struct dawni_yaml_field {
     const char *const *choices;
 };
 
+/* A row of such a table: DAWNI_YAML_FIELD(struct job, "lr", DOUBLE, lr, .hi = 1).
+ */
+#define DAWNI_YAML_FIELD(of, name, kind, member, ...)                          \
+    {                                                                          \
+        .key = (name), .type = DAWNI_YAML_##kind,                              \
+        .offset = offsetof(of, member), .room = sizeof(((of *)0)->member),     \
+        __VA_ARGS__                                                            \
+    }
+
 /* Read a mapping into *out by a table of `fields` fields. Members whose keys are
  * absent stay as they are. Fails on an unknown key, naming the nearest known
  * one, and on an absent required key.

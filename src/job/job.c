@@ -1,0 +1,269 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* job.yaml. */
+#include "common/yaml.h"
+#include "models/models.h"
+
+#include <dawnpiper/job.h>
+#include <math.h>
+#include <stdio.h>
+#include <string.h>
+
+#define COUNT(array) ((int)(sizeof(array) / sizeof *(array)))
+
+static const char *const dtypes[] = {"bf16", "f32", NULL};
+static const char *const attentions[] = {"fused", "unfused", NULL};
+static const char *const formats[] = {"bytes", "llmc", "uint16", NULL};
+static const char *const decays[] = {"cosine", "none", NULL};
+static const char *const devices[] = {"host", NULL};
+
+struct sections {
+    const char *kind;
+    const struct dawni_yaml *model, *data, *train, *device, *passes;
+    char out[4096];
+};
+
+#define FIELD(...) DAWNI_YAML_FIELD(struct sections, __VA_ARGS__)
+static const struct dawni_yaml_field top_fields[] = {
+    FIELD("dawn", TEXT, kind),
+    FIELD("model", A_MAP, model, .required = true),
+    FIELD("data", A_MAP, data, .required = true),
+    FIELD("train", A_MAP, train, .required = true),
+    FIELD("device", A_MAP, device),
+    FIELD("passes", A_LIST, passes),
+    FIELD("out", STRING, out),
+};
+#undef FIELD
+
+struct model {
+    struct dawn_model_opts opts;
+    int dtype, attention; /* indices */
+};
+
+#define FIELD(...) DAWNI_YAML_FIELD(struct model, __VA_ARGS__)
+static const struct dawni_yaml_field model_fields[] = {
+    FIELD("preset", STRING, opts.preset, .required = true),
+    FIELD("layers", INT, opts.layers, .ilo = 1, .ihi = 4096),
+    FIELD("hidden", INT, opts.hidden, .ilo = 1, .ihi = 1 << 20),
+    FIELD("heads", INT, opts.heads, .ilo = 1, .ihi = 4096),
+    FIELD("context", INT, opts.context, .ilo = 1, .ihi = 1 << 24),
+    FIELD("vocab", INT, opts.vocab, .ilo = 2, .ihi = 1 << 24),
+    FIELD("dropout", DOUBLE, opts.dropout, .lo = 0, .hi = 0.99),
+    FIELD("attention", CHOICE, attention, .choices = attentions),
+    FIELD("dtype", CHOICE, dtype, .choices = dtypes),
+};
+#undef FIELD
+
+#define MANY ((int64_t)1 << 40)
+#define FIELD(...) DAWNI_YAML_FIELD(struct dawn_job, __VA_ARGS__)
+static const struct dawni_yaml_field data_fields[] = {
+    FIELD("train", STRING, data.train, .required = true),
+    FIELD("eval", STRING, data.eval),
+    FIELD("format", WORD, data.format, .choices = formats),
+};
+
+static const struct dawni_yaml_field train_fields[] = {
+    FIELD("steps", I64, train.steps, .required = true, .ilo = 1, .ihi = MANY),
+    FIELD("microbatch", I64, train.microbatch, .ilo = 1, .ihi = 1 << 20),
+    FIELD("microbatches", INT, train.microbatches, .ilo = 1, .ihi = 1 << 20),
+    FIELD("lr", DOUBLE, train.lr, .lo = 0, .hi = 100),
+    FIELD("warmup", I64, train.warmup, .ilo = 0, .ihi = MANY),
+    FIELD("decay", WORD, train.decay, .choices = decays),
+    FIELD("min_lr", DOUBLE, train.min_lr, .lo = 0, .hi = 100),
+    FIELD("weight_decay", DOUBLE, train.weight_decay, .lo = 0, .hi = 100),
+    FIELD("clip", DOUBLE, train.clip, .lo = 0, .hi = DBL_MAX),
+    FIELD("beta1", DOUBLE, train.beta1, .lo = 0, .hi = 0.9999999),
+    FIELD("beta2", DOUBLE, train.beta2, .lo = 0, .hi = 0.9999999),
+    FIELD("eps", DOUBLE, train.eps, .lo = DBL_MIN, .hi = 1),
+    FIELD("seed", U64, train.seed),
+    FIELD("eval_every", I64, train.eval_every, .ilo = 0, .ihi = MANY),
+    FIELD("eval_microbatches", INT, train.eval_microbatches, .ilo = 1,
+          .ihi = 1 << 20),
+    FIELD("checkpoint_every", I64, train.checkpoint_every, .ilo = 0,
+          .ihi = MANY),
+    FIELD("keep", INT, train.keep, .ilo = 1, .ihi = 1 << 20),
+};
+
+static const struct dawni_yaml_field device_fields[] = {
+    FIELD("kind", WORD, device.kind, .choices = devices),
+    FIELD("threads", INT, device.threads, .ilo = 1, .ihi = 4096),
+};
+#undef FIELD
+
+static void set_defaults(struct dawn_job *job)
+{
+    *job = (struct dawn_job){
+        .data = {.format = "bytes"},
+        .train = {.microbatch = 1, .microbatches = 8, .lr = 1e-3,
+                  .decay = "cosine", .weight_decay = 0.1, .clip = 1,
+                  .beta1 = 0.9, .beta2 = 0.95, .eps = 1e-8, .seed = 1,
+                  .eval_microbatches = 16, .keep = 2},
+        .device = {.kind = "host", .threads = 1},
+        .out = "run",
+    };
+}
+
+/* Model */
+
+static enum dawn_status fail_preset(const struct dawni_yaml *node,
+                                    struct dawn_error *err)
+{
+    char wanted[200] = "one of";
+
+    for (const struct dawni_preset *p = dawni_presets; p->name; p++)
+        snprintf(wanted + strlen(wanted), sizeof wanted - strlen(wanted),
+                 "%s %s", p == dawni_presets ? "" : ",", p->name);
+    return dawni_yaml_expected(node, wanted, err);
+}
+
+/* Sizes come from the preset, then from the file. */
+static enum dawn_status read_model(const struct dawni_yaml *map,
+                                   struct dawn_model_opts *opts,
+                                   struct dawn_error *err)
+{
+    static const char *const sizes[] = {"layers", "hidden", "heads", "context",
+                                        "vocab"};
+    const struct dawni_yaml *name = dawni_yaml_get(map, "preset");
+    struct model model = {.dtype = -1, .attention = -1};
+    const struct dawni_preset *preset = NULL;
+    enum dawn_status st;
+
+    if (name && name->kind == DAWNI_YAML_SCALAR) {
+        if (!(preset = dawni_preset_find(name->text)))
+            return fail_preset(name, err);
+        model.opts = preset->opts;
+    }
+    if ((st = dawni_yaml_read(map, model_fields, COUNT(model_fields), &model,
+                              err)))
+        return st;
+    for (int i = 0; i < COUNT(sizes) && !preset->sized; i++)
+        if (!dawni_yaml_get(map, sizes[i]))
+            return dawni_yaml_fail(map, DAWN_E_FORMAT, err,
+                                   "key '%s' is missing: preset %s has no "
+                                   "sizes of its own",
+                                   sizes[i], preset->name);
+    if (model.opts.hidden % model.opts.heads)
+        return dawni_yaml_fail(map, DAWN_E_FORMAT, err,
+                               "hidden %d is no multiple of heads %d",
+                               model.opts.hidden, model.opts.heads);
+    if (model.dtype >= 0 || !preset->sized)
+        model.opts.dtype = model.dtype == 1 ? DAWN_F32 : DAWN_BF16;
+    model.opts.fused_attention = model.attention != 1;
+    *opts = model.opts;
+    return DAWN_OK;
+}
+
+/* Files */
+
+/* Paths of data are relative to the job file's folder. */
+static enum dawn_status place_path(const struct dawni_yaml *map,
+                                   const char *key, const char *job_path,
+                                   char path[4096], struct dawn_error *err)
+{
+    const char *slash = strrchr(job_path, '/');
+    size_t folder = slash ? (size_t)(slash - job_path) + 1 : 0;
+
+    if (!*path || *path == '/')
+        return DAWN_OK;
+    if (folder + strlen(path) >= 4096)
+        return dawni_yaml_fail(dawni_yaml_get(map, key), DAWN_E_FORMAT, err,
+                               "key '%s': the path is too long", key);
+    memmove(path + folder, path, strlen(path) + 1);
+    memcpy(path, job_path, folder);
+    return DAWN_OK;
+}
+
+static enum dawn_status read_data(const struct dawni_yaml *map,
+                                  const char *job_path, struct dawn_job *job,
+                                  struct dawn_error *err)
+{
+    enum dawn_status st;
+
+    if ((st = dawni_yaml_read(map, data_fields, COUNT(data_fields), job, err)))
+        return st;
+    if (!*job->data.train)
+        return dawni_yaml_expected(dawni_yaml_get(map, "train"), "a file",
+                                   err);
+    if ((st = place_path(map, "train", job_path, job->data.train, err)))
+        return st;
+    return place_path(map, "eval", job_path, job->data.eval, err);
+}
+
+static enum dawn_status read_train(const struct dawni_yaml *map,
+                                   struct dawn_job *job,
+                                   struct dawn_error *err)
+{
+    enum dawn_status st;
+
+    if ((st = dawni_yaml_read(map, train_fields, COUNT(train_fields), job,
+                              err)))
+        return st;
+    if (job->train.min_lr > job->train.lr)
+        return dawni_yaml_fail(dawni_yaml_get(map, "min_lr"), DAWN_E_FORMAT,
+                               err, "key 'min_lr': is above lr");
+    return DAWN_OK;
+}
+
+static enum dawn_status read_job(const struct dawni_yaml_doc *doc,
+                                 const char *path, struct dawn_job *job,
+                                 struct dawn_error *err)
+{
+    struct sections s = {.out = "run"};
+    enum dawn_status st;
+
+    if ((st = dawni_yaml_check_kind(doc, "job/1", err)))
+        return st;
+    if ((st = dawni_yaml_read(dawni_yaml_root(doc), top_fields,
+                              COUNT(top_fields), &s, err)))
+        return st;
+    if ((st = read_model(s.model, &job->model, err)))
+        return st;
+    if ((st = read_data(s.data, path, job, err)))
+        return st;
+    if ((st = read_train(s.train, job, err)))
+        return st;
+    if (s.device && (st = dawni_yaml_read(s.device, device_fields,
+                                          COUNT(device_fields), job, err)))
+        return st;
+    if (s.passes && s.passes->items)
+        return dawni_yaml_fail(s.passes, DAWN_E_FORMAT, err,
+                               "key 'passes': this build has no passes");
+    if (!*s.out)
+        return dawni_yaml_expected(
+            dawni_yaml_get(dawni_yaml_root(doc), "out"), "a folder", err);
+    strcpy(job->out, s.out);
+    return DAWN_OK;
+}
+
+enum dawn_status dawn_job_load(const char *path, struct dawn_job *job,
+                               struct dawn_error *err)
+{
+    struct dawni_yaml_doc *doc;
+    struct dawn_job loaded;
+    enum dawn_status st;
+
+    if ((st = dawni_yaml_load(path, &doc, err)))
+        return st;
+    set_defaults(&loaded);
+    st = read_job(doc, path, &loaded, err);
+    dawni_yaml_destroy(doc);
+    if (!st)
+        *job = loaded;
+    return st;
+}
+
+double dawn_job_lr(const struct dawn_job *job, uint64_t step)
+{
+    const double pi = 3.14159265358979323846;
+    uint64_t warmup = job->train.warmup, steps = job->train.steps;
+    double lr = job->train.lr;
+    double least = job->train.min_lr > 0 ? job->train.min_lr : lr / 10;
+
+    if (step < warmup)
+        return lr * (double)(step + 1) / (double)warmup;
+    if (strcmp(job->train.decay, "cosine") != 0)
+        return lr;
+    if (step + 1 >= steps)
+        return least;
+    double way = (double)(step - warmup) / (double)(steps - 1 - warmup);
+    return least + (lr - least) * 0.5 * (1 + cos(pi * way));
+}
