@@ -70,8 +70,9 @@ struct dawni_device_ops {
                                       int64_t microbatch,
                                       struct dawni_kernel **kernel_p,
                                       struct dawn_error *err);
-    /* dst += src, n floats */
-    void (*add)(float *dst, const float *src, int64_t n);
+    /* out = a + b, n elements, f32 or bf16; out may be a or b */
+    void (*add)(void *out, const void *a, const void *b, enum dawn_dtype dtype,
+                int64_t n);
     /* sum of squares in f64, in a fixed order */
     double (*sum_squares)(const float *x, int64_t n);
     void (*adamw)(const struct dawni_adamw *o, float *p, float *m, float *v,

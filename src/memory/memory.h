@@ -18,6 +18,11 @@ enum dawn_status dawni_sizes_of_profile(const struct dawn_profile *profile,
                                         int64_t microbatch,
                                         struct dawni_sizes *sizes,
                                         struct dawn_error *err);
+/* All zero, to be filled by whoever knows. */
+enum dawn_status dawni_sizes_create(const struct dawn_graph *graph,
+                                    int64_t microbatch,
+                                    struct dawni_sizes *sizes,
+                                    struct dawn_error *err);
 void dawni_sizes_clear(struct dawni_sizes *sizes);
 
 /* A candidate stage: what its memory is with k microbatches in flight.

@@ -55,7 +55,9 @@ struct dawni_buffer {
 };
 
 struct dawni_program {
-    int instrs, step_instrs; /* the rest is the evaluation's */
+    int instrs;
+    int sync_instr; /* from here to step_instrs: copies of parameters */
+    int step_instrs; /* the rest is the evaluation's */
     struct dawni_instr *instr;
     int operands;
     int *operand;
@@ -112,6 +114,10 @@ enum dawn_status dawni_schedule_of_plan(struct dawn_plan *plan,
 /* Stage that owns a parameter: that of its first user. */
 int dawni_param_owner(const struct dawn_graph *graph, const int *first,
                       int stages, int param);
+
+/* Buffer of the gradient of an owned parameter, summed over its uses. */
+int dawni_param_grad(const struct dawn_graph *graph,
+                     const struct dawni_program *p, int param);
 
 const char *dawni_instr_name(enum dawni_instr_kind kind);
 

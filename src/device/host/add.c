@@ -48,15 +48,20 @@ DAWNI_INLINE void sum_body(const struct add_task *t, int64_t first,
 
 DAWNI_RANGE(sum, add_task, t->dtype)
 
+void dawni_host_sum(void *out, const void *a, const void *b,
+                    enum dawn_dtype dtype, int64_t n)
+{
+    dawni_host_parallel(sum, &(struct add_task){a, b, out, dtype}, n, BLOCK);
+}
+
 static enum dawn_status forward(struct dawni_kernel *kernel,
                                 const struct dawn_op_args *args,
                                 struct dawn_error *err)
 {
     (void)err;
     const struct add *k = (const struct add *)kernel;
-    const struct add_task task = {args->in[0], args->in[1], args->out[0],
-                                  k->dtype};
-    dawni_host_parallel(sum, &task, k->elements, BLOCK);
+    dawni_host_sum(args->out[0], args->in[0], args->in[1], k->dtype,
+                   k->elements);
     return DAWN_OK;
 }
 

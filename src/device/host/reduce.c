@@ -6,29 +6,6 @@
 #define BLOCK 16384 /* elements */
 #define PARTS 256   /* blocks summed at a time */
 
-struct add_task {
-    float *dst;
-    const float *src;
-};
-
-DAWNI_INLINE void add_body(const struct add_task *t, int64_t first,
-                           int64_t last, bool bf16)
-{
-    (void)bf16;
-    float *dst = t->dst;
-    const float *src = t->src;
-#pragma omp simd
-    for (int64_t i = first; i < last; i++)
-        dst[i] += src[i];
-}
-
-DAWNI_RANGE(add, add_task, DAWN_F32)
-
-void dawni_host_sum_into(float *dst, const float *src, int64_t n)
-{
-    dawni_host_parallel(add, &(struct add_task){dst, src}, n, BLOCK);
-}
-
 struct squares_task {
     const float *x;
     double *part; /* by block */

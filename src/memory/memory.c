@@ -1,0 +1,200 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* The memory of a plan: its programs, without a device. */
+#include "common/array.h"
+#include "graph/graph.h"
+#include "memory/program.h"
+#include <stdlib.h>
+
+enum dawn_status dawni_sizes_create(const struct dawn_graph *graph,
+                                    int64_t microbatch,
+                                    struct dawni_sizes *sizes,
+                                    struct dawn_error *err)
+{
+    struct dawni_sizes made = {.microbatch = microbatch};
+    made.scratch = dawni_calloc(graph->nodes, sizeof *made.scratch);
+    made.prepared = dawni_calloc(graph->nodes, sizeof *made.prepared);
+    if (!made.scratch || !made.prepared) {
+        dawni_sizes_clear(&made);
+        return dawn_fail(err, DAWN_E_NOMEM, "no memory for %d nodes",
+                         graph->nodes);
+    }
+    *sizes = made;
+    return DAWN_OK;
+}
+
+enum dawn_status dawni_sizes_of_profile(const struct dawn_profile *profile,
+                                        int64_t microbatch,
+                                        struct dawni_sizes *sizes,
+                                        struct dawn_error *err)
+{
+    const struct dawn_graph *g = dawn_profile_graph(profile);
+    int size = dawn_profile_find_size(profile, microbatch);
+    if (size < 0)
+        return dawn_fail(err, DAWN_E_INVAL,
+                         "microbatch %lld was not profiled",
+                         (long long)microbatch);
+    enum dawn_status st = dawni_sizes_create(g, microbatch, sizes, err);
+    for (int n = 0; !st && n < g->nodes; n++) {
+        const struct dawn_node_cost *c = dawn_profile_cost_of(profile, n, size);
+        for (int phase = 0; phase < 3; phase++)
+            sizes->scratch[n][phase] = c->scratch_bytes[phase];
+        sizes->prepared[n] = c->prepared_bytes;
+    }
+    return st;
+}
+
+void dawni_sizes_clear(struct dawni_sizes *sizes)
+{
+    free(sizes->scratch);
+    free(sizes->prepared);
+    *sizes = (struct dawni_sizes){0};
+}
+
+/* What lowering wants of a plan, by stage. */
+struct shape {
+    int *first;
+    uint8_t **decision; /* one block behind the pointers */
+};
+
+static void shape_clear(struct shape *s)
+{
+    free(s->first);
+    free(s->decision);
+}
+
+static bool shape_of(struct dawn_plan *plan, struct shape *s)
+{
+    const struct dawn_graph *g = dawn_plan_graph(plan);
+    int64_t stages = dawn_plan_info(plan)->stages, tensors = g->tensors;
+    s->first = dawni_calloc(stages + 1, sizeof *s->first);
+    s->decision = malloc((size_t)stages * sizeof *s->decision +
+                         (size_t)(stages * tensors));
+    if (!s->first || !s->decision)
+        return false;
+    uint8_t *at = (uint8_t *)(s->decision + stages);
+    for (int i = 0; i < stages; i++, at += tensors) {
+        s->first[i] = dawn_plan_stage(plan, i)->first;
+        s->decision[i] = at;
+        for (int t = 0; t < tensors; t++)
+            at[t] = (uint8_t)dawn_plan_decision(plan, i, t);
+    }
+    s->first[stages] = g->nodes;
+    return true;
+}
+
+static struct dawn_edge *edges(const struct dawni_cut *cut, int cuts)
+{
+    struct dawn_edge *edge = dawni_calloc(cuts, sizeof *edge);
+    for (int i = 0; edge && i < cuts; i++)
+        edge[i] = cut[i].edge;
+    return edge;
+}
+
+static enum dawn_status make_schedule(const struct dawn_plan_info *info,
+                                      const struct dawni_cuts *cuts,
+                                      struct dawn_schedule **schedule_p,
+                                      struct dawn_error *err)
+{
+    struct dawn_edge *act = edges(cuts->act, cuts->acts);
+    struct dawn_edge *grad = edges(cuts->grad, cuts->grads);
+    struct dawn_schedule_opts opts = {
+        .kind = info->schedule,
+        .stages = info->stages,
+        .ranks = info->ranks,
+        .microbatches = info->microbatches,
+        .act_edge = act,
+        .act_edges = cuts->acts,
+        .grad_edge = grad,
+        .grad_edges = cuts->grads,
+    };
+    enum dawn_status st =
+        act && grad ? dawn_schedule_create(&opts, schedule_p, err)
+                    : dawn_fail(err, DAWN_E_NOMEM, "no memory for edges");
+    free(act);
+    free(grad);
+    return st;
+}
+
+enum dawn_status dawni_schedule_of_plan(struct dawn_plan *plan,
+                                        struct dawni_cuts *cuts,
+                                        struct dawn_schedule **schedule_p,
+                                        struct dawn_error *err)
+{
+    const struct dawn_plan_info *info = dawn_plan_info(plan);
+    struct dawni_cuts made = {0};
+    int *first = dawni_calloc(info->stages, sizeof *first);
+    if (!first)
+        return dawn_fail(err, DAWN_E_NOMEM, "no memory for %d stages",
+                         info->stages);
+    for (int i = 0; i < info->stages; i++)
+        first[i] = dawn_plan_stage(plan, i)->first;
+    enum dawn_status st = dawni_cuts_create(dawn_plan_graph(plan), info->stages,
+                                            first, &made, err);
+    free(first);
+    if (!st)
+        st = make_schedule(info, &made, schedule_p, err);
+    if (st)
+        dawni_cuts_clear(&made);
+    else
+        *cuts = made;
+    return st;
+}
+
+enum dawn_status dawni_program_of_plan(struct dawn_plan *plan,
+                                       const struct dawni_sizes *sizes,
+                                       int rank,
+                                       struct dawni_program **program_p,
+                                       struct dawn_error *err)
+{
+    struct dawn_schedule *schedule = NULL;
+    struct dawni_cuts cuts = {0};
+    struct shape shape = {0};
+    enum dawn_status st = dawni_schedule_of_plan(plan, &cuts, &schedule, err);
+    if (st)
+        return st;
+    if (shape_of(plan, &shape)) {
+        struct dawni_lower_opts opts = {
+            .graph = dawn_plan_graph(plan),
+            .sizes = sizes,
+            .cuts = &cuts,
+            .schedule = schedule,
+            .first = shape.first,
+            .decision = (const uint8_t *const *)shape.decision,
+            .rank = rank,
+        };
+        st = dawni_program_create(&opts, program_p, err);
+    } else {
+        st = dawn_fail(err, DAWN_E_NOMEM, "no memory for a plan's stages");
+    }
+    shape_clear(&shape);
+    dawni_cuts_clear(&cuts);
+    dawn_schedule_destroy(schedule);
+    return st;
+}
+
+enum dawn_status dawn_memory_of(const struct dawn_plan *plan,
+                                const struct dawn_profile *profile, int rank,
+                                struct dawn_memory *memory,
+                                struct dawn_error *err)
+{
+    struct dawn_plan *p = (struct dawn_plan *)plan; /* only read */
+    struct dawni_program *program = NULL;
+    struct dawni_sizes sizes;
+    uint64_t wanted = dawn_plan_info(p)->graph_digest;
+    uint64_t found = dawn_graph_digest(dawn_profile_graph(profile));
+    if (wanted != found)
+        return dawn_fail(err, DAWN_E_MISMATCH,
+                         "plan for graph xxh3:%016llx, profile of graph "
+                         "xxh3:%016llx",
+                         (unsigned long long)wanted, (unsigned long long)found);
+    enum dawn_status st = dawni_sizes_of_profile(
+        profile, dawn_plan_info(p)->microbatch, &sizes, err);
+    if (st)
+        return st;
+    st = dawni_program_of_plan(p, &sizes, rank, &program, err);
+    if (!st)
+        *memory = program->memory;
+    dawni_program_destroy(program);
+    dawni_sizes_clear(&sizes);
+    return st;
+}

@@ -1,0 +1,181 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* The program as an object: its parts, its memory curve, its packing. */
+#include "memory/program.h"
+#include "common/array.h"
+#include "memory/lower.h"
+#include "memory/pack.h"
+#include <limits.h>
+
+static const char *const instr_names[DAWNI_I_KINDS] = {
+    [DAWNI_I_FEED] = "feed",           [DAWNI_I_F] = "F",
+    [DAWNI_I_B] = "B",                 [DAWNI_I_W] = "W",
+    [DAWNI_I_LOSS] = "loss",           [DAWNI_I_SEED] = "seed",
+    [DAWNI_I_ADD] = "add",             [DAWNI_I_RECV] = "recv",
+    [DAWNI_I_RECV_WAIT] = "recv_wait", [DAWNI_I_SEND] = "send",
+    [DAWNI_I_SEND_WAIT] = "send_wait", [DAWNI_I_SUM_USES] = "sum_uses",
+    [DAWNI_I_NORM] = "norm",           [DAWNI_I_ADAMW] = "adamw",
+    [DAWNI_I_PREPARE] = "prepare",
+};
+
+const char *dawni_instr_name(enum dawni_instr_kind kind)
+{
+    return kind < DAWNI_I_KINDS ? instr_names[kind] : "?";
+}
+
+struct dawni_operands dawni_program_operands(const struct dawni_program *p,
+                                             const struct dawn_node_desc *node,
+                                             const struct dawni_instr *instr)
+{
+    const int *at = &p->operand[instr->operand];
+    struct dawni_operands o = {.in = at, .out = at + node->inputs};
+    at += node->inputs + node->outputs;
+    if (instr->kind != DAWNI_I_F) {
+        o.dout = at;
+        o.din = o.dout + node->outputs;
+        o.din_add = o.din + node->inputs;
+        at = o.din_add + node->inputs;
+    }
+    o.scratch = *at;
+    return o;
+}
+
+void dawni_program_clear(struct dawni_program *p)
+{
+    free(p->instr);
+    free(p->operand);
+    free(p->buffer);
+    free(p->master);
+    free(p->adam_m);
+    free(p->adam_v);
+    free(p->use_at);
+    free(p->use);
+    free(p->prepared);
+}
+
+void dawni_program_destroy(struct dawni_program *p)
+{
+    if (!p)
+        return;
+    dawni_program_clear(p);
+    free(p);
+}
+
+/* Bytes live at each instruction; NULL without memory. */
+static int64_t *live_curve(const struct dawni_program *p)
+{
+    int64_t *live = dawni_calloc((int64_t)p->instrs + 1, sizeof *live);
+    if (!live)
+        return NULL;
+    for (int i = 0; i < p->buffers; i++) {
+        const struct dawni_buffer *b = &p->buffer[i];
+        if (b->end < 0)
+            continue;
+        live[b->begin] += (int64_t)b->bytes;
+        live[b->end + 1] -= (int64_t)b->bytes;
+    }
+    for (int i = 1; i < p->instrs; i++)
+        live[i] += live[i - 1];
+    return live;
+}
+
+enum dawn_status dawni_program_measure(struct dawni_program *p,
+                                       struct dawn_error *err)
+{
+    int64_t *live = live_curve(p);
+    if (!live)
+        return dawn_fail(err, DAWN_E_NOMEM, "no memory for a memory curve");
+    int top = 0;
+    for (int i = 1; i < p->instrs; i++)
+        if (live[i] > live[top])
+            top = i;
+    p->memory = (struct dawn_memory){.peak_bytes = (uint64_t)live[top]};
+    free(live);
+    for (int i = 0; i < p->buffers; i++) {
+        const struct dawni_buffer *b = &p->buffer[i];
+        if (b->end >= 0 && b->begin <= top && b->end >= top)
+            p->memory.by[b->category] += b->bytes;
+        if (b->category <= DAWN_CATEGORY_OPTIMIZER)
+            p->memory.kept_bytes += b->bytes;
+    }
+    return DAWN_OK;
+}
+
+static enum dawn_status pack(struct dawni_program *p, struct dawn_error *err)
+{
+    struct dawni_extent *x = dawni_calloc(p->buffers, sizeof *x);
+    int *which = dawni_calloc(p->buffers, sizeof *which);
+    enum dawn_status st;
+    int n = 0;
+    if (!x || !which) {
+        st = dawn_fail(err, DAWN_E_NOMEM, "no memory to pack %d buffers",
+                       p->buffers);
+        goto out;
+    }
+    for (int i = 0; i < p->buffers; i++) {
+        const struct dawni_buffer *b = &p->buffer[i];
+        if (b->end < 0 || b->bytes == 0)
+            continue;
+        which[n] = i;
+        x[n++] = (struct dawni_extent){
+            .bytes = b->bytes, .begin = b->begin, .end = b->end};
+    }
+    st = dawni_pack(x, n, &p->memory.arena_bytes, err);
+    for (int i = 0; !st && i < n; i++)
+        p->buffer[which[i]].offset = x[i].offset;
+out:
+    free(x);
+    free(which);
+    return st;
+}
+
+static enum dawn_status lower(struct dawni_lowering *l,
+                              const struct dawn_action *action, int actions,
+                              struct dawn_error *err)
+{
+    enum dawn_status st = dawni_lowering_begin(l, err);
+    if (!st)
+        dawni_lower_all(l, action, actions);
+    dawni_lowering_end(l);
+    if (!st && l->failed)
+        st = dawn_fail(err, DAWN_E_NOMEM, "no memory for a program of %d nodes",
+                       l->graph->nodes);
+    return st;
+}
+
+enum dawn_status dawni_program_create(const struct dawni_lower_opts *opts,
+                                      struct dawni_program **program_p,
+                                      struct dawn_error *err)
+{
+    int actions;
+    const struct dawn_action *action =
+        dawn_schedule_actions(opts->schedule, opts->rank, &actions);
+    if (!action)
+        return dawn_fail(err, DAWN_E_INVAL, "rank %d, of %d", opts->rank,
+                         dawn_schedule_ranks(opts->schedule));
+    struct dawni_program *p = calloc(1, sizeof *p);
+    if (!p)
+        return dawn_fail(err, DAWN_E_NOMEM, "no memory for a program");
+    struct dawni_lowering l = {
+        .graph = opts->graph,
+        .sizes = opts->sizes,
+        .cuts = opts->cuts,
+        .first = opts->first,
+        .stages = dawn_schedule_stages(opts->schedule),
+        .ranks = dawn_schedule_ranks(opts->schedule),
+        .rank = opts->rank,
+        .microbatches = dawn_schedule_microbatches(opts->schedule),
+        .decision = opts->decision,
+        .program = p,
+    };
+    enum dawn_status st = lower(&l, action, actions, err);
+    if (!st)
+        st = dawni_program_measure(p, err);
+    if (!st)
+        st = pack(p, err);
+    if (st) {
+        dawni_program_destroy(p);
+        return st;
+    }
+    *program_p = p;
+    return DAWN_OK;
+}
