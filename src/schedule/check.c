@@ -13,9 +13,9 @@ struct checker {
     /* by stage * m + mb, and by message: bits of the actions seen */
     uint16_t *piece, *message;
     int *next_b, *next_w;   /* by stage: microbatch of the next backward */
-    uint16_t *ended;        /* by stage: REDUCE, STEP */
     int *sent, *received;   /* by link * m + i: microbatch that is i-th */
     int *sends, *receives;  /* by link: how many of them */
+    uint16_t *ended;        /* by rank: REDUCE, STEP */
     int *at;                /* by rank: next action, in the run together */
 };
 
@@ -118,19 +118,14 @@ static const char *check_all_done(const struct checker *c, int rank)
 static const char *check_end(struct checker *c, int rank,
                              const struct dawn_action *a)
 {
-    uint16_t *seen = &c->ended[a->stage];
-    const char *why = check_all_done(c, rank);
+    uint16_t *seen = &c->ended[rank];
 
-    if (why)
-        return why;
     if (*seen & 1u << a->kind)
         return "done before";
+    if (a->kind == DAWN_ACTION_STEP && !*seen)
+        return "its REDUCE is not before it";
     *seen |= (uint16_t)(1u << a->kind);
-    if (a->kind == DAWN_ACTION_STEP)
-        for (int i = rank; i < c->schedule->stages; i += c->schedule->ranks)
-            if (!(c->ended[i] & BIT(REDUCE)))
-                return "a REDUCE of the rank is left";
-    return NULL;
+    return check_all_done(c, rank);
 }
 
 static enum dawn_status check_rank(struct checker *c, int rank)
@@ -159,10 +154,8 @@ static enum dawn_status check_rank(struct checker *c, int rank)
                              rank, i, dawni_action_text(a, text, sizeof text),
                              why);
     }
-    for (int stage = rank; stage < s->stages; stage += s->ranks)
-        if (!(c->ended[stage] & BIT(STEP)))
-            return dawn_fail(c->err, DAWN_E_INVAL,
-                             "rank %d: stage %d has no STEP", rank, stage);
+    if (!(c->ended[rank] & BIT(STEP)))
+        return dawn_fail(c->err, DAWN_E_INVAL, "rank %d has no STEP", rank);
     return DAWN_OK;
 }
 
@@ -280,7 +273,7 @@ static enum dawn_status make_room(struct checker *c)
     c->message = calloc(links * m, sizeof *c->message);
     c->next_b = calloc(stages, sizeof *c->next_b);
     c->next_w = calloc(stages, sizeof *c->next_w);
-    c->ended = calloc(stages, sizeof *c->ended);
+    c->ended = calloc((size_t)s->ranks, sizeof *c->ended);
     c->sent = calloc(links * m, sizeof *c->sent);
     c->received = calloc(links * m, sizeof *c->received);
     c->sends = calloc(links, sizeof *c->sends);

@@ -6,7 +6,8 @@
  *         first of all
  *   WAIT  for earlier sends, see below
  *   SEND  of what computation i made
- * and at the end the WAITs that are left, REDUCE and STEP of each stage.
+ * and at the end the WAITs that are left, then one REDUCE and one STEP for all
+ * stages of the rank, under the number of its first.
  *
  * The WAIT of a send stands behind the second computation after it, or where its
  * link sends again if that comes first: it has a computation or two to move
@@ -176,20 +177,14 @@ static enum dawn_status emit_sends(struct builder *b, int rank, int i,
     return st;
 }
 
-/* REDUCE of each stage of the rank, then STEP of each. */
 static enum dawn_status emit_end(struct builder *b, int rank,
                                  struct dawn_error *err)
 {
-    static const enum dawn_action_kind kind[] = {DAWN_ACTION_REDUCE,
-                                                 DAWN_ACTION_STEP};
-    const struct dawn_schedule *s = b->schedule;
-    enum dawn_status st = DAWN_OK;
+    struct dawn_action reduce = {DAWN_ACTION_REDUCE, -1, rank, -1};
+    struct dawn_action step = {DAWN_ACTION_STEP, -1, rank, -1};
+    enum dawn_status st = dawni_actions_add(&b->out, reduce, err);
 
-    for (int k = 0; k < 2; k++)
-        for (int stage = rank; !st && stage < s->stages; stage += s->ranks)
-            st = dawni_actions_add(
-                &b->out, (struct dawn_action){kind[k], -1, stage, -1}, err);
-    return st;
+    return st ? st : dawni_actions_add(&b->out, step, err);
 }
 
 static enum dawn_status emit_rank(struct builder *b, int rank,

@@ -210,7 +210,7 @@ static bool well_formed(const struct dawn_schedule *s, int rank,
         a->stage >= s->stages || a->stage % s->ranks != rank)
         return false;
     if (once)
-        return a->microbatch == -1 && a->peer == -1;
+        return a->stage == rank && a->microbatch == -1 && a->peer == -1;
     if (a->microbatch < 0 || a->microbatch >= s->microbatches)
         return false;
     if (dawni_is_compute(a->kind))
