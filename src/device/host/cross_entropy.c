@@ -30,8 +30,7 @@ static enum dawn_status create(const struct dawn_graph *graph, int node,
                                struct dawn_error *err)
 {
     const struct dawn_node_desc *desc = dawn_graph_node(graph, node);
-    const struct dawn_tensor_desc *logits =
-        dawn_graph_tensor(graph, desc->input[0]);
+    const struct dawn_tensor_desc *logits = dawni_host_input(graph, node, 0);
     struct cross_entropy *k = NULL;
     enum dawn_status st =
         dawni_host_kernel_alloc(sizeof *k, &dawni_host_cross_entropy, &k, err);

@@ -32,7 +32,7 @@ static enum dawn_status create(const struct dawn_graph *graph, int node,
                                struct dawni_kernel **kernel_p,
                                struct dawn_error *err)
 {
-    const struct dawn_node_desc *desc = dawn_graph_node(graph, node);
+    const struct dawn_tensor_desc *out = dawni_host_output(graph, node, 0);
     struct dropout *k = NULL;
     enum dawn_status st =
         dawni_host_kernel_alloc(sizeof *k, &dawni_host_dropout, &k, err);
@@ -40,9 +40,9 @@ static enum dawn_status create(const struct dawn_graph *graph, int node,
         return st;
     double p = dawn_graph_attr(graph, node, "p", 0);
     k->samples = microbatch;
-    k->elements = dawni_host_elements(&desc->output[0]);
+    k->elements = dawni_host_elements(out);
     k->groups = (k->elements + GROUP - 1) / GROUP;
-    k->dtype = desc->output[0].dtype;
+    k->dtype = out->dtype;
     k->below = (uint32_t)(p * 0x1p32);
     k->scale = (float)(1 / (1 - p));
     *kernel_p = &k->base;

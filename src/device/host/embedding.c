@@ -32,11 +32,11 @@ static enum dawn_status create(const struct dawn_graph *graph, int node,
     if (st)
         return st;
     k->desc = desc;
-    k->tokens = microbatch *
-                dawni_host_elements(dawn_graph_tensor(graph, desc->input[0]));
+    k->tokens =
+        microbatch * dawni_host_elements(dawni_host_input(graph, node, 0));
     k->vocab = dawn_graph_param(graph, desc->param[0])->shape[0];
     k->width = dawn_graph_param(graph, desc->param[0])->shape[1];
-    k->dtype = desc->output[0].dtype;
+    k->dtype = dawni_host_output(graph, node, 0)->dtype;
     *kernel_p = &k->base;
     return DAWN_OK;
 }

@@ -24,14 +24,14 @@ static enum dawn_status create(const struct dawn_graph *graph, int node,
                                struct dawni_kernel **kernel_p,
                                struct dawn_error *err)
 {
-    const struct dawn_node_desc *desc = dawn_graph_node(graph, node);
+    const struct dawn_tensor_desc *out = dawni_host_output(graph, node, 0);
     struct gelu *k = NULL;
     enum dawn_status st =
         dawni_host_kernel_alloc(sizeof *k, &dawni_host_gelu, &k, err);
     if (st)
         return st;
-    k->elements = microbatch * dawni_host_elements(&desc->output[0]);
-    k->dtype = desc->output[0].dtype;
+    k->elements = microbatch * dawni_host_elements(out);
+    k->dtype = out->dtype;
     *kernel_p = &k->base;
     return DAWN_OK;
 }

@@ -30,6 +30,12 @@ enum dawn_status dawni_host_kernel_alloc(size_t bytes,
                                          struct dawn_error *err);
 void dawni_host_kernel_free(struct dawni_kernel *kernel);
 
+/* Input or output i of a node. */
+const struct dawn_tensor_desc *dawni_host_input(const struct dawn_graph *graph,
+                                                int node, int i);
+const struct dawn_tensor_desc *dawni_host_output(const struct dawn_graph *graph,
+                                                 int node, int i);
+
 /* Elements of one sample of a tensor, and its last extent (1 for a scalar). */
 int64_t dawni_host_elements(const struct dawn_tensor_desc *tensor);
 int64_t dawni_host_last_extent(const struct dawn_tensor_desc *tensor);

@@ -32,8 +32,7 @@ static enum dawn_status create(const struct dawn_graph *graph, int node,
                                struct dawni_kernel **kernel_p,
                                struct dawn_error *err)
 {
-    const struct dawn_tensor_desc *out =
-        &dawn_graph_node(graph, node)->output[0];
+    const struct dawn_tensor_desc *out = dawni_host_output(graph, node, 0);
     struct layer_norm *k = NULL;
     enum dawn_status st =
         dawni_host_kernel_alloc(sizeof *k, &dawni_host_layer_norm, &k, err);

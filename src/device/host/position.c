@@ -26,16 +26,17 @@ static enum dawn_status create(const struct dawn_graph *graph, int node,
                                struct dawn_error *err)
 {
     const struct dawn_node_desc *desc = dawn_graph_node(graph, node);
+    const struct dawn_tensor_desc *out = dawni_host_output(graph, node, 0);
     struct position *k = NULL;
     enum dawn_status st =
         dawni_host_kernel_alloc(sizeof *k, &dawni_host_position, &k, err);
     if (st)
         return st;
     k->samples = microbatch;
-    k->places = desc->output[0].shape[0];
-    k->width = desc->output[0].shape[1];
+    k->places = out->shape[0];
+    k->width = out->shape[1];
     k->table_rows = dawn_graph_param(graph, desc->param[0])->shape[0];
-    k->dtype = desc->output[0].dtype;
+    k->dtype = out->dtype;
     *kernel_p = &k->base;
     return DAWN_OK;
 }

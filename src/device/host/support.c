@@ -23,6 +23,18 @@ void dawni_host_kernel_free(struct dawni_kernel *kernel)
     free(kernel);
 }
 
+const struct dawn_tensor_desc *dawni_host_input(const struct dawn_graph *graph,
+                                                int node, int i)
+{
+    return dawn_graph_tensor(graph, dawn_graph_node(graph, node)->input[i]);
+}
+
+const struct dawn_tensor_desc *dawni_host_output(const struct dawn_graph *graph,
+                                                 int node, int i)
+{
+    return dawn_graph_tensor(graph, dawn_graph_output(graph, node, i));
+}
+
 int64_t dawni_host_elements(const struct dawn_tensor_desc *tensor)
 {
     int64_t n = 1;

@@ -1,0 +1,31 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "device/harness.h"
+#include "device/host/host.h"
+#include "tap.h"
+
+#define LINEAR(samples, rows, k, n, params_)                                   \
+    {                                                                          \
+        .op = "linear", .b = samples, .inputs = 1,                             \
+        .in = {{.dims = 2, .shape = {rows, k}}}, .params = params_, .param = { \
+            {.dims = 2, .shape = {n, k}},                                      \
+            {.dims = 1, .shape = {n}}                                          \
+        }                                                                      \
+    }
+
+static const struct op_case cases[] = {
+    LINEAR(1, 1, 1, 1, 2),      LINEAR(2, 3, 17, 5, 2),
+    LINEAR(3, 7, 64, 96, 1),    LINEAR(2, 61, 97, 131, 2),
+    LINEAR(2, 64, 256, 192, 2), LINEAR(1, 16, 64, 517, 1),
+};
+
+int main(void)
+{
+    /* oneDNN multiplies bf16 exactly and adds in f32; results are rounded once
+     */
+    const struct trial_opts opts = {
+        .tolerance = {.f32 = 1e-5, .bf16 = 0.004, .f32_of_bf16 = 2e-5},
+    };
+    plan_lazy();
+    try_cases(&dawni_host_linear, cases, sizeof cases / sizeof cases[0], &opts);
+    return done_testing();
+}
