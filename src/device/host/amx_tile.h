@@ -1,0 +1,159 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* AMX tiles and the AVX-512 pieces around them, for the files that use them.
+ *
+ * A block of C is 32 x 32, four tiles: T0 T1 over T2 T3. A step of 32 in k
+ * takes a block of A, two tiles of 16 rows x 32, and a block of B, two tiles of
+ * 16 pairs of rows x 16 columns (a pair of rows is interleaved: the columns of
+ * a tile are 32-bit). Each block is 2048 bytes, packed. C in memory is the four
+ * tiles one after another, 16 x 16 f32 each.
+ *
+ * The tile instructions are asm with a memory clobber: the compiler's own
+ * intrinsics do not say which memory they touch.
+ */
+#ifndef DAWNI_DEVICE_HOST_AMX_TILE_H
+#define DAWNI_DEVICE_HOST_AMX_TILE_H
+
+#include "device/host/simd.h"
+
+#include <immintrin.h>
+
+#define AMX_STEP 32    /* of k */
+#define AMX_BLOCK 1024 /* elements of a packed block of A or B, of C too */
+
+#define AMX_TARGET                                                             \
+    __attribute__((target("avx512f,avx512bw,avx512vl,avx512dq,avx512bf16,"     \
+                          "avx2,fma,bmi2,prefer-vector-width=512")))
+#define AMX_INLINE static inline __attribute__((always_inline)) AMX_TARGET
+
+#define AMX_ZERO(t) __asm__ volatile("tilezero %%tmm" #t ::: "memory")
+#define AMX_LOAD(t, p, stride)                                                 \
+    __asm__ volatile("tileloadd (%0,%1,1), %%tmm" #t ::"r"(p),                 \
+                     "r"((int64_t)(stride))                                    \
+                     : "memory")
+#define AMX_STORE(t, p, stride)                                                \
+    __asm__ volatile("tilestored %%tmm" #t ", (%0,%1,1)" ::"r"(p),             \
+                     "r"((int64_t)(stride))                                    \
+                     : "memory")
+#define AMX_DOT(c, a, b)                                                       \
+    __asm__ volatile("tdpbf16ps %%tmm" #b ", %%tmm" #a ", %%tmm" #c ::         \
+                         : "memory")
+
+/* Eight full tiles, 16 rows of 64 bytes, for this thread until amx_end. */
+DAWNI_INLINE void amx_begin(void)
+{
+    struct {
+        uint8_t palette, start_row, reserved[14];
+        uint16_t bytes[16];
+        uint8_t rows[16];
+    } config = {.palette = 1};
+
+    for (int i = 0; i < 8; i++) {
+        config.bytes[i] = 64;
+        config.rows[i] = 16;
+    }
+    __asm__ volatile("ldtilecfg %0" ::"m"(config) : "memory");
+}
+
+DAWNI_INLINE void amx_end(void)
+{
+    __asm__ volatile("tilerelease" ::: "memory");
+}
+
+/* One step: T0..T3 += A block * B block. */
+AMX_INLINE void amx_step(const uint16_t *a, const uint16_t *b)
+{
+    AMX_LOAD(4, a, 64);
+    AMX_LOAD(6, b, 64);
+    AMX_DOT(0, 4, 6);
+    AMX_LOAD(7, b + 512, 64);
+    AMX_DOT(1, 4, 7);
+    AMX_LOAD(5, a + 512, 64);
+    AMX_DOT(2, 5, 6);
+    AMX_DOT(3, 5, 7);
+}
+
+AMX_INLINE void amx_c_zero(void)
+{
+    AMX_ZERO(0);
+    AMX_ZERO(1);
+    AMX_ZERO(2);
+    AMX_ZERO(3);
+}
+
+AMX_INLINE void amx_c_load(const float *c)
+{
+    AMX_LOAD(0, c, 64);
+    AMX_LOAD(1, c + 256, 64);
+    AMX_LOAD(2, c + 512, 64);
+    AMX_LOAD(3, c + 768, 64);
+}
+
+AMX_INLINE void amx_c_store(float *c)
+{
+    AMX_STORE(0, c, 64);
+    AMX_STORE(1, c + 256, 64);
+    AMX_STORE(2, c + 512, 64);
+    AMX_STORE(3, c + 768, 64);
+}
+
+/* Row i, 0..31, of a block of C in memory: its first 16 columns; the others are
+ * 256 floats further. */
+AMX_INLINE const float *amx_c_row(const float *c, int64_t i)
+{
+    return c + (i >> 4) * 512 + (i & 15) * 16;
+}
+
+/* The lowest n of 32 bits. */
+DAWNI_INLINE __mmask32 amx_mask(int64_t n)
+{
+    return n >= 32 ? 0xffffffffu : n <= 0 ? 0 : (1u << n) - 1;
+}
+
+/* 16 x 16 dwords, transposed in place. */
+AMX_INLINE void amx_transpose(__m512i r[16])
+{
+    __m512i t[16];
+
+    for (int i = 0; i < 16; i += 2) {
+        t[i] = _mm512_unpacklo_epi32(r[i], r[i + 1]);
+        t[i + 1] = _mm512_unpackhi_epi32(r[i], r[i + 1]);
+    }
+    for (int i = 0; i < 16; i += 4) {
+        r[i] = _mm512_unpacklo_epi64(t[i], t[i + 2]);
+        r[i + 1] = _mm512_unpackhi_epi64(t[i], t[i + 2]);
+        r[i + 2] = _mm512_unpacklo_epi64(t[i + 1], t[i + 3]);
+        r[i + 3] = _mm512_unpackhi_epi64(t[i + 1], t[i + 3]);
+    }
+    for (int i = 0; i < 16; i += 8) {
+        for (int j = 0; j < 4; j++) {
+            t[i + j] = _mm512_shuffle_i32x4(r[i + j], r[i + j + 4], 0x88);
+            t[i + j + 4] = _mm512_shuffle_i32x4(r[i + j], r[i + j + 4], 0xdd);
+        }
+    }
+    for (int j = 0; j < 8; j++) {
+        r[j] = _mm512_shuffle_i32x4(t[j], t[j + 8], 0x88);
+        r[j + 8] = _mm512_shuffle_i32x4(t[j], t[j + 8], 0xdd);
+    }
+}
+
+/* Words 0..15 (half 0) or 16..31 (half 1) of x and y, alternating. */
+AMX_INLINE __m512i amx_interleave(__m512i x, __m512i y, int half)
+{
+    const __m512i index = _mm512_add_epi16(
+        _mm512_set_epi16(47, 15, 46, 14, 45, 13, 44, 12, 43, 11, 42, 10, 41, 9,
+                         40, 8, 39, 7, 38, 6, 37, 5, 36, 4, 35, 3, 34, 2, 33, 1,
+                         32, 0),
+        _mm512_set1_epi16((short)(half * 16)));
+    return _mm512_permutex2var_epi16(x, index, y);
+}
+
+/* bf16 words 0..15 of x (half 0) or 16..31 (half 1) as f32. */
+AMX_INLINE __m512 amx_widen(__m512i x, int half)
+{
+    __m256i words =
+        half ? _mm512_extracti64x4_epi64(x, 1) : _mm512_castsi512_si256(x);
+    return _mm512_castsi512_ps(
+        _mm512_slli_epi32(_mm512_cvtepu16_epi32(words), 16));
+}
+
+#endif
