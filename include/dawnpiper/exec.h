@@ -63,6 +63,7 @@ struct dawn_step_result {
     double bubble;  /* share of the ranks' time not spent in kernels or moving */
     double exposed_comm_ns; /* waiting for messages, largest of all ranks */
     double stall_ns;        /* waiting for memory tiers, likewise */
+    double overhead_ns;     /* neither in kernels nor waiting, likewise */
     int ranks;
     const double *kernel_ns;     /* by rank: in kernels */
     const double *wait_ns;       /* by rank: waiting */

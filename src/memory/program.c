@@ -84,8 +84,8 @@ enum dawn_status dawni_program_measure(struct dawni_program *p,
     int64_t *live = live_curve(p);
     if (!live)
         return dawn_fail(err, DAWN_E_NOMEM, "no memory for a memory curve");
-    int top = 0;
-    for (int i = 1; i < p->instrs; i++)
+    int top = 0; /* of the step: an evaluation keeps nothing */
+    for (int i = 1; i < p->step_instrs; i++)
         if (live[i] > live[top])
             top = i;
     p->memory = (struct dawn_memory){.peak_bytes = (uint64_t)live[top]};

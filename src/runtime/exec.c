@@ -1,0 +1,206 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* The executor as an object: made, filled with parameters, destroyed. */
+#include "runtime/exec.h"
+#include "common/array.h"
+#include "common/hash.h"
+#include "common/random.h"
+#include <string.h>
+
+static const struct dawni_device_ops *const devices[] = {&dawni_host_device};
+
+const struct dawni_device_ops *dawni_device_find(const char *name)
+{
+    for (size_t i = 0; i < sizeof devices / sizeof *devices; i++)
+        if (strcmp(devices[i]->name, name ? name : "host") == 0)
+            return devices[i];
+    return NULL;
+}
+
+static enum dawn_status check_opts(const struct dawn_exec_opts *o,
+                                   struct dawn_error *err)
+{
+    const struct dawn_plan_info *info = dawn_plan_info(o->plan);
+    uint64_t graph = dawn_graph_digest(o->graph);
+    if (info->graph_digest != graph)
+        return dawn_fail(err, DAWN_E_MISMATCH,
+                         "plan for graph xxh3:%016llx, this is graph "
+                         "xxh3:%016llx",
+                         (unsigned long long)info->graph_digest,
+                         (unsigned long long)graph);
+    if (info->ranks != o->comm->size)
+        return dawn_fail(err, DAWN_E_INVAL,
+                         "the plan is for %d ranks, the job has %d",
+                         info->ranks, o->comm->size);
+    if (dawn_graph_loss(o->graph) < 0)
+        return dawn_fail(err, DAWN_E_INVAL, "graph '%s' has no loss",
+                         dawn_graph_name(o->graph));
+    if (!o->feed)
+        return dawn_fail(err, DAWN_E_INVAL, "no feed");
+    if (!dawni_device_find(o->device))
+        return dawn_fail(err, DAWN_E_NOTSUP, "device '%s' is not known here",
+                         o->device);
+    return DAWN_OK;
+}
+
+static void set_opts(struct dawn_exec *e, const struct dawn_exec_opts *o)
+{
+    e->graph = o->graph;
+    e->plan = o->plan;
+    e->comm = o->comm;
+    e->device = dawni_device_find(o->device);
+    e->opts = *o;
+    if (o->threads < 1)
+        e->opts.threads = 1;
+    if (o->beta1 <= 0)
+        e->opts.beta1 = 0.9;
+    if (o->beta2 <= 0)
+        e->opts.beta2 = 0.95;
+    if (o->eps <= 0)
+        e->opts.eps = 1e-8;
+    if (o->timeout_s <= 0)
+        e->opts.timeout_s = 300;
+}
+
+static enum dawn_status make_tables(struct dawn_exec *e, struct dawn_error *err)
+{
+    int ranks = e->comm->size;
+    e->memory = dawni_calloc(ranks, sizeof *e->memory);
+    e->stats = dawni_calloc(ranks, sizeof *e->stats);
+    e->kernel_ns_of = dawni_calloc(ranks, sizeof *e->kernel_ns_of);
+    e->wait_ns_of = dawni_calloc(ranks, sizeof *e->wait_ns_of);
+    e->peak_of = dawni_calloc(ranks, sizeof *e->peak_of);
+    e->arena_of = dawni_calloc(ranks, sizeof *e->arena_of);
+    if (!e->memory || !e->stats || !e->kernel_ns_of || !e->wait_ns_of ||
+        !e->peak_of || !e->arena_of)
+        return dawn_fail(err, DAWN_E_NOMEM, "no memory for %d ranks", ranks);
+    return DAWN_OK;
+}
+
+enum dawn_status dawn_exec_create(const struct dawn_exec_opts *opts,
+                                  struct dawn_exec **exec_p,
+                                  struct dawn_error *err)
+{
+    enum dawn_status st = check_opts(opts, err);
+    struct dawn_exec *e = calloc(1, sizeof *e);
+    if (!e)
+        st = dawn_fail(err, DAWN_E_NOMEM, "no memory for an executor");
+    if (!st) {
+        set_opts(e, opts);
+        if (!(st = make_tables(e, err)))
+            st = dawni_exec_bind(e, err);
+    }
+    st = dawni_agree(opts->comm, st, err);
+    if (!st)
+        st = opts->comm->ops->allgather(opts->comm, &e->program->memory,
+                                        sizeof *e->memory, e->memory, err);
+    if (st) {
+        dawn_exec_destroy(e);
+        return st;
+    }
+    *exec_p = e;
+    return DAWN_OK;
+}
+
+void dawn_exec_destroy(struct dawn_exec *e)
+{
+    if (!e)
+        return;
+    dawni_exec_unbind(e);
+    free(e->memory);
+    free(e->stats);
+    free(e->kernel_ns_of);
+    free(e->wait_ns_of);
+    free(e->peak_of);
+    free(e->arena_of);
+    free(e);
+}
+
+void dawni_param_init(const struct dawn_param_desc *d, int64_t elements,
+                      uint64_t seed, float *value)
+{
+    uint64_t key = dawni_hash_of(d->name, strlen(d->name));
+    if (d->init != DAWN_INIT_NORMAL) {
+        for (int64_t i = 0; i < elements; i++)
+            value[i] = d->init == DAWN_INIT_ONE ? 1.0f : 0.0f;
+        return;
+    }
+#pragma omp parallel for schedule(static)
+    for (int64_t i = 0; i < elements; i += 4) {
+        double x[4];
+        dawni_normal(dawni_philox(seed, key, (uint64_t)i), x);
+        for (int64_t k = i; k < i + 4 && k < elements; k++)
+            value[k] = (float)(d->std * x[k - i]);
+    }
+}
+
+enum dawn_status dawn_exec_init(struct dawn_exec *e, struct dawn_error *err)
+{
+    for (int i = 0; i < e->owned; i++) {
+        struct dawn_exec_param *p = &e->param[i];
+        dawni_param_init(&e->graph->param[p->param].desc, p->elements,
+                         e->opts.seed, p->value);
+        memset(p->adam_m, 0, (size_t)p->elements * sizeof *p->adam_m);
+        memset(p->adam_v, 0, (size_t)p->elements * sizeof *p->adam_v);
+    }
+    return dawn_exec_params_changed(e, err);
+}
+
+enum dawn_status dawn_exec_params_changed(struct dawn_exec *e,
+                                          struct dawn_error *err)
+{
+    e->status = DAWN_OK;
+    e->lr = 0;
+    e->done = -1;
+    enum dawn_status st = dawni_exec_run(e, e->program->sync_instr,
+                                         e->program->step_instrs, err);
+    if (st)
+        return st;
+    st = dawni_agree(e->comm, e->status, &e->error);
+    return st ? dawn_fail(err, st, "%s", e->error.text) : DAWN_OK;
+}
+
+/* Ranks that do not hold the parameter say the neutral element. */
+enum dawn_status dawni_exec_check_copies(struct dawn_exec *e,
+                                         struct dawn_error *err)
+{
+    const struct dawni_program *p = e->program;
+    for (int i = 0; i < e->graph->params; i++) {
+        if (e->graph->param[i].users < 2)
+            continue;
+        int64_t least[2] = {INT64_MAX, INT64_MAX};
+        if (p->master[i] >= 0) {
+            uint64_t bytes =
+                (uint64_t)e->graph->param[i].elements * sizeof(float);
+            least[0] = (int64_t)(dawni_hash_of(
+                           e->arena + p->buffer[p->master[i]].offset, bytes) >>
+                       2);
+            least[1] = -least[0];
+        }
+        enum dawn_status st =
+            e->comm->ops->allreduce_min(e->comm, least, 2, err);
+        if (st)
+            return st;
+        if (least[0] != -least[1])
+            return dawn_fail(err, DAWN_E_MISMATCH,
+                             "tied parameter '%s' differs between ranks after "
+                             "step %llu",
+                             e->graph->param[i].desc.name,
+                             (unsigned long long)e->step);
+    }
+    return DAWN_OK;
+}
+
+int dawn_exec_params(const struct dawn_exec *e)
+{
+    return e->owned;
+}
+
+const struct dawn_exec_param *dawn_exec_param(const struct dawn_exec *e, int i)
+{
+    return i >= 0 && i < e->owned ? &e->param[i] : NULL;
+}
+
+const struct dawn_memory *dawn_exec_memory(const struct dawn_exec *e, int rank)
+{
+    return rank >= 0 && rank < e->comm->size ? &e->memory[rank] : NULL;
+}

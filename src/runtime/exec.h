@@ -1,0 +1,107 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* The executor's inside: a program bound to kernels, memory and requests. */
+#ifndef DAWNI_RUNTIME_EXEC_H
+#define DAWNI_RUNTIME_EXEC_H
+
+#include "comm/comm.h"
+#include "device/kernel.h"
+#include "graph/graph.h"
+#include "memory/program.h"
+#include <dawnpiper/exec.h>
+
+/* What a rank tells the others at the end of a step. */
+struct dawni_rank_stats {
+    int64_t status;
+    double wall_ns, kernel_ns, wait_ns;
+    uint64_t peak_bytes, arena_bytes, predicted_peak_bytes;
+};
+
+struct dawni_span { /* of the trace: when an instruction ran */
+    uint64_t begin_ns, end_ns;
+};
+
+struct dawn_exec {
+    const struct dawn_graph *graph;
+    struct dawn_plan *plan;
+    struct dawn_comm *comm;
+    const struct dawni_device_ops *device;
+    struct dawn_exec_opts opts;
+
+    struct dawni_kernel **kernel; /* by node; NULL: on another rank */
+    struct dawni_program *program;
+    char *arena;
+    void **address;   /* by operand: in the arena, NULL for none */
+    float **value;    /* by (node, port), program->use_at: masters */
+    float **use_grad; /* likewise: gradient of that use */
+    struct dawni_req **req; /* by instruction: of RECV and SEND */
+    int *waits_for;   /* by instruction: whose request a wait is for */
+    uint64_t *alloc_bytes, *free_bytes; /* by instruction: live bytes */
+    uint64_t kept_bytes;
+
+    int owned; /* parameters that this rank owns */
+    struct dawn_exec_param *param;
+    struct dawn_memory *memory; /* by rank */
+
+    /* of the step that runs */
+    uint64_t step;
+    bool eval, check; /* check: look for numbers that are not finite */
+    uint64_t sample;  /* first of an evaluation's microbatch */
+    struct dawni_adamw adamw;
+    double lr;
+    double loss;
+    double *sums; /* by parameter: squares of the gradient; then the loss */
+    double grad_norm;
+    bool nonfinite;
+    int64_t bad; /* order of the first node that made such a number */
+    enum dawn_status status; /* first failure: the step goes on without work */
+    struct dawn_error error;
+    uint64_t live_bytes, peak_bytes;
+    uint64_t kernel_ns, wait_ns;
+    int done; /* last instruction that did something, for the watchdog */
+
+    struct dawni_rank_stats *stats; /* by rank, of the newest step */
+    double *kernel_ns_of, *wait_ns_of;
+    uint64_t *peak_of, *arena_of;
+    struct dawni_span *span; /* by instruction; NULL without trace */
+};
+
+/* Make kernels, program, arena and requests of this rank. Not collective. */
+enum dawn_status dawni_exec_bind(struct dawn_exec *e, struct dawn_error *err);
+void dawni_exec_unbind(struct dawn_exec *e);
+
+/* Run instructions begin..end-1. Fails only where the job cannot go on
+ * (messages); what fails in a kernel or feed is kept in e->status. */
+enum dawn_status dawni_exec_run(struct dawn_exec *e, int begin, int end,
+                                struct dawn_error *err);
+
+/* Wait for a message; describes itself when nothing comes for too long. */
+enum dawn_status dawni_exec_wait(struct dawn_exec *e, int instr,
+                                 struct dawn_error *err);
+
+/* Run one instruction that is no message. */
+void dawni_exec_work(struct dawn_exec *e, int instr);
+
+/* The global norm, and whether all is finite. Collective. */
+enum dawn_status dawni_exec_norm(struct dawn_exec *e, struct dawn_error *err);
+
+/* Name the first node whose numbers are not finite: runs the step again up to
+ * the norm, looking. Collective. */
+enum dawn_status dawni_exec_find_bad(struct dawn_exec *e, char *name,
+                                     size_t bytes, struct dawn_error *err);
+
+/* Are the copies of tied parameters on all ranks equal? Collective. */
+enum dawn_status dawni_exec_check_copies(struct dawn_exec *e,
+                                         struct dawn_error *err);
+
+/* NULL: no such device in this build; NULL name: the host. */
+const struct dawni_device_ops *dawni_device_find(const char *name);
+
+/* Draw a parameter: a function of seed, name and index only. */
+void dawni_param_init(const struct dawn_param_desc *desc, int64_t elements,
+                      uint64_t seed, float *value);
+
+/* "stage 1 F(mb 3) node 'block0.ln1'", for messages. */
+void dawni_exec_describe(const struct dawn_exec *e, int instr, char *text,
+                         size_t bytes);
+
+#endif

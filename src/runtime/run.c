@@ -1,0 +1,127 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* The executor's loop: kernels, messages, and the watch over waits.
+ *
+ * A rank whose feed or kernel fails goes on without working: it still sends and
+ * receives, so that nobody hangs, and all ranks learn of it at the norm.
+ */
+#include "common/clock.h"
+#include "runtime/exec.h"
+#include <sched.h>
+#include <stdio.h>
+
+#define SPINS 200 /* tests of a request before the core is offered to others */
+
+void dawni_exec_describe(const struct dawn_exec *e, int instr, char *text,
+                         size_t bytes)
+{
+    const struct dawni_instr *i = &e->program->instr[instr];
+    const char *kind = dawni_instr_name((enum dawni_instr_kind)i->kind);
+    const char *name = "";
+    switch (i->kind) {
+    case DAWNI_I_F:
+    case DAWNI_I_B:
+    case DAWNI_I_W:
+    case DAWNI_I_PREPARE:
+        name = e->graph->node[i->id].desc.name;
+        break;
+    case DAWNI_I_SUM_USES:
+    case DAWNI_I_ADAMW:
+        name = e->graph->param[i->id].desc.name;
+        break;
+    case DAWNI_I_NORM:
+        break;
+    default:
+        name = i->microbatch < 0 ? e->graph->param[i->id].desc.name
+                                 : e->graph->tensor[i->id].desc.name;
+    }
+    if (i->microbatch < 0)
+        snprintf(text, bytes, "%s '%s'", kind, name);
+    else
+        snprintf(text, bytes, "%s(mb %d) '%s'", kind, i->microbatch, name);
+}
+
+static enum dawn_status too_long(const struct dawn_exec *e, int instr,
+                                 double seconds, struct dawn_error *err)
+{
+    const struct dawni_instr *i = &e->program->instr[instr];
+    char done[200] = "nothing", what[200];
+    if (e->done >= 0)
+        dawni_exec_describe(e, e->done, done, sizeof done);
+    dawni_exec_describe(e, instr, what, sizeof what);
+    return dawn_fail(err, DAWN_E_TIMEOUT,
+                     "rank %d waits in %s %s rank %d for %.0f s; last done %s",
+                     e->comm->rank, what,
+                     i->kind == DAWNI_I_RECV_WAIT ? "from" : "to", i->peer,
+                     seconds, done);
+}
+
+enum dawn_status dawni_exec_wait(struct dawn_exec *e, int instr,
+                                 struct dawn_error *err)
+{
+    struct dawni_req *req = e->req[e->waits_for[instr]];
+    uint64_t begin = dawni_now_ns(), now = begin;
+    enum dawn_status st = DAWN_OK;
+    bool done = false;
+    for (int spin = 0; !st && !done; spin++) {
+        st = e->comm->ops->test(req, &done, err);
+        if (done || st || spin < SPINS)
+            continue;
+        sched_yield();
+        now = dawni_now_ns();
+        double seconds = (double)(now - begin) * 1e-9;
+        if (seconds > e->opts.timeout_s)
+            st = too_long(e, instr, seconds, err);
+    }
+    e->wait_ns += dawni_now_ns() - begin;
+    return st;
+}
+
+static enum dawn_status message(struct dawn_exec *e, int instr,
+                                struct dawn_error *err)
+{
+    switch (e->program->instr[instr].kind) {
+    case DAWNI_I_RECV:
+    case DAWNI_I_SEND:
+        return e->comm->ops->start(e->req[instr], err);
+    default:
+        return dawni_exec_wait(e, instr, err);
+    }
+}
+
+static enum dawn_status run_one(struct dawn_exec *e, int instr,
+                                struct dawn_error *err)
+{
+    const struct dawni_instr *i = &e->program->instr[instr];
+    if (i->kind >= DAWNI_I_RECV && i->kind <= DAWNI_I_SEND_WAIT)
+        return message(e, instr, err);
+    if (i->kind == DAWNI_I_NORM)
+        return dawni_exec_norm(e, err);
+    uint64_t begin = dawni_now_ns();
+    if (!e->status)
+        dawni_exec_work(e, instr);
+    e->kernel_ns += dawni_now_ns() - begin;
+    e->comm->ops->progress(e->comm);
+    return DAWN_OK;
+}
+
+enum dawn_status dawni_exec_run(struct dawn_exec *e, int begin, int end,
+                                struct dawn_error *err)
+{
+    for (int k = begin; k < end; k++) {
+        uint64_t start = e->span ? dawni_now_ns() : 0;
+        e->live_bytes += e->alloc_bytes[k];
+        if (e->live_bytes > e->peak_bytes)
+            e->peak_bytes = e->live_bytes;
+        enum dawn_status st = run_one(e, k, err);
+        if (st)
+            return st;
+        e->live_bytes -= e->free_bytes[k];
+        e->done = k;
+        if (e->span)
+            e->span[k] = (struct dawni_span){start, dawni_now_ns()};
+        if (e->program->instr[k].kind == DAWNI_I_NORM &&
+            (e->status || e->nonfinite || e->lr < 0))
+            return DAWN_OK; /* nothing is updated */
+    }
+    return DAWN_OK;
+}
