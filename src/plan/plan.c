@@ -1,0 +1,245 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "plan/plan.h"
+#include "common/array.h"
+#include "graph/graph.h"
+
+const char *const dawni_decision_names[] = {"keep", "recompute", NULL};
+
+#define NAME(name, text) text,
+const char *const dawni_category_names[] = {DAWN_CATEGORY_MAP(NAME)};
+#undef NAME
+
+static const char *node_name(const struct dawn_graph *graph, int node)
+{
+    const struct dawn_node_desc *d = dawn_graph_node(graph, node);
+
+    return d ? d->name : "?";
+}
+
+static enum dawn_status check_info(const struct dawn_plan_info *info, int nodes,
+                                   struct dawn_error *err)
+{
+    if (info->stages < 1 || info->stages > nodes)
+        return dawn_fail(err, DAWN_E_INVAL,
+                         "stages %d, must be from 1 to the number of nodes, %d",
+                         info->stages, nodes);
+    if (info->ranks < 1 || info->ranks > info->stages)
+        return dawn_fail(err, DAWN_E_INVAL,
+                         "ranks %d, must be from 1 to the number of stages, %d",
+                         info->ranks, info->stages);
+    if (info->microbatches < 1)
+        return dawn_fail(err, DAWN_E_INVAL, "microbatches %d, must be >= 1",
+                         info->microbatches);
+    if (info->microbatch < 1)
+        return dawn_fail(err, DAWN_E_INVAL, "microbatch %lld, must be >= 1",
+                         (long long)info->microbatch);
+    if (!memchr(info->schedule, 0, sizeof info->schedule) ||
+        !memchr(info->policy, 0, sizeof info->policy) || !*info->schedule)
+        return dawn_fail(err, DAWN_E_INVAL, "the plan names no schedule");
+    return DAWN_OK;
+}
+
+/* Stage i must begin at node `next`. */
+static enum dawn_status check_stage(const struct dawn_graph *graph,
+                                    const struct dawn_plan_stage *s, int i,
+                                    int next, struct dawn_error *err)
+{
+    if (s->first < 0 || s->last >= dawn_graph_nodes(graph))
+        return dawn_fail(err, DAWN_E_INVAL,
+                         "stage %d is nodes %d to %d, the graph has 0 to %d", i,
+                         s->first, s->last, dawn_graph_nodes(graph) - 1);
+    if (s->last < s->first)
+        return dawn_fail(err, DAWN_E_INVAL,
+                         "stage %d ends at '%s', before it begins at '%s'", i,
+                         node_name(graph, s->last),
+                         node_name(graph, s->first));
+    if (s->first > next)
+        return dawn_fail(err, DAWN_E_INVAL,
+                         "node '%s' is in no stage: stage %d begins at '%s'",
+                         node_name(graph, next), i,
+                         node_name(graph, s->first));
+    if (s->first < next)
+        return dawn_fail(err, DAWN_E_INVAL,
+                         "node '%s' is in two stages: stage %d begins there, "
+                         "before stage %d ends at '%s'",
+                         node_name(graph, s->first), i, i - 1,
+                         node_name(graph, next - 1));
+    return DAWN_OK;
+}
+
+enum dawn_status dawni_plan_check(const struct dawn_graph *graph,
+                                  const struct dawn_plan_info *info,
+                                  const struct dawn_plan_stage *stage,
+                                  int *bad, struct dawn_error *err)
+{
+    int nodes = dawn_graph_nodes(graph), next = 0;
+    enum dawn_status st;
+
+    *bad = -1;
+    if ((st = check_info(info, nodes, err)))
+        return st;
+    for (int i = 0; i < info->stages; i++) {
+        *bad = i;
+        if ((st = check_stage(graph, &stage[i], i, next, err)))
+            return st;
+        if (stage[i].rank != i % info->ranks)
+            return dawn_fail(err, DAWN_E_INVAL,
+                             "stage %d is on rank %d, must be on rank %d (the "
+                             "stage modulo %d ranks)",
+                             i, stage[i].rank, i % info->ranks, info->ranks);
+        next = stage[i].last + 1;
+    }
+    if (next == nodes)
+        return DAWN_OK;
+    return dawn_fail(err, DAWN_E_INVAL,
+                     "node '%s' is in no stage: the last stage ends at '%s'",
+                     node_name(graph, next), node_name(graph, next - 1));
+}
+
+enum dawn_status dawn_plan_create(const struct dawn_graph *graph,
+                                  const struct dawn_plan_info *info,
+                                  const struct dawn_plan_stage *stage,
+                                  struct dawn_plan **plan_p,
+                                  struct dawn_error *err)
+{
+    struct dawn_plan *plan;
+    enum dawn_status st;
+    int bad;
+
+    if ((st = dawni_plan_check(graph, info, stage, &bad, err)))
+        return st;
+    if (!(plan = calloc(1, sizeof *plan)))
+        goto nomem;
+    plan->graph = graph;
+    plan->info = *info;
+    plan->info.graph_digest = dawn_graph_digest(graph);
+    if (!*plan->info.policy)
+        strcpy(plan->info.policy, "hand");
+    plan->stages = info->stages;
+    plan->stage = dawni_calloc(info->stages, sizeof *plan->stage);
+    plan->decision = dawni_calloc(
+        (int64_t)info->stages * dawn_graph_tensors(graph), 1);
+    if (!plan->stage || !plan->decision)
+        goto nomem;
+    memcpy(plan->stage, stage, (size_t)info->stages * sizeof *stage);
+    *plan_p = plan;
+    return DAWN_OK;
+nomem:
+    dawn_plan_destroy(plan);
+    return dawn_fail(err, DAWN_E_NOMEM, "no memory for a plan of %d stages",
+                     info->stages);
+}
+
+void dawn_plan_destroy(struct dawn_plan *plan)
+{
+    if (!plan)
+        return;
+    free(plan->stage);
+    free(plan->decision);
+    free(plan);
+}
+
+const struct dawn_graph *dawn_plan_graph(const struct dawn_plan *plan)
+{
+    return plan->graph;
+}
+
+struct dawn_plan_info *dawn_plan_info(struct dawn_plan *plan)
+{
+    return &plan->info;
+}
+
+struct dawn_plan_stage *dawn_plan_stage(struct dawn_plan *plan, int stage)
+{
+    return stage >= 0 && stage < plan->stages ? &plan->stage[stage] : NULL;
+}
+
+int dawn_plan_stage_of(const struct dawn_plan *plan, int node)
+{
+    int low = 0, high = plan->stages - 1;
+
+    if (node < 0 || node >= dawn_graph_nodes(plan->graph))
+        return -1;
+    while (low < high) {
+        int middle = (low + high) / 2;
+        if (plan->stage[middle].last < node)
+            low = middle + 1;
+        else
+            high = middle;
+    }
+    return low;
+}
+
+/* Decisions */
+
+static bool node_saves(const struct dawni_node *n, int tensor)
+{
+    if (!n->active)
+        return false;
+    for (int i = 0; i < n->desc.inputs; i++)
+        if (n->desc.input[i] == tensor && n->desc.save_inputs >> i & 1)
+            return true;
+    for (int i = 0; i < n->desc.outputs; i++)
+        if (n->output[i] == tensor && n->desc.save_outputs >> i & 1)
+            return true;
+    return false;
+}
+
+/* Does a backward of the stage need the tensor? */
+static bool stage_saves(const struct dawn_graph *g,
+                        const struct dawn_plan_stage *s, int tensor)
+{
+    const struct dawni_tensor *t = &g->tensor[tensor];
+
+    if (t->producer >= s->first && t->producer <= s->last &&
+        node_saves(&g->node[t->producer], tensor))
+        return true;
+    for (int i = 0; i < t->users; i++)
+        if (t->user[i] >= s->first && t->user[i] <= s->last &&
+            node_saves(&g->node[t->user[i]], tensor))
+            return true;
+    return false;
+}
+
+enum dawn_decision dawn_plan_decision(const struct dawn_plan *plan, int stage,
+                                      int tensor)
+{
+    int tensors = dawn_graph_tensors(plan->graph);
+
+    if (stage < 0 || stage >= plan->stages || tensor < 0 || tensor >= tensors)
+        return DAWN_KEEP;
+    return (enum dawn_decision)
+        plan->decision[(size_t)stage * (size_t)tensors + (size_t)tensor];
+}
+
+enum dawn_status dawn_plan_decide(struct dawn_plan *plan, int stage, int tensor,
+                                  enum dawn_decision decision,
+                                  struct dawn_error *err)
+{
+    const struct dawn_graph *g = plan->graph;
+    const struct dawn_plan_stage *s = dawn_plan_stage(plan, stage);
+
+    if (!s)
+        return dawn_fail(err, DAWN_E_INVAL, "stage %d, must be 0 to %d", stage,
+                         plan->stages - 1);
+    if (tensor < 0 || tensor >= g->tensors)
+        return dawn_fail(err, DAWN_E_INVAL, "tensor %d, must be 0 to %d",
+                         tensor, g->tensors - 1);
+    const struct dawni_tensor *t = &g->tensor[tensor];
+    if (decision != DAWN_KEEP && decision != DAWN_RECOMPUTE)
+        return dawn_fail(err, DAWN_E_INVAL, "tensor '%s': decision %d",
+                         t->desc.name, (int)decision);
+    if (!stage_saves(g, s, tensor))
+        return dawn_fail(err, DAWN_E_INVAL,
+                         "tensor '%s': no backward of stage %d needs it",
+                         t->desc.name, stage);
+    if (decision == DAWN_RECOMPUTE &&
+        (t->producer < s->first || t->producer > s->last))
+        return dawn_fail(err, DAWN_E_INVAL,
+                         "tensor '%s': stage %d cannot recompute what it does "
+                         "not make",
+                         t->desc.name, stage);
+    plan->decision[(size_t)stage * (size_t)g->tensors + (size_t)tensor] =
+        (uint8_t)decision;
+    return DAWN_OK;
+}

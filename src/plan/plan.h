@@ -1,0 +1,29 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* A plan's inside. */
+#ifndef DAWNI_PLAN_PLAN_H
+#define DAWNI_PLAN_PLAN_H
+
+#include <dawnpiper/plan.h>
+
+struct dawn_plan {
+    const struct dawn_graph *graph;
+    struct dawn_plan_info info;
+    struct dawn_plan_stage *stage;
+    int stages;        /* as made; info.stages may be written by callers */
+    uint8_t *decision; /* [stage * tensors + tensor] */
+};
+
+/* Check the stages against the graph. *bad is the stage that is wrong, -1 when
+ * none in particular. Returns DAWN_OK or DAWN_E_INVAL. */
+enum dawn_status dawni_plan_check(const struct dawn_graph *graph,
+                                  const struct dawn_plan_info *info,
+                                  const struct dawn_plan_stage *stage,
+                                  int *bad, struct dawn_error *err);
+
+/* "keep", "recompute"; NULL ends the list */
+extern const char *const dawni_decision_names[];
+
+/* By enum dawn_category. */
+extern const char *const dawni_category_names[];
+
+#endif
