@@ -22,7 +22,8 @@ struct dawni_extent {
 enum dawn_status dawni_pack(struct dawni_extent *extent, int n,
                             uint64_t *arena_bytes, struct dawn_error *err);
 
-/* Largest sum of bytes live at one event: no packing can be smaller. */
+/* Largest sum of bytes live at one event: no packing can be smaller. 0 without
+ * memory. */
 uint64_t dawni_pack_bound(const struct dawni_extent *extent, int n);
 
 #endif
