@@ -12,11 +12,11 @@ struct checker {
     struct dawn_error *err;
     /* by stage * m + mb, and by message: bits of the actions seen */
     uint16_t *piece, *message;
-    int *next_b, *next_w;   /* by stage: microbatch of the next backward */
-    int *sent, *received;   /* by link * m + i: microbatch that is i-th */
-    int *sends, *receives;  /* by link: how many of them */
-    uint16_t *ended;        /* by rank: REDUCE, STEP */
-    int *at;                /* by rank: next action, in the run together */
+    int *next_b, *next_w;  /* by stage: microbatch of the next backward */
+    int *sent, *received;  /* by link * m + i: microbatch that is i-th */
+    int *sends, *receives; /* by link: how many of them */
+    uint16_t *ended;       /* by rank: REDUCE, STEP */
+    int *at;               /* by rank: next action, in the run together */
 };
 
 #define BIT(name) DAWNI_ACTION_BIT(name)
@@ -257,8 +257,8 @@ enum dawn_status dawni_schedule_stuck(const struct dawn_schedule *schedule,
         dawni_action_text(&schedule->rank[rank].action[at[rank]], action,
                           sizeof action);
         used += (size_t)snprintf(text + used, sizeof text - used,
-                                 "%s rank %d at action %d, %s",
-                                 used ? ";" : "", rank, at[rank], action);
+                                 "%s rank %d at action %d, %s", used ? ";" : "",
+                                 rank, at[rank], action);
     }
     return dawn_fail(err, DAWN_E_INVAL, "deadlock:%s", text);
 }
@@ -281,8 +281,8 @@ static enum dawn_status make_room(struct checker *c)
     c->at = calloc((size_t)s->ranks, sizeof *c->at);
     if (!c->piece || !c->message || !c->next_b || !c->next_w || !c->ended ||
         !c->sent || !c->received || !c->sends || !c->receives || !c->at)
-        return dawn_fail(c->err, DAWN_E_NOMEM, "no memory to check %zu messages",
-                         links * m);
+        return dawn_fail(c->err, DAWN_E_NOMEM,
+                         "no memory to check %zu messages", links * m);
     return DAWN_OK;
 }
 

@@ -1,16 +1,14 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* Puts messages into an order of computation. Between computation i and i + 1 of
- * a rank stand, in this order,
- *   RECV  for what computation i + 2 takes in: one computation ahead, so that
- *         the message moves during i + 1; those of computations 0 and 1 come
- *         first of all
- *   WAIT  for earlier sends, see below
+/* Puts messages into an order of computation. Between computation i and i + 1
+ * of a rank stand, in this order, RECV  for what computation i + 2 takes in:
+ * one computation ahead, so that the message moves during i + 1; those of
+ * computations 0 and 1 come first of all WAIT  for earlier sends, see below
  *   SEND  of what computation i made
  * and at the end the WAITs that are left, then one REDUCE and one STEP for all
  * stages of the rank, under the number of its first.
  *
- * The WAIT of a send stands behind the second computation after it, or where its
- * link sends again if that comes first: it has a computation or two to move
+ * The WAIT of a send stands behind the second computation after it, or where
+ * its link sends again if that comes first: it has a computation or two to move
  * beside, and a neighbour never has more than one send under way. But it never
  * stands where the unit clock of the table says that the peer posts its RECV no
  * earlier: then it moves on, computation by computation, until the RECV comes
@@ -18,10 +16,11 @@
  * is far behind in warm-up; several sends are then under way, and the WAIT's
  * microbatch says which one is meant.
  *
- * Why no table deadlocks although nothing is buffered: give each action the tick
- * of the unit clock at which the computation before it is over. All that an
- * action can block on has an earlier tick, or stands at the same tick among the
- * RECVs, which block on nothing and come first. WAITs at the end block nobody.
+ * Why no table deadlocks although nothing is buffered: give each action the
+ * tick of the unit clock at which the computation before it is over. All that
+ * an action can block on has an earlier tick, or stands at the same tick among
+ * the RECVs, which block on nothing and come first. WAITs at the end block
+ * nobody.
  */
 #include "schedule/schedule.h"
 
@@ -133,8 +132,8 @@ static enum dawn_status emit_receives(struct builder *b, int rank, int i,
 
     if (i >= s->rank[rank].n)
         return DAWN_OK;
-    for (int k = s->in_first[a->stage];
-         !st && k < s->in_first[a->stage + 1]; k++) {
+    for (int k = s->in_first[a->stage]; !st && k < s->in_first[a->stage + 1];
+         k++) {
         const struct dawni_link *link = &s->link[s->in[k]];
 
         if (dawni_uses_link(a->kind, link->grad))
@@ -164,15 +163,15 @@ static enum dawn_status emit_sends(struct builder *b, int rank, int i,
     const struct dawn_action *a = &s->rank[rank].action[i];
     enum dawn_status st = DAWN_OK;
 
-    for (int k = s->out_first[a->stage];
-         !st && k < s->out_first[a->stage + 1]; k++) {
+    for (int k = s->out_first[a->stage]; !st && k < s->out_first[a->stage + 1];
+         k++) {
         const struct dawni_link *link = &s->link[s->out[k]];
 
         if (dawni_uses_link(a->kind, link->grad))
-            st = dawni_actions_add(&b->out,
-                                   message_action(link, DAWN_ACTION_SEND_ACT,
-                                                  a->microbatch, true),
-                                   err);
+            st = dawni_actions_add(
+                &b->out,
+                message_action(link, DAWN_ACTION_SEND_ACT, a->microbatch, true),
+                err);
     }
     return st;
 }
@@ -210,8 +209,7 @@ static enum dawn_status emit_rank(struct builder *b, int rank,
 enum dawn_status dawni_schedule_add_messages(struct dawn_schedule *schedule,
                                              struct dawn_error *err)
 {
-    size_t messages =
-        (size_t)schedule->links * (size_t)schedule->microbatches;
+    size_t messages = (size_t)schedule->links * (size_t)schedule->microbatches;
     struct builder b = {.schedule = schedule};
     enum dawn_status st;
 

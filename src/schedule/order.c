@@ -33,7 +33,7 @@ struct merge {
     struct dawn_schedule *schedule;
     dawni_stage_action_fn action;
     int tick;
-    int *next;         /* by stage: index of the action that is next */
+    int *next;          /* by stage: index of the action that is next */
     int *f_end, *b_end; /* by stage * m + mb: tick it is over; INT_MAX: later */
 };
 
@@ -68,8 +68,8 @@ static bool merge_choose(const struct merge *g, int rank,
 
         if (!merge_ready(g, stage, &action))
             continue;
-        if (!found || (chosen->kind == DAWN_ACTION_F &&
-                       action.kind != DAWN_ACTION_F))
+        if (!found ||
+            (chosen->kind == DAWN_ACTION_F && action.kind != DAWN_ACTION_F))
             *chosen = action;
         found = true;
     }
@@ -130,8 +130,8 @@ fail:
 
 struct clock {
     const struct dawn_schedule *schedule;
-    int *at;      /* by rank: index of the next action */
-    int *made;    /* by message: tick at which it was made, -1: not yet */
+    int *at;   /* by rank: index of the next action */
+    int *made; /* by message: tick at which it was made, -1: not yet */
     int **end;
 };
 
@@ -205,9 +205,8 @@ static enum dawn_status clock_run(struct clock *c, struct dawn_error *err)
         if (c->at[rank] == s->rank[rank].n)
             continue;
         return dawn_fail(err, DAWN_E_INVAL, "rank %d never comes to %s", rank,
-                         dawni_action_text(
-                             &s->rank[rank].action[c->at[rank]], text,
-                             sizeof text));
+                         dawni_action_text(&s->rank[rank].action[c->at[rank]],
+                                           text, sizeof text));
     }
     return DAWN_OK;
 }
@@ -233,8 +232,7 @@ static int **clock_ends(const struct dawn_schedule *s)
 enum dawn_status dawni_schedule_clock(const struct dawn_schedule *schedule,
                                       int ***end_p, struct dawn_error *err)
 {
-    size_t messages =
-        (size_t)schedule->links * (size_t)schedule->microbatches;
+    size_t messages = (size_t)schedule->links * (size_t)schedule->microbatches;
     struct clock c = {.schedule = schedule};
     enum dawn_status st;
 

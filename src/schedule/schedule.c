@@ -28,7 +28,8 @@ static enum dawn_status check_opts(const struct dawn_schedule_opts *opts,
     if (edges * 8 > INT_MAX / opts->microbatches)
         return dawn_fail(err, DAWN_E_INVAL,
                          "%d stages and %d microbatches are more actions than "
-                         "an int counts", opts->stages, opts->microbatches);
+                         "an int counts",
+                         opts->stages, opts->microbatches);
     return DAWN_OK;
 }
 
@@ -42,9 +43,10 @@ static enum dawn_status add_edges(struct dawn_schedule *s,
         if (e.from < 0 || e.from >= e.to || e.to >= s->stages)
             return dawn_fail(err, DAWN_E_INVAL,
                              "edge %d from stage %d to %d, must be upwards "
-                             "within 0 to %d", i, e.from, e.to, s->stages - 1);
-        s->link[s->links++] = (struct dawni_link){
-            grad, grad ? e.to : e.from, grad ? e.from : e.to};
+                             "within 0 to %d",
+                             i, e.from, e.to, s->stages - 1);
+        s->link[s->links++] = (struct dawni_link){grad, grad ? e.to : e.from,
+                                                  grad ? e.from : e.to};
     }
     return DAWN_OK;
 }
@@ -233,10 +235,10 @@ enum dawn_status dawni_schedule_from_actions(
             char text[80];
 
             if (!well_formed(s, rank, &action[rank][i])) {
-                st = dawn_fail(err, DAWN_E_INVAL,
-                               "rank %d, action %d, %s: out of range", rank, i,
-                               dawni_action_text(&action[rank][i], text,
-                                                 sizeof text));
+                st = dawn_fail(
+                    err, DAWN_E_INVAL, "rank %d, action %d, %s: out of range",
+                    rank, i,
+                    dawni_action_text(&action[rank][i], text, sizeof text));
                 goto fail;
             }
             if ((st = dawni_actions_add(&s->rank[rank], action[rank][i], err)))
@@ -281,9 +283,8 @@ int dawn_schedule_microbatches(const struct dawn_schedule *schedule)
     return schedule->microbatches;
 }
 
-const struct dawn_action *
-dawn_schedule_actions(const struct dawn_schedule *schedule, int rank,
-                      int *actions_p)
+const struct dawn_action *dawn_schedule_actions(
+    const struct dawn_schedule *schedule, int rank, int *actions_p)
 {
     if (rank < 0 || rank >= schedule->ranks)
         return NULL;

@@ -48,7 +48,8 @@ extern const struct dawni_schedule_kind_ops dawni_schedule_gpipe;
 extern const struct dawni_schedule_kind_ops dawni_schedule_1f1b;
 
 /* NULL: no such kind. */
-const struct dawni_schedule_kind_ops *dawni_schedule_kind_find(const char *name);
+const struct dawni_schedule_kind_ops *dawni_schedule_kind_find(
+    const char *name);
 
 /* For kinds in which each stage has an order of its own: action i of 2 * m of
  * a stage. Stages that share a rank are merged as a unit clock would run them,
@@ -63,9 +64,10 @@ enum dawn_status dawni_schedule_fill_by_stage(struct dawn_schedule *schedule,
 enum dawn_status dawni_schedule_add_messages(struct dawn_schedule *schedule,
                                              struct dawn_error *err);
 
-/* Make a schedule of given actions, `n[rank]` at action[rank]. opts->kind is not
- * read. Fields are checked to be in range, and peers to be edges; anything else
- * is for dawn_schedule_check. Returns DAWN_OK, DAWN_E_INVAL or DAWN_E_NOMEM. */
+/* Make a schedule of given actions, `n[rank]` at action[rank]. opts->kind is
+ * not read. Fields are checked to be in range, and peers to be edges; anything
+ * else is for dawn_schedule_check. Returns DAWN_OK, DAWN_E_INVAL or
+ * DAWN_E_NOMEM. */
 enum dawn_status dawni_schedule_from_actions(
     const struct dawn_schedule_opts *opts,
     const struct dawn_action *const *action, const int *n,
@@ -73,9 +75,9 @@ enum dawn_status dawni_schedule_from_actions(
 
 /* Unit clock: each F, B, W, BW takes one tick, messages none; WAITs are not
  * waited for. end[rank][i]: the tick at which action i is over; for other
- * kinds of action that of the computation before. Returns DAWN_OK, DAWN_E_NOMEM,
- * or DAWN_E_INVAL when the order is stuck; *end_p is set then too, with -1 for
- * all that never ends. */
+ * kinds of action that of the computation before. Returns DAWN_OK,
+ * DAWN_E_NOMEM, or DAWN_E_INVAL when the order is stuck; *end_p is set then
+ * too, with -1 for all that never ends. */
 enum dawn_status dawni_schedule_clock(const struct dawn_schedule *schedule,
                                       int ***end_p, struct dawn_error *err);
 void dawni_schedule_clock_free(const struct dawn_schedule *schedule, int **end);
