@@ -36,8 +36,8 @@ struct dawni_comm_ops {
     /* Collectives, called by all ranks in the same order. */
     enum dawn_status (*allreduce_sum)(struct dawn_comm *comm, double *x, int n,
                                       struct dawn_error *err);
-    enum dawn_status (*allreduce_min)(struct dawn_comm *comm, int64_t *x,
-                                      int n, struct dawn_error *err);
+    enum dawn_status (*allreduce_min)(struct dawn_comm *comm, int64_t *x, int n,
+                                      struct dawn_error *err);
     enum dawn_status (*bcast)(struct dawn_comm *comm, void *x, uint64_t bytes,
                               int root, struct dawn_error *err);
     /* all: size * bytes, by rank */

@@ -139,9 +139,9 @@ static bool meets(const struct loop_req *a, const struct loop_req *b)
 }
 
 /* Take the first posted request that `wanted` accepts out of the list. */
-static struct loop_req *
-take_posted(struct hub *hub, const struct loop_req *req,
-            bool (*wanted)(const struct loop_req *, const struct loop_req *))
+static struct loop_req *take_posted(struct hub *hub, const struct loop_req *req,
+                                    bool (*wanted)(const struct loop_req *,
+                                                   const struct loop_req *))
 {
     struct loop_req **at = &hub->posted;
 
@@ -335,14 +335,21 @@ static enum dawn_status combine(struct hub *hub, struct dawn_error *err)
                          "of %llu bytes, root %d",
                          coll_name[first->kind],
                          (unsigned long long)first->bytes, first->root, rank,
-                         coll_name[call->kind],
-                         (unsigned long long)call->bytes, call->root);
+                         coll_name[call->kind], (unsigned long long)call->bytes,
+                         call->root);
     }
     switch (first->kind) {
-    case COLL_SUM: return combine_sum(hub, err);
-    case COLL_MIN: combine_min(hub); break;
-    case COLL_BCAST: combine_bcast(hub); break;
-    case COLL_GATHER: combine_gather(hub); break;
+    case COLL_SUM:
+        return combine_sum(hub, err);
+    case COLL_MIN:
+        combine_min(hub);
+        break;
+    case COLL_BCAST:
+        combine_bcast(hub);
+        break;
+    case COLL_GATHER:
+        combine_gather(hub);
+        break;
     }
     return DAWN_OK;
 }
@@ -446,8 +453,8 @@ static enum dawn_status allreduce_sum(struct dawn_comm *comm, double *x, int n,
     return collective(comm, &call, err);
 }
 
-static enum dawn_status allreduce_min(struct dawn_comm *comm, int64_t *x,
-                                      int n, struct dawn_error *err)
+static enum dawn_status allreduce_min(struct dawn_comm *comm, int64_t *x, int n,
+                                      struct dawn_error *err)
 {
     struct coll_call call = {COLL_MIN, (uint64_t)n * sizeof *x, 0, x, x};
 

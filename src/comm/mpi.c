@@ -5,11 +5,11 @@
  * cheap call that cannot match anything: a probe of a communicator on which
  * nobody sends. Collectives are non-blocking ones polled until a deadline.
  *
- * A collective that ran into its deadline is still known to MPI, which may write
- * to its buffers whenever it is called. So the communicator is dead from then on:
- * every call fails without calling MPI, and destroy leaves MPI and the buffer of
- * the reductions as they are. A process that initialised MPI here then ends
- * without MPI_Finalize, which makes mpirun end the job.
+ * A collective that ran into its deadline is still known to MPI, which may
+ * write to its buffers whenever it is called. So the communicator is dead from
+ * then on: every call fails without calling MPI, and destroy leaves MPI and the
+ * buffer of the reductions as they are. A process that initialised MPI here
+ * then ends without MPI_Finalize, which makes mpirun end the job.
  */
 #include "comm/comm.h"
 #include "common/clock.h"
@@ -201,8 +201,7 @@ static enum dawn_status start(struct dawni_req *base, struct dawn_error *err)
 
 /* rc: what the test of a finished receive returned */
 static enum dawn_status check_length(const struct mpi_req *req, int rc,
-                                     MPI_Status *status,
-                                     struct dawn_error *err)
+                                     MPI_Status *status, struct dawn_error *err)
 {
     MPI_Count came = 0;
     int class = MPI_SUCCESS;
@@ -374,8 +373,8 @@ static enum dawn_status allreduce_sum(struct dawn_comm *base, double *x, int n,
     return DAWN_OK;
 }
 
-static enum dawn_status allreduce_min(struct dawn_comm *base, int64_t *x,
-                                      int n, struct dawn_error *err)
+static enum dawn_status allreduce_min(struct dawn_comm *base, int64_t *x, int n,
+                                      struct dawn_error *err)
 {
     struct mpi_comm *comm = (struct mpi_comm *)base;
     size_t bytes = (size_t)n * sizeof *x;
@@ -409,8 +408,8 @@ static enum dawn_status bcast(struct dawn_comm *base, void *x, uint64_t bytes,
     if ((st = extent_of(bytes, &extent, err)))
         return st;
     comm->turn++;
-    int rc = MPI_Ibcast(x, extent.count, extent.type, root, comm->comm,
-                        &request);
+    int rc =
+        MPI_Ibcast(x, extent.count, extent.type, root, comm->comm, &request);
     st = finish(comm, rc, &request, "bcast", bytes, err);
     if (extent.own && !comm->dead)
         MPI_Type_free(&extent.type);

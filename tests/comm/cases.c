@@ -77,8 +77,8 @@ static bool order(struct dawn_comm *comm, struct dawn_error *err)
     for (int i = 0; i < MESSAGES; i++)
         for (int tag = 0; tag < 2; tag++) {
             out[tag][i] = 1000 * comm->rank + 100 * tag + i;
-            TRY(ops->send_init(comm, &out[tag][i], sizeof(int),
-                               next_rank(comm), tag, &req[n], err));
+            TRY(ops->send_init(comm, &out[tag][i], sizeof(int), next_rank(comm),
+                               tag, &req[n], err));
             TRY(ops->start(req[n++], err));
         }
     TRY(finish_all(comm, req, n, err));
@@ -259,8 +259,7 @@ static bool open_receive(struct dawn_comm *comm, struct dawn_error *err)
     char out = 'x', never = 0, in = 0;
     int64_t all_closed = 1;
 
-    TRY(ops->recv_init(comm, &never, 1, previous_rank(comm), 10, &req[0],
-                       err));
+    TRY(ops->recv_init(comm, &never, 1, previous_rank(comm), 10, &req[0], err));
     TRY(ops->start(req[0], err));
     ops->req_destroy(req[0]);
     TRY(ops->allreduce_min(comm, &all_closed, 1, err));
