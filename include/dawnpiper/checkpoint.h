@@ -1,0 +1,134 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* Checkpoints: named tensors and a few strings on disk. (libdawnpiper-run)
+ *
+ * A checkpoint is a folder that all ranks see:
+ *
+ *     DIR/step-00000100/manifest.json        step, strings, files, tensors
+ *     DIR/step-00000100/rank-0.safetensors   the tensors that rank 0 gave
+ *     DIR/step-00000100/rank-1.safetensors   ...
+ *
+ * It is written under a temporary name, synced, and renamed once it is whole.
+ * Tensors are found by name, so that any number of ranks may read what any
+ * other number wrote. The manifest has a checksum (xxh3) of every file.
+ */
+#ifndef DAWNPIPER_CHECKPOINT_H
+#define DAWNPIPER_CHECKPOINT_H
+
+#include <dawnpiper/comm.h>
+#include <dawnpiper/graph.h>
+
+#ifdef __cplusplus
+extern "C" {
+#endif
+
+struct dawn_checkpoint_tensor {
+    const char *name; /* UTF-8, not empty, not "__metadata__" */
+    enum dawn_dtype dtype;
+    int dims; /* 0 to DAWN_MAX_DIMS; 0 is a scalar */
+    int64_t shape[DAWN_MAX_DIMS];
+    const void *data; /* row-major, little-endian; of one that was read: maybe
+                         not aligned */
+};
+
+struct dawn_checkpoint_string {
+    const char *key, *value; /* UTF-8 */
+};
+
+/* Writing */
+
+struct dawn_checkpoint_save;
+
+struct dawn_checkpoint_save_opts {
+    struct dawn_comm *comm; /* outlives the save */
+    const char *dir;        /* made if missing */
+    uint64_t step;
+    int keep; /* older complete checkpoints are removed until so many are left;
+                 0: none is removed */
+    int tensors; /* of this rank; a name is on one rank only */
+    const struct dawn_checkpoint_tensor *tensor;
+    int strings; /* those of rank 0 are written */
+    const struct dawn_checkpoint_string *string;
+};
+
+/* Begin to write a checkpoint; a thread goes on with it. Collective, the same
+ * dir, step and keep on all ranks. Until dawn_checkpoint_save_finish the
+ * tensors' data must stay as they are; everything else in `opts` is copied.
+ *
+ * Returns DAWN_OK, DAWN_E_INVAL (a bad name, dtype or shape, a name twice on
+ * this rank), DAWN_E_IO, DAWN_E_NOMEM or DAWN_E_COMM, the same on all ranks.
+ */
+DAWN_API enum dawn_status dawn_checkpoint_save_begin(
+    const struct dawn_checkpoint_save_opts *opts,
+    struct dawn_checkpoint_save **save_p, struct dawn_error *err);
+
+/* Wait until all ranks have written, then make the checkpoint visible: it
+ * replaces one of the same step. Frees `save`, also on failure; then nothing
+ * is left of it, and earlier checkpoints are as they were. Collective.
+ *
+ * Returns DAWN_OK, DAWN_E_IO (a full disk, for one), DAWN_E_INVAL (a name on
+ * two ranks), DAWN_E_NOMEM or DAWN_E_COMM, the same on all ranks.
+ */
+DAWN_API enum dawn_status dawn_checkpoint_save_finish(
+    struct dawn_checkpoint_save *save, struct dawn_error *err);
+
+/* Abandon a save instead of finishing it, on the way out. Waits for the thread
+ * to stop. Takes NULL. Not collective. The next save removes what is left. */
+DAWN_API void dawn_checkpoint_save_destroy(struct dawn_checkpoint_save *save);
+
+/* Reading */
+
+struct dawn_checkpoint;
+
+/* Open a checkpoint: `path` itself if it has a manifest, else the newest
+ * complete one in it. One whose files are missing, too short, malformed or
+ * differ from their checksums is passed over; see dawn_checkpoint_skipped. The
+ * files are mapped, not copied.
+ *
+ *   comm  NULL, or: all ranks call, open the same one, and share the checking
+ * out
+ *
+ * Returns DAWN_OK, DAWN_E_IO (no folder, no checkpoint in it), DAWN_E_FORMAT
+ * (there are some, all broken), DAWN_E_NOMEM or DAWN_E_COMM.
+ */
+DAWN_API enum dawn_status dawn_checkpoint_open(struct dawn_comm *comm,
+                                               const char *path,
+                                               struct dawn_checkpoint **ck_p,
+                                               struct dawn_error *err);
+/* Takes NULL. Not collective. */
+DAWN_API void dawn_checkpoint_close(struct dawn_checkpoint *ck);
+
+DAWN_API uint64_t dawn_checkpoint_step(const struct dawn_checkpoint *ck);
+/* The folder that was opened. */
+DAWN_API const char *dawn_checkpoint_path(const struct dawn_checkpoint *ck);
+/* Why newer ones were passed over, one line; NULL: none was. */
+DAWN_API const char *dawn_checkpoint_skipped(const struct dawn_checkpoint *ck);
+/* NULL: no such key */
+DAWN_API const char *dawn_checkpoint_string(const struct dawn_checkpoint *ck,
+                                            const char *key);
+
+/* Tensors, in the manifest's order; NULL out of range or not there. Valid until
+ * the checkpoint is closed. */
+DAWN_API int dawn_checkpoint_tensors(const struct dawn_checkpoint *ck);
+DAWN_API const struct dawn_checkpoint_tensor *dawn_checkpoint_tensor(
+    const struct dawn_checkpoint *ck, int i);
+DAWN_API const struct dawn_checkpoint_tensor *dawn_checkpoint_find(
+    const struct dawn_checkpoint *ck, const char *name);
+
+/* Copy a tensor as f32; bf16 is widened. Thread-safe.
+ *
+ *   dims, shape  what it must have
+ *   dst          out, that many elements; untouched on failure
+ *
+ * Returns DAWN_OK, or DAWN_E_MISMATCH: no such tensor, another shape, neither
+ * f32 nor bf16.
+ */
+DAWN_API enum dawn_status dawn_checkpoint_read(const struct dawn_checkpoint *ck,
+                                               const char *name, int dims,
+                                               const int64_t *shape, float *dst,
+                                               struct dawn_error *err);
+
+#ifdef __cplusplus
+}
+#endif
+
+#endif

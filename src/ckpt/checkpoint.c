@@ -1,0 +1,216 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* Reading one checkpoint: manifest and files must agree. */
+#include "ckpt/checkpoint.h"
+#include "ckpt/folder.h"
+#include "common/array.h"
+
+#include <inttypes.h>
+#include <string.h>
+
+static enum dawn_status open_file(struct dawn_checkpoint *ck, int i,
+                                  bool with_checksum, struct dawn_error *err)
+{
+    const struct dawni_manifest_file *about = &ck->manifest->file[i];
+    char *path = dawni_path_join(ck->path, about->name);
+    enum dawn_status st;
+    uint64_t xxh3;
+
+    if (!path)
+        return dawn_fail(err, DAWN_E_NOMEM, "%s: no memory", ck->path);
+    if ((st = dawni_safetensors_open(path, &ck->file[i], err)))
+        goto out;
+    if (dawni_safetensors_file_bytes(ck->file[i]) != about->bytes) {
+        st = dawn_fail(err, DAWN_E_FORMAT,
+                       "%s: %" PRIu64 " bytes, the "
+                       "manifest says %" PRIu64,
+                       path, dawni_safetensors_file_bytes(ck->file[i]),
+                       about->bytes);
+        goto out;
+    }
+    if (!with_checksum)
+        goto out;
+    xxh3 = dawni_safetensors_xxh3(ck->file[i]);
+    if (xxh3 != about->xxh3)
+        st = dawn_fail(err, DAWN_E_FORMAT,
+                       "%s: xxh3 %016" PRIx64 ", the "
+                       "manifest says %016" PRIx64,
+                       path, xxh3, about->xxh3);
+out:
+    free(path);
+    return st;
+}
+
+static bool same_shape(const struct dawn_checkpoint_tensor *a, int dims,
+                       const int64_t *shape)
+{
+    if (a->dims != dims)
+        return false;
+    for (int i = 0; i < dims; i++)
+        if (a->shape[i] != shape[i])
+            return false;
+    return true;
+}
+
+static enum dawn_status index_tensor(struct dawn_checkpoint *ck, int i,
+                                     struct dawn_error *err)
+{
+    const struct dawni_manifest_tensor *about = &ck->manifest->tensor[i];
+    const char *file = ck->manifest->file[about->file].name;
+    const char *name = about->about.name;
+    const struct dawn_checkpoint_tensor *tensor =
+        dawni_safetensors_find(ck->file[about->file], name);
+    enum dawn_status st;
+
+    if (!tensor || tensor->dtype != about->about.dtype ||
+        !same_shape(tensor, about->about.dims, about->about.shape))
+        return dawn_fail(err, DAWN_E_FORMAT,
+                         "%s: tensor %.200s is not in %s "
+                         "as the manifest says",
+                         ck->path, name, file);
+    ck->tensor[i] = tensor;
+    st = dawni_namemap_add(ck->names, name, i);
+    if (st == DAWN_E_INVAL)
+        return dawn_fail(err, DAWN_E_FORMAT, "%s: tensor %.200s is there twice",
+                         ck->path, name);
+    return st ? dawn_fail(err, st, "%s: no memory", ck->path) : DAWN_OK;
+}
+
+static enum dawn_status load(struct dawn_checkpoint *ck,
+                             struct dawni_share share, struct dawn_error *err)
+{
+    char *path = dawni_path_join(ck->path, DAWNI_MANIFEST);
+    enum dawn_status st = DAWN_OK;
+
+    if (!path)
+        return dawn_fail(err, DAWN_E_NOMEM, "%s: no memory", ck->path);
+    st = dawni_manifest_read(path, &ck->manifest, err);
+    free(path);
+    if (st)
+        return st;
+    ck->file = dawni_calloc(ck->manifest->files, sizeof *ck->file);
+    ck->tensor = dawni_calloc(ck->manifest->tensors, sizeof *ck->tensor);
+    ck->names = dawni_namemap_create();
+    if (!ck->file || !ck->tensor || !ck->names)
+        return dawn_fail(err, DAWN_E_NOMEM, "%s: no memory", ck->path);
+    for (int i = 0; i < ck->manifest->files && !st; i++)
+        st = open_file(ck, i, share.of && i % share.of == share.part, err);
+    for (int i = 0; i < ck->manifest->tensors && !st; i++)
+        st = index_tensor(ck, i, err);
+    return st;
+}
+
+enum dawn_status dawni_checkpoint_open_one(const char *path,
+                                           struct dawni_share share,
+                                           struct dawn_checkpoint **ck_p,
+                                           struct dawn_error *err)
+{
+    struct dawn_checkpoint *ck = calloc(1, sizeof *ck);
+    enum dawn_status st;
+
+    if (!ck || !(ck->path = strdup(path))) {
+        st = dawn_fail(err, DAWN_E_NOMEM, "%s: no memory", path);
+        goto fail;
+    }
+    if ((st = load(ck, share, err)))
+        goto fail;
+    *ck_p = ck;
+    return DAWN_OK;
+fail:
+    dawn_checkpoint_close(ck);
+    return st;
+}
+
+void dawn_checkpoint_close(struct dawn_checkpoint *ck)
+{
+    if (!ck)
+        return;
+    for (int i = 0; ck->file && i < ck->manifest->files; i++)
+        dawni_safetensors_close(ck->file[i]);
+    free(ck->file);
+    free(ck->tensor);
+    dawni_namemap_destroy(ck->names);
+    dawni_manifest_destroy(ck->manifest);
+    free(ck->skipped);
+    free(ck->path);
+    free(ck);
+}
+
+uint64_t dawn_checkpoint_step(const struct dawn_checkpoint *ck)
+{
+    return ck->manifest->step;
+}
+
+const char *dawn_checkpoint_path(const struct dawn_checkpoint *ck)
+{
+    return ck->path;
+}
+
+const char *dawn_checkpoint_skipped(const struct dawn_checkpoint *ck)
+{
+    return ck->skipped;
+}
+
+const char *dawn_checkpoint_string(const struct dawn_checkpoint *ck,
+                                   const char *key)
+{
+    return json_string_value(json_object_get(ck->manifest->strings, key));
+}
+
+int dawn_checkpoint_tensors(const struct dawn_checkpoint *ck)
+{
+    return ck->manifest->tensors;
+}
+
+const struct dawn_checkpoint_tensor *dawn_checkpoint_tensor(
+    const struct dawn_checkpoint *ck, int i)
+{
+    return i >= 0 && i < ck->manifest->tensors ? ck->tensor[i] : NULL;
+}
+
+const struct dawn_checkpoint_tensor *dawn_checkpoint_find(
+    const struct dawn_checkpoint *ck, const char *name)
+{
+    return dawn_checkpoint_tensor(ck, dawni_namemap_find(ck->names, name));
+}
+
+static void widen(const unsigned char *from, uint64_t bytes, float *dst)
+{
+    for (uint64_t i = 0; i < bytes / 2; i++) {
+        uint32_t bits = (uint32_t)from[2 * i] << 16 | (uint32_t)from[2 * i + 1]
+                                                          << 24;
+        memcpy(&dst[i], &bits, sizeof bits);
+    }
+}
+
+enum dawn_status dawn_checkpoint_read(const struct dawn_checkpoint *ck,
+                                      const char *name, int dims,
+                                      const int64_t *shape, float *dst,
+                                      struct dawn_error *err)
+{
+    const struct dawn_checkpoint_tensor *tensor =
+        dawn_checkpoint_find(ck, name);
+    char has[DAWNI_SHAPE_ROOM], wanted[DAWNI_SHAPE_ROOM];
+    uint64_t bytes;
+
+    if (!tensor)
+        return dawn_fail(err, DAWN_E_MISMATCH, "%s: no tensor %s", ck->path,
+                         name);
+    if (!same_shape(tensor, dims, shape))
+        return dawn_fail(err, DAWN_E_MISMATCH,
+                         "%s: tensor %s has shape %s, "
+                         "%s is wanted",
+                         ck->path, name,
+                         dawni_shape_text(tensor->dims, tensor->shape, has),
+                         dawni_shape_text(dims, shape, wanted));
+    dawni_safetensors_bytes(tensor, &bytes);
+    if (tensor->dtype == DAWN_BF16)
+        widen(tensor->data, bytes, dst);
+    else if (tensor->dtype != DAWN_F32)
+        return dawn_fail(err, DAWN_E_MISMATCH,
+                         "%s: tensor %s is %s, f32 or "
+                         "bf16 is wanted",
+                         ck->path, name, dawn_dtype_name(tensor->dtype));
+    else if (bytes)
+        memcpy(dst, tensor->data, (size_t)bytes);
+    return DAWN_OK;
+}

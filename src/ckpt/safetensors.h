@@ -1,0 +1,75 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* The safetensors format: 8 bytes with the length of a JSON header, the header,
+ * the tensors one behind the other.
+ *
+ * What is read is checked in full: the header inside the file, names once,
+ * types that we know, shapes that give the bytes, no gap and no overlap, no
+ * byte left over.
+ */
+#ifndef DAWNI_CKPT_SAFETENSORS_H
+#define DAWNI_CKPT_SAFETENSORS_H
+
+#include <dawnpiper/checkpoint.h>
+#include <stdatomic.h>
+
+/* The format's name of a dtype, NULL when it has none; and back. */
+const char *dawni_safetensors_dtype(enum dawn_dtype dtype);
+bool dawni_safetensors_dtype_of(const char *name, enum dawn_dtype *dtype_p);
+
+/* Bytes of a tensor; false when an extent is negative or they overflow. */
+bool dawni_safetensors_bytes(const struct dawn_checkpoint_tensor *tensor,
+                             uint64_t *bytes_p);
+
+/* "[2,3]" */
+#define DAWNI_SHAPE_ROOM 160
+char *dawni_shape_text(int dims, const int64_t *shape,
+                       char out[DAWNI_SHAPE_ROOM]);
+
+/* A file to be written: descriptions are copied, data are not. Names live as
+ * long as the layout. Larger elements come first, so that each tensor is
+ * aligned to its elements. */
+struct dawni_safetensors_layout {
+    char *header; /* padded to a multiple of 64 with its length */
+    uint64_t header_bytes;
+    int tensors;
+    struct dawn_checkpoint_tensor *tensor; /* in the order of the file */
+};
+
+/* Returns DAWN_OK, DAWN_E_INVAL or DAWN_E_NOMEM. */
+enum dawn_status dawni_safetensors_plan(
+    const struct dawn_checkpoint_tensor *tensor, int tensors,
+    struct dawni_safetensors_layout **layout_p, struct dawn_error *err);
+void dawni_safetensors_layout_destroy(struct dawni_safetensors_layout *layout);
+
+struct dawni_safetensors_written {
+    uint64_t bytes, xxh3;
+};
+
+/* Write and sync a new file. Stops early, with DAWN_E_IO, when *stop becomes
+ * true. What was written of it stays on failure. */
+enum dawn_status dawni_safetensors_write(
+    const struct dawni_safetensors_layout *layout, const char *path,
+    atomic_bool *stop, struct dawni_safetensors_written *written,
+    struct dawn_error *err);
+
+/* A file that is read: mapped. */
+struct dawni_safetensors;
+
+/* Returns DAWN_OK, DAWN_E_IO, DAWN_E_FORMAT or DAWN_E_NOMEM. */
+enum dawn_status dawni_safetensors_open(const char *path,
+                                        struct dawni_safetensors **file_p,
+                                        struct dawn_error *err);
+void dawni_safetensors_close(struct dawni_safetensors *file); /* takes NULL */
+
+uint64_t dawni_safetensors_file_bytes(const struct dawni_safetensors *file);
+/* Of all its bytes. */
+uint64_t dawni_safetensors_xxh3(const struct dawni_safetensors *file);
+
+/* In the order of the file; NULL when there is none. */
+int dawni_safetensors_tensors(const struct dawni_safetensors *file);
+const struct dawn_checkpoint_tensor *dawni_safetensors_tensor(
+    const struct dawni_safetensors *file, int i);
+const struct dawn_checkpoint_tensor *dawni_safetensors_find(
+    const struct dawni_safetensors *file, const char *name);
+
+#endif

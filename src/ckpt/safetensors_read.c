@@ -1,0 +1,305 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* Reading safetensors: the file is mapped, its header checked in full. */
+#include "ckpt/safetensors.h"
+#include "common/array.h"
+#include "common/hash.h"
+#include "common/namemap.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <inttypes.h>
+#include <jansson.h>
+#include <string.h>
+#include <sys/mman.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+/* of the format's own library */
+#define HEADER_LIMIT UINT64_C(100000000)
+
+struct entry {
+    struct dawn_checkpoint_tensor tensor;
+    uint64_t from, to; /* behind the header */
+};
+
+struct dawni_safetensors {
+    const char *path; /* while opening */
+    const char *map;
+    uint64_t bytes;
+    json_t *header; /* holds the names */
+    int tensors;
+    struct entry *entry;
+    struct dawni_namemap *names;
+};
+
+static enum dawn_status fail_format(const struct dawni_safetensors *file,
+                                    const char *name, const char *why,
+                                    struct dawn_error *err)
+{
+    return dawn_fail(err, DAWN_E_FORMAT, "%s: tensor %.200s: %s", file->path,
+                     name, why);
+}
+
+static enum dawn_status map_fd(struct dawni_safetensors *file, int fd,
+                               struct dawn_error *err)
+{
+    struct stat s;
+
+    if (fstat(fd, &s) || !S_ISREG(s.st_mode))
+        return dawn_fail(err, DAWN_E_IO, "%s: not a regular file", file->path);
+    if (s.st_size < 8)
+        return dawn_fail(err, DAWN_E_FORMAT,
+                         "%s: %lld bytes are no safetensors file", file->path,
+                         (long long)s.st_size);
+    void *map = mmap(NULL, (size_t)s.st_size, PROT_READ, MAP_SHARED, fd, 0);
+    if (map == MAP_FAILED)
+        return dawn_fail(err, DAWN_E_IO, "%s: cannot map: %s", file->path,
+                         strerrordesc_np(errno));
+    file->map = map;
+    file->bytes = (uint64_t)s.st_size;
+    return DAWN_OK;
+}
+
+static enum dawn_status map_file(struct dawni_safetensors *file,
+                                 struct dawn_error *err)
+{
+    int fd = open(file->path, O_RDONLY | O_CLOEXEC);
+    enum dawn_status st;
+
+    if (fd < 0)
+        return dawn_fail(err, DAWN_E_IO, "%s: cannot open: %s", file->path,
+                         strerrordesc_np(errno));
+    st = map_fd(file, fd, err);
+    close(fd);
+    return st;
+}
+
+static enum dawn_status parse_header(struct dawni_safetensors *file,
+                                     uint64_t *data_at, struct dawn_error *err)
+{
+    uint64_t length = 0;
+    json_error_t why;
+
+    for (int i = 0; i < 8; i++)
+        length |= (uint64_t)(unsigned char)file->map[i] << (8 * i);
+    if (length > file->bytes - 8)
+        return dawn_fail(err, DAWN_E_FORMAT,
+                         "%s: header of %" PRIu64
+                         " bytes in a file of %" PRIu64,
+                         file->path, length, file->bytes);
+    if (length > HEADER_LIMIT)
+        return dawn_fail(err, DAWN_E_FORMAT,
+                         "%s: header of %" PRIu64 " bytes, at most %" PRIu64
+                         " are allowed",
+                         file->path, length, HEADER_LIMIT);
+    file->header =
+        json_loadb(file->map + 8, (size_t)length, JSON_REJECT_DUPLICATES, &why);
+    if (!file->header)
+        return dawn_fail(err, DAWN_E_FORMAT, "%s: header: %s", file->path,
+                         why.text);
+    if (!json_is_object(file->header))
+        return dawn_fail(err, DAWN_E_FORMAT, "%s: header: not an object",
+                         file->path);
+    *data_at = 8 + length;
+    return DAWN_OK;
+}
+
+static enum dawn_status read_shape(const struct dawni_safetensors *file,
+                                   const json_t *shape,
+                                   struct dawn_checkpoint_tensor *tensor,
+                                   struct dawn_error *err)
+{
+    size_t dims = json_array_size(shape);
+
+    if (!json_is_array(shape))
+        return fail_format(file, tensor->name, "no shape", err);
+    if (dims > DAWN_MAX_DIMS)
+        return fail_format(file, tensor->name, "too many dims", err);
+    tensor->dims = (int)dims;
+    for (size_t i = 0; i < dims; i++) {
+        const json_t *extent = json_array_get(shape, i);
+        if (!json_is_integer(extent) || json_integer_value(extent) < 0)
+            return fail_format(file, tensor->name, "bad shape", err);
+        tensor->shape[i] = json_integer_value(extent);
+    }
+    return DAWN_OK;
+}
+
+static enum dawn_status read_entry(const struct dawni_safetensors *file,
+                                   const json_t *about, struct entry *entry,
+                                   struct dawn_error *err)
+{
+    struct dawn_checkpoint_tensor *tensor = &entry->tensor;
+    const json_t *at = json_object_get(about, "data_offsets");
+    const json_t *from = json_array_get(at, 0), *to = json_array_get(at, 1);
+    const char *dtype = json_string_value(json_object_get(about, "dtype"));
+    enum dawn_status st;
+    uint64_t bytes;
+
+    if (!dtype || !dawni_safetensors_dtype_of(dtype, &tensor->dtype))
+        return fail_format(file, tensor->name,
+                           "the dtype is none of F32, BF16, I32, U8", err);
+    if ((st = read_shape(file, json_object_get(about, "shape"), tensor, err)))
+        return st;
+    if (json_array_size(at) != 2 || !json_is_integer(from) ||
+        !json_is_integer(to) || json_integer_value(from) < 0 ||
+        json_integer_value(to) < json_integer_value(from))
+        return fail_format(file, tensor->name, "bad data_offsets", err);
+    entry->from = (uint64_t)json_integer_value(from);
+    entry->to = (uint64_t)json_integer_value(to);
+    if (!dawni_safetensors_bytes(tensor, &bytes))
+        return fail_format(file, tensor->name, "the shape overflows", err);
+    if (bytes == entry->to - entry->from)
+        return DAWN_OK;
+    return dawn_fail(err, DAWN_E_FORMAT,
+                     "%s: tensor %.200s: %" PRIu64
+                     " bytes by its shape, %" PRIu64 " by its offsets",
+                     file->path, tensor->name, bytes, entry->to - entry->from);
+}
+
+static enum dawn_status read_entries(struct dawni_safetensors *file,
+                                     struct dawn_error *err)
+{
+    size_t count = json_object_size(file->header);
+    enum dawn_status st;
+    const char *name;
+    json_t *about;
+
+    if (count > INT32_MAX)
+        return dawn_fail(err, DAWN_E_FORMAT, "%s: %zu tensors", file->path,
+                         count);
+    file->entry = dawni_calloc((int64_t)count, sizeof *file->entry);
+    if (!file->entry)
+        return dawn_fail(err, DAWN_E_NOMEM, "%s: no memory for %zu tensors",
+                         file->path, count);
+    json_object_foreach(file->header, name, about)
+    {
+        if (strcmp(name, "__metadata__") == 0 && json_is_object(about))
+            continue;
+        struct entry *entry = &file->entry[file->tensors];
+        entry->tensor.name = name;
+        if ((st = read_entry(file, about, entry, err)))
+            return st;
+        file->tensors++;
+    }
+    return DAWN_OK;
+}
+
+static int by_place(const void *a, const void *b)
+{
+    const struct entry *x = a, *y = b;
+
+    if (x->from != y->from)
+        return x->from < y->from ? -1 : 1;
+    return (x->to > y->to) - (x->to < y->to);
+}
+
+/* No gap, no overlap, nothing behind the last one. */
+static enum dawn_status place(struct dawni_safetensors *file, uint64_t data_at,
+                              struct dawn_error *err)
+{
+    uint64_t end = 0, all = file->bytes - data_at;
+
+    qsort(file->entry, (size_t)file->tensors, sizeof *file->entry, by_place);
+    for (int i = 0; i < file->tensors; i++) {
+        struct entry *entry = &file->entry[i];
+        if (entry->from != end)
+            return dawn_fail(err, DAWN_E_FORMAT,
+                             "%s: tensor %.200s begins at "
+                             "%" PRIu64 ", the one before ends at %" PRIu64,
+                             file->path, entry->tensor.name, entry->from, end);
+        end = entry->to;
+        if (end > all)
+            return dawn_fail(err, DAWN_E_FORMAT,
+                             "%s: tensor %.200s ends at "
+                             "%" PRIu64 ", the data at %" PRIu64,
+                             file->path, entry->tensor.name, end, all);
+        entry->tensor.data = file->map + data_at + entry->from;
+    }
+    if (end != all)
+        return dawn_fail(err, DAWN_E_FORMAT,
+                         "%s: %" PRIu64 " bytes behind the "
+                         "last tensor",
+                         file->path, all - end);
+    return DAWN_OK;
+}
+
+static enum dawn_status index_names(struct dawni_safetensors *file,
+                                    struct dawn_error *err)
+{
+    file->names = dawni_namemap_create();
+    for (int i = 0; file->names && i < file->tensors; i++)
+        if (dawni_namemap_add(file->names, file->entry[i].tensor.name, i)) {
+            dawni_namemap_destroy(file->names);
+            file->names = NULL;
+        }
+    return file->names ? DAWN_OK
+                       : dawn_fail(err, DAWN_E_NOMEM,
+                                   "%s: no memory for %d "
+                                   "names",
+                                   file->path, file->tensors);
+}
+
+enum dawn_status dawni_safetensors_open(const char *path,
+                                        struct dawni_safetensors **file_p,
+                                        struct dawn_error *err)
+{
+    struct dawni_safetensors *file = calloc(1, sizeof *file);
+    enum dawn_status st;
+    uint64_t data_at;
+
+    if (!file)
+        return dawn_fail(err, DAWN_E_NOMEM, "%s: no memory", path);
+    file->path = path;
+    if ((st = map_file(file, err)) ||
+        (st = parse_header(file, &data_at, err)) ||
+        (st = read_entries(file, err)) || (st = place(file, data_at, err)) ||
+        (st = index_names(file, err)))
+        goto fail;
+    file->path = NULL;
+    *file_p = file;
+    return DAWN_OK;
+fail:
+    dawni_safetensors_close(file);
+    return st;
+}
+
+void dawni_safetensors_close(struct dawni_safetensors *file)
+{
+    if (!file)
+        return;
+    dawni_namemap_destroy(file->names);
+    free(file->entry);
+    json_decref(file->header);
+    if (file->map)
+        munmap((void *)(uintptr_t)file->map, (size_t)file->bytes);
+    free(file);
+}
+
+uint64_t dawni_safetensors_file_bytes(const struct dawni_safetensors *file)
+{
+    return file->bytes;
+}
+
+uint64_t dawni_safetensors_xxh3(const struct dawni_safetensors *file)
+{
+    return dawni_hash_of(file->map, (size_t)file->bytes);
+}
+
+int dawni_safetensors_tensors(const struct dawni_safetensors *file)
+{
+    return file->tensors;
+}
+
+const struct dawn_checkpoint_tensor *dawni_safetensors_tensor(
+    const struct dawni_safetensors *file, int i)
+{
+    return i >= 0 && i < file->tensors ? &file->entry[i].tensor : NULL;
+}
+
+const struct dawn_checkpoint_tensor *dawni_safetensors_find(
+    const struct dawni_safetensors *file, const char *name)
+{
+    return dawni_safetensors_tensor(file,
+                                    dawni_namemap_find(file->names, name));
+}

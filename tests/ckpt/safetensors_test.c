@@ -1,0 +1,240 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* The safetensors format: what is written is read, what is malformed is refused
+ * with the reason. */
+#include "ckpt/safetensors.h"
+#include "common/hash.h"
+#include "tap.h"
+
+#include <fcntl.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+static char path[] = "safetensors-XXXXXX";
+
+static void put_file(const void *head, size_t head_bytes, size_t data_bytes)
+{
+    FILE *file = fopen(path, "wb");
+
+    fwrite(head, 1, head_bytes, file);
+    for (size_t i = 0; i < data_bytes; i++)
+        fputc((int)i, file);
+    fclose(file);
+}
+
+/* A file with that header and so many bytes of data. */
+static void put_header(const char *header, size_t data_bytes)
+{
+    char head[4096] = {0};
+    size_t length = strlen(header);
+
+    for (int i = 0; i < 8; i++)
+        head[i] = (char)(length >> (8 * i));
+    memcpy(head + 8, header, length);
+    put_file(head, 8 + length, data_bytes);
+}
+
+#define T(name, dtype, shape, from, to)                                        \
+    "\"" name "\":{\"dtype\":\"" dtype "\",\"shape\":" shape                   \
+    ",\"data_offsets\":[" from "," to "]}"
+
+static const struct {
+    const char *claim, *header;
+    size_t data_bytes;
+    const char *text;
+} malformed[] = {
+    {"no JSON", "{\"a\":", 0, "header: "},
+    {"an array", "[]", 0, "not an object"},
+    {"bytes behind the JSON", "{} x", 0, "header: "},
+    {"a name twice",
+     "{" T("a", "U8", "[1]", "0", "1") "," T("a", "U8", "[1]", "1", "2") "}", 2,
+     "duplicate"},
+    {"an unknown dtype", "{" T("a", "F8_E5M2", "[1]", "0", "1") "}", 1,
+     "tensor a: the dtype is none of"},
+    {"no dtype", "{\"a\":{\"shape\":[1],\"data_offsets\":[0,1]}}", 1, "dtype"},
+    {"a tensor that is no object", "{\"a\":3}", 0, "tensor a"},
+    {"metadata that are no object", "{\"__metadata__\":3}", 0, "__metadata__"},
+    {"no shape", "{\"a\":{\"dtype\":\"U8\",\"data_offsets\":[0,1]}}", 1,
+     "no shape"},
+    {"a negative extent", "{" T("a", "U8", "[-1]", "0", "1") "}", 1,
+     "bad shape"},
+    {"an extent that is no integer", "{" T("a", "U8", "[1.5]", "0", "1") "}", 1,
+     "bad shape"},
+    {"too many dims", "{" T("a", "U8", "[1,1,1,1,1,1,1]", "0", "1") "}", 1,
+     "too many dims"},
+    {"a shape that overflows",
+     "{" T("a", "F32", "[4294967296,4294967296]", "0", "4") "}", 4,
+     "overflows"},
+    {"fewer bytes than the shape has", "{" T("a", "F32", "[2]", "0", "4") "}",
+     4, "8 bytes by its shape, 4 by its offsets"},
+    {"offsets the wrong way round", "{" T("a", "U8", "[1]", "1", "0") "}", 1,
+     "bad data_offsets"},
+    {"a negative offset", "{" T("a", "U8", "[1]", "-1", "0") "}", 1,
+     "bad data_offsets"},
+    {"three offsets",
+     "{\"a\":{\"dtype\":\"U8\",\"shape\":[1],\"data_offsets\":[0,1,2]}}", 1,
+     "bad data_offsets"},
+    {"offsets beyond the end", "{" T("a", "U8", "[9]", "0", "9") "}", 8,
+     "ends at 9, the data at 8"},
+    {"a gap",
+     "{" T("a", "U8", "[1]", "0", "1") "," T("b", "U8", "[1]", "2", "3") "}", 3,
+     "tensor b begins at 2, the one before ends at 1"},
+    {"an overlap",
+     "{" T("a", "U8", "[2]", "0", "2") "," T("b", "U8", "[2]", "1", "3") "}", 3,
+     "tensor b begins at 1, the one before ends at 2"},
+    {"bytes behind the last tensor", "{" T("a", "U8", "[1]", "0", "1") "}", 3,
+     "2 bytes behind the last tensor"},
+    {"bytes and no tensor", "{}", 1, "1 bytes behind"},
+};
+
+static void is_refused(const char *claim, const char *text)
+{
+    struct dawni_safetensors *file = NULL;
+    struct dawn_error err = {DAWN_OK, ""};
+    enum dawn_status st = dawni_safetensors_open(path, &file, &err);
+
+    ok(st == DAWN_E_FORMAT && strstr(err.text, text) &&
+           strstr(err.text, path) && !file,
+       "%s: refused: %s", claim, err.text);
+}
+
+static void test_malformed(void)
+{
+    const char longer[] = {9, 0, 0, 0, 0, 0, 0, 0, '{', '}'};
+    const char longest[] = {-1, -1, -1, -1, -1, -1, -1, -1, '{', '}'};
+
+    for (size_t i = 0; i < sizeof malformed / sizeof *malformed; i++) {
+        put_header(malformed[i].header, malformed[i].data_bytes);
+        is_refused(malformed[i].claim, malformed[i].text);
+    }
+    put_file("", 0, 0);
+    is_refused("an empty file", "0 bytes are no safetensors file");
+    put_file("\0\0\0", 3, 0);
+    is_refused("three bytes", "3 bytes are no safetensors file");
+    put_file(longer, sizeof longer, 0);
+    is_refused("a header beyond the end", "header of 9 bytes in a file of 10");
+    put_file(longest, sizeof longest, 0);
+    is_refused("a header of 2^64-1 bytes", "header of 18446744073709551615");
+}
+
+static void test_foreign(void)
+{
+    struct dawni_safetensors *file = NULL;
+
+    put_header("{\"__metadata__\":{\"format\":\"pt\"}," T(
+                   "b", "BF16", "[3]", "4",
+                   "10") "," T("a", "F32", "[]", "0", "4") "," T("none", "F32",
+                                                                 "[0,5]", "10",
+                                                                 "10") "}   ",
+               10);
+    if (!ok(!dawni_safetensors_open(path, &file, NULL),
+            "a file with metadata, a scalar, an empty tensor and padding"))
+        return;
+    is_int(dawni_safetensors_tensors(file), 3, "it has three tensors");
+    const struct dawn_checkpoint_tensor *b = dawni_safetensors_find(file, "b");
+    ok(b && b->dtype == DAWN_BF16 && b->dims == 1 && b->shape[0] == 3 &&
+           *(const unsigned char *)b->data == 4,
+       "b is where its offset says");
+    ok(!dawni_safetensors_find(file, "c"), "c is not there");
+    dawni_safetensors_close(file);
+}
+
+static void test_round_trip(void)
+{
+    float x[6] = {1, -2, 3, 4, 5, 6e-40f}, scalar = 7;
+    uint16_t half[3] = {0x3f80, 0xc000, 1};
+    struct dawn_checkpoint_tensor tensor[] = {
+        {"half", DAWN_BF16, 1, {3}, half},
+        {"x", DAWN_F32, 2, {2, 3}, x},
+        {"scalar \"quoted\" \xc3\xa9", DAWN_F32, 0, {0}, &scalar},
+        {"none", DAWN_F32, 2, {0, 4}, NULL},
+    };
+    struct dawni_safetensors_layout *layout = NULL;
+    struct dawni_safetensors_written written;
+    struct dawni_safetensors *file = NULL;
+    atomic_bool stop = false;
+
+    is_int(dawni_safetensors_plan(tensor, 4, &layout, NULL), DAWN_OK,
+           "four tensors are laid out");
+    unlink(path);
+    is_int(dawni_safetensors_write(layout, path, &stop, &written, NULL),
+           DAWN_OK, "and written");
+    is_int(dawni_safetensors_write(layout, path, &stop, &written, NULL),
+           DAWN_E_IO, "a file that is there is not written over");
+    is_int(dawni_safetensors_open(path, &file, NULL), DAWN_OK, "and read");
+    is_u64(dawni_safetensors_file_bytes(file), written.bytes, "all bytes");
+    is_u64(dawni_safetensors_xxh3(file), written.xxh3, "the same checksum");
+    for (int i = 0; i < 4; i++) {
+        const struct dawn_checkpoint_tensor *got =
+            dawni_safetensors_find(file, tensor[i].name);
+        uint64_t bytes = 0;
+        dawni_safetensors_bytes(&tensor[i], &bytes);
+        ok(got && got->dtype == tensor[i].dtype &&
+               got->dims == tensor[i].dims &&
+               (!bytes || !memcmp(got->data, tensor[i].data, bytes)),
+           "%s has its dtype, dims and bits", tensor[i].name);
+        ok((uintptr_t)got->data % dawn_dtype_bytes(got->dtype) == 0,
+           "%s is aligned", tensor[i].name);
+    }
+    dawni_safetensors_close(file);
+    dawni_safetensors_layout_destroy(layout);
+}
+
+static void test_bad_tensors(void)
+{
+    float x[1] = {0};
+    static const struct {
+        const char *claim, *name;
+        int dtype, dims;
+        int64_t extent;
+    } bad[] = {
+        {"no name", "", DAWN_F32, 1, 1},
+        {"a name that the format uses", "__metadata__", DAWN_F32, 1, 1},
+        {"a name that is not UTF-8", "\xff", DAWN_F32, 1, 1},
+        {"an unknown dtype", "x", 99, 1, 1},
+        {"negative dims", "x", DAWN_F32, -1, 1},
+        {"too many dims", "x", DAWN_F32, DAWN_MAX_DIMS + 1, 1},
+        {"a negative extent", "x", DAWN_F32, 1, -1},
+        {"2^63 bytes", "x", DAWN_F32, 1, INT64_C(1) << 61},
+    };
+
+    for (size_t i = 0; i < sizeof bad / sizeof *bad; i++) {
+        struct dawn_checkpoint_tensor tensor = {
+            bad[i].name, (enum dawn_dtype)bad[i].dtype,
+            bad[i].dims, {bad[i].extent},
+            x,
+        };
+        struct dawni_safetensors_layout *layout = NULL;
+        is_int(dawni_safetensors_plan(&tensor, 1, &layout, NULL), DAWN_E_INVAL,
+               "%s is refused", bad[i].claim);
+    }
+    struct dawn_checkpoint_tensor twice[2] = {{"x", DAWN_F32, 1, {1}, x},
+                                              {"x", DAWN_F32, 1, {1}, x}};
+    struct dawni_safetensors_layout *layout = NULL;
+    is_int(dawni_safetensors_plan(twice, 2, &layout, NULL), DAWN_E_INVAL,
+           "a name twice is refused");
+}
+
+static void test_no_file(void)
+{
+    struct dawni_safetensors *file = NULL;
+
+    unlink(path);
+    is_int(dawni_safetensors_open(path, &file, NULL), DAWN_E_IO,
+           "a missing file");
+    is_int(dawni_safetensors_open(".", &file, NULL), DAWN_E_IO, "a folder");
+}
+
+int main(void)
+{
+    plan_lazy();
+    close(mkstemp(path));
+    test_malformed();
+    test_foreign();
+    test_round_trip();
+    test_bad_tensors();
+    test_no_file();
+    return done_testing();
+}
