@@ -17,9 +17,9 @@
 #include <stdlib.h>
 #include <string.h>
 
-#define LEVELS 5   /* level k has 4^k buckets of equal time */
-#define GOOD 1.002 /* arena / bound at which no more orders are tried */
-#define WORK 100e6 /* entries looked at or moved before giving up */
+#define LEVELS 5       /* level k has 4^k buckets of equal time */
+#define GOOD 1.002     /* arena / bound at which no more orders are tried */
+#define WORK 100000000 /* entries looked at or moved before giving up */
 #define PROMOTIONS 32
 
 struct entry {
@@ -50,7 +50,7 @@ struct packer {
     uint64_t *offset, *best_offset;
     uint64_t arena, best_arena;
     uint64_t *peak; /* by extent: largest load during its life */
-    double work;
+    int64_t work;
     struct dawn_error *err;
 };
 

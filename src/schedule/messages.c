@@ -1,9 +1,13 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* Puts messages into an order of computation. Between computation i and i + 1
- * of a rank stand, in this order, RECV  for what computation i + 2 takes in:
- * one computation ahead, so that the message moves during i + 1; those of
- * computations 0 and 1 come first of all WAIT  for earlier sends, see below
- *   SEND  of what computation i made
+ * of a rank stand, in this order,
+ *
+ *   - RECV for what computation i + 2 takes in: one computation ahead, so that
+ *     the message moves during i + 1; those of computations 0 and 1 come first
+ *     of all,
+ *   - WAIT for earlier sends, see below,
+ *   - SEND of what computation i made,
+ *
  * and at the end the WAITs that are left, then one REDUCE and one STEP for all
  * stages of the rank, under the number of its first.
  *
