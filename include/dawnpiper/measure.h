@@ -22,7 +22,10 @@ struct dawn_measure_opts {
     const int64_t *size; /* microbatch sizes, ascending */
     int repeats;         /* timed runs of each node; 0: 7 */
     dawn_feed_fn feed;   /* fills graph inputs with real data; NULL: zeros */
-    void *user;
+    /* NULL, or: told after some nodes were measured how many this rank has and
+     * how many the graph has, counting each microbatch size */
+    void (*progress)(void *user, int done, int all);
+    void *user; /* of feed and progress */
 };
 
 /* Measure F, B, W, update, scratch of every node of a finished graph. Takes the
