@@ -1,0 +1,76 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* Token streams: a file of tokens, and the windows of it that training and
+ * evaluation see. Which window it is depends on the numbers given only, so that
+ * any rank can fill any microbatch, in any order, again.
+ *
+ * An open file is read-only: any number of threads may read it.
+ */
+#ifndef DAWNPIPER_DATA_H
+#define DAWNPIPER_DATA_H
+
+#include <dawnpiper/status.h>
+#include <stdint.h>
+
+#ifdef __cplusplus
+extern "C" {
+#endif
+
+struct dawn_tokens;
+
+/* Open a file of tokens; it is mapped, not copied.
+ *
+ *   format  "bytes": any file, a byte is a token
+ *           "uint16": 16-bit little-endian tokens and nothing else
+ *           "llmc": as llm.c writes: 256 little-endian int32 (20240520, version
+ *           1, number of tokens), then 16-bit tokens
+ *   vocab   tokens must be below it; 1 to 2^31-1. The first 32 Mi tokens are
+ *           checked here, all others when they are used
+ *
+ * Returns DAWN_OK, DAWN_E_INVAL (unknown format, bad vocab), DAWN_E_IO,
+ * DAWN_E_FORMAT (empty, cut off, a token out of range: the text has its offset)
+ * or DAWN_E_NOMEM.
+ */
+DAWN_API enum dawn_status dawn_tokens_open(const char *path, const char *format,
+                                           int64_t vocab,
+                                           struct dawn_tokens **tokens_p,
+                                           struct dawn_error *err);
+/* Takes NULL. */
+DAWN_API void dawn_tokens_close(struct dawn_tokens *tokens);
+
+DAWN_API uint64_t dawn_tokens_count(const struct dawn_tokens *tokens);
+
+/* Windows one behind the other, each with its targets: (count - 1) / context.
+ * 0 when the file has no context + 1 tokens. */
+DAWN_API uint64_t dawn_tokens_windows(const struct dawn_tokens *tokens,
+                                      int64_t context);
+
+/* Where windows go. Row i of tokens is context tokens of the file, row i of
+ * targets the same moved on by one. (samples, context) int32, row-major; either
+ * may be NULL. */
+struct dawn_tokens_batch {
+    int64_t samples, context; /* >= 1 */
+    int32_t *tokens, *targets;
+};
+
+/* Training: fill a batch with random windows, drawn with replacement. Row i is
+ * a function of seed, step and sample + i.
+ *
+ * Returns DAWN_OK, DAWN_E_INVAL (the file has no context + 1 tokens) or
+ * DAWN_E_FORMAT (a token out of range).
+ */
+DAWN_API enum dawn_status dawn_tokens_random(
+    const struct dawn_tokens *tokens, uint64_t seed, uint64_t step,
+    uint64_t sample, const struct dawn_tokens_batch *batch,
+    struct dawn_error *err);
+
+/* Evaluation: row i is window sample + i of dawn_tokens_windows. Returns
+ * DAWN_OK, DAWN_E_INVAL (no such window) or DAWN_E_FORMAT. */
+DAWN_API enum dawn_status dawn_tokens_sequential(
+    const struct dawn_tokens *tokens, uint64_t sample,
+    const struct dawn_tokens_batch *batch, struct dawn_error *err);
+
+#ifdef __cplusplus
+}
+#endif
+
+#endif
