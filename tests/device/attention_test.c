@@ -16,6 +16,8 @@ static const struct op_case cases[] = {
     ATTENTION(2, 17, 3, 24, 1),  ATTENTION(1, 64, 4, 64, 1),
     ATTENTION(2, 61, 2, 16, 0),  ATTENTION(1, 150, 2, 32, 1),
     ATTENTION(1, 256, 1, 64, 1), ATTENTION(2, 33, 1, 7, 1),
+    ATTENTION(1, 97, 3, 24, 1),  ATTENTION(2, 33, 2, 80, 0),
+    ATTENTION(1, 45, 1, 256, 1), ATTENTION(1, 200, 2, 40, 1),
 };
 
 int main(void)

@@ -12,10 +12,15 @@
         }                                                                      \
     }
 
+/* up to one tile, ragged edges, several groups of columns and of rows, and a
+ * long sum in each of the three directions */
 static const struct op_case cases[] = {
     LINEAR(1, 1, 1, 1, 2),      LINEAR(2, 3, 17, 5, 2),
     LINEAR(3, 7, 64, 96, 1),    LINEAR(2, 61, 97, 131, 2),
     LINEAR(2, 64, 256, 192, 2), LINEAR(1, 16, 64, 517, 1),
+    LINEAR(3, 11, 33, 65, 2),   LINEAR(1, 130, 257, 31, 1),
+    LINEAR(2, 64, 192, 576, 2), LINEAR(1, 35, 3100, 70, 2),
+    LINEAR(1, 35, 70, 3100, 2), LINEAR(2, 550, 40, 130, 2),
 };
 
 int main(void)

@@ -67,22 +67,18 @@ bool dawni_amx_usable(void)
 
 /* ---- packing ---- */
 
-/* A stored operand, as the packer sees it: `rows` x `columns`. */
-struct source {
-    const uint16_t *p;
-    int64_t stride, rows, columns;
-};
-
 /* Row i from column j on, 32 words; what is outside is 0. */
-AMX_INLINE __m512i load32(const struct source *s, int64_t i, int64_t j)
+AMX_INLINE __m512i load32(const struct dawni_amx_source *s, int64_t i,
+                          int64_t j)
 {
     __mmask32 mask = i < s->rows ? amx_mask(s->columns - j) : 0;
     return _mm512_maskz_loadu_epi16(mask, s->p + i * s->stride + j);
 }
 
 /* A strip of A: rows row..row+31, `steps` steps from column k on. */
-AMX_TARGET static void pack_strip(const struct source *s, int64_t row,
-                                  int64_t k, int64_t steps, uint16_t *out)
+AMX_TARGET void dawni_amx_pack_strip(const struct dawni_amx_source *s,
+                                     int64_t row, int64_t k, int64_t steps,
+                                     uint16_t *out)
 {
     for (int64_t first = 0; first < steps; first += WIDE) {
         int64_t last = min64(first + WIDE, steps);
@@ -96,9 +92,9 @@ AMX_TARGET static void pack_strip(const struct source *s, int64_t row,
 
 /* B stored as (k,n): `panels` panels of 32 columns from `column` on, `steps`
  * steps from row k on. A panel is `steps` blocks. */
-AMX_TARGET static void pack_panels(const struct source *s, int64_t k,
-                                   int64_t steps, int64_t column,
-                                   int64_t panels, uint16_t *out)
+AMX_TARGET void dawni_amx_pack_panels(const struct dawni_amx_source *s,
+                                      int64_t k, int64_t steps, int64_t column,
+                                      int64_t panels, uint16_t *out)
 {
     for (int64_t first = 0; first < panels; first += WIDE) {
         int64_t last = min64(first + WIDE, panels);
@@ -116,9 +112,9 @@ AMX_TARGET static void pack_panels(const struct source *s, int64_t k,
 }
 
 /* The same of B stored as (n,k). */
-AMX_TARGET static void pack_panels_transposed(const struct source *s, int64_t k,
-                                              int64_t steps, int64_t column,
-                                              int64_t panels, uint16_t *out)
+AMX_TARGET void dawni_amx_pack_panels_transposed(
+    const struct dawni_amx_source *s, int64_t k, int64_t steps, int64_t column,
+    int64_t panels, uint16_t *out)
 {
     for (int64_t half = 0; half < panels * 2; half++) {
         uint16_t *to = out + half / 2 * steps * AMX_BLOCK + half % 2 * 512;
@@ -135,8 +131,9 @@ AMX_TARGET static void pack_panels_transposed(const struct source *s, int64_t k,
 
 /* One block of A from A^T stored as (k,m): rows row.. of A, a step from k on.
  * Adds the rows' sums to sums[32]. */
-AMX_INLINE void pack_block_transposed(const struct source *s, int64_t k,
-                                      int64_t row, uint16_t *out, float *sums)
+AMX_INLINE void pack_block_transposed(const struct dawni_amx_source *s,
+                                      int64_t k, int64_t row, uint16_t *out,
+                                      float *sums)
 {
     __m512i low[16], high[16];
     __m512 sum0 = _mm512_load_ps(sums), sum1 = _mm512_load_ps(sums + 16);
@@ -162,10 +159,10 @@ AMX_INLINE void pack_block_transposed(const struct source *s, int64_t k,
 }
 
 /* `strips` strips of A, rows row.., from A^T. A strip is `steps` blocks. */
-AMX_TARGET static void pack_strips_transposed(const struct source *s, int64_t k,
-                                              int64_t steps, int64_t row,
-                                              int64_t strips, uint16_t *out,
-                                              float *sums)
+AMX_TARGET static void pack_strips_transposed(const struct dawni_amx_source *s,
+                                              int64_t k, int64_t steps,
+                                              int64_t row, int64_t strips,
+                                              uint16_t *out, float *sums)
 {
     for (int64_t first = 0; first < strips; first += WIDE) {
         int64_t last = min64(first + WIDE, strips);
@@ -353,7 +350,7 @@ uint64_t dawni_amx_scratch_bytes(const struct dawni_amx_product *p)
 struct product_work { /* of one thread */
     const struct dawni_amx_product *p;
     const struct cut *cut;
-    struct source a, b;
+    struct dawni_amx_source a, b;
     uint16_t *panels, *strip;
     float *sums;
     struct finish pending;
@@ -364,10 +361,11 @@ static void pack_group(const struct product_work *w, int64_t first,
                        int64_t last, int64_t k, int64_t steps)
 {
     if (w->p->b_transposed)
-        pack_panels_transposed(&w->b, k, steps, first * 32, last - first,
-                               w->panels);
+        dawni_amx_pack_panels_transposed(&w->b, k, steps, first * 32,
+                                         last - first, w->panels);
     else
-        pack_panels(&w->b, k, steps, first * 32, last - first, w->panels);
+        dawni_amx_pack_panels(&w->b, k, steps, first * 32, last - first,
+                              w->panels);
 }
 
 static struct finish finish_of(const struct dawni_amx_product *p,
@@ -396,7 +394,7 @@ static void multiply_part(struct product_work *w, int64_t first, int64_t last,
 
     pack_group(w, first, last, k, steps);
     for (int64_t s = 0; s < c->strips; s++) {
-        pack_strip(&w->a, s * 32, k, steps, w->strip);
+        dawni_amx_pack_strip(&w->a, s * 32, k, steps, w->strip);
         for (int64_t j = 0; j < panels; j++) {
             int64_t slot = c->k_parts > 1 ? s * panels + j : j % 2;
             float *sums = w->sums + slot * AMX_BLOCK;
@@ -479,7 +477,7 @@ uint64_t dawni_amx_gradient_scratch_bytes(const struct dawni_amx_gradient *p)
 
 struct gradient_work { /* of one thread */
     const struct dawni_amx_gradient *p;
-    struct source a, b;
+    struct dawni_amx_source a, b;
     uint16_t *panels, *strips;
     float *sums, *bias;
     int64_t k, steps; /* the part of k */
@@ -545,8 +543,8 @@ static void gradient_part(struct gradient_work *w, int thread,
     int64_t last = panels * (thread + 1) / threads;
     int64_t rows = w->p->m;
 
-    pack_panels(&w->b, w->k, w->steps, first * 32, last - first,
-                w->panels + first * w->steps * AMX_BLOCK);
+    dawni_amx_pack_panels(&w->b, w->k, w->steps, first * 32, last - first,
+                          w->panels + first * w->steps * AMX_BLOCK);
 #pragma omp barrier
     for (int64_t row = thread * group_rows; row < rows;
          row += threads * group_rows)

@@ -147,6 +147,25 @@ AMX_INLINE __m512i amx_interleave(__m512i x, __m512i y, int half)
     return _mm512_permutex2var_epi16(x, index, y);
 }
 
+/* A block of 32 x 32 words, transposed: both as packed for A. */
+AMX_INLINE void amx_transpose_block(const uint16_t *in, uint16_t *out)
+{
+    __m512i low[16], high[16];
+
+    for (int i = 0; i < 16; i++) {
+        __m512i x = _mm512_load_si512(in + i * 64);
+        __m512i y = _mm512_load_si512(in + i * 64 + 32);
+        low[i] = amx_interleave(x, y, 0);
+        high[i] = amx_interleave(x, y, 1);
+    }
+    amx_transpose(low);
+    amx_transpose(high);
+    for (int i = 0; i < 16; i++) {
+        _mm512_store_si512(out + i * 32, low[i]);
+        _mm512_store_si512(out + 512 + i * 32, high[i]);
+    }
+}
+
 /* bf16 words 0..15 of x (half 0) or 16..31 (half 1) as f32. */
 AMX_INLINE __m512 amx_widen(__m512i x, int half)
 {
@@ -155,5 +174,27 @@ AMX_INLINE __m512 amx_widen(__m512i x, int half)
     return _mm512_castsi512_ps(
         _mm512_slli_epi32(_mm512_cvtepu16_epi32(words), 16));
 }
+
+/* A stored bf16 operand as a packer sees it: `rows` x `columns`, rows `stride`
+ * elements apart. What is asked for outside of it is 0. */
+struct dawni_amx_source {
+    const uint16_t *p;
+    int64_t stride, rows, columns;
+};
+
+/* A: the 32 rows from `row` on, `steps` blocks from column k on. */
+void dawni_amx_pack_strip(const struct dawni_amx_source *s, int64_t row,
+                          int64_t k, int64_t steps, uint16_t *out);
+
+/* B stored as (k,n): `panels` times 32 columns from `column` on, each `steps`
+ * blocks, from row k on. */
+void dawni_amx_pack_panels(const struct dawni_amx_source *s, int64_t k,
+                           int64_t steps, int64_t column, int64_t panels,
+                           uint16_t *out);
+
+/* The same of B stored as (n,k). */
+void dawni_amx_pack_panels_transposed(const struct dawni_amx_source *s,
+                                      int64_t k, int64_t steps, int64_t column,
+                                      int64_t panels, uint16_t *out);
 
 #endif
