@@ -4,6 +4,9 @@
 #define TESTS_COMMON_SCRATCH_H
 
 #include <dirent.h>
+#include <ftw.h>
+#include <locale.h>
+#include <stdbool.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -11,19 +14,15 @@
 
 static char scratch_folder[64];
 
+static inline int scratch_remove_one(const char *path, const struct stat *s,
+                                     int kind, struct FTW *ftw)
+{
+    return remove(path);
+}
+
 static inline void scratch_remove(void)
 {
-    DIR *dir = opendir(scratch_folder);
-    struct dirent *entry;
-    char path[400];
-
-    while (dir && (entry = readdir(dir))) {
-        snprintf(path, sizeof path, "%s/%s", scratch_folder, entry->d_name);
-        unlink(path);
-    }
-    if (dir)
-        closedir(dir);
-    rmdir(scratch_folder);
+    nftw(scratch_folder, scratch_remove_one, 16, FTW_DEPTH | FTW_PHYS);
 }
 
 static inline void scratch_make(void)
@@ -86,6 +85,22 @@ static inline int scratch_files(void)
     if (dir)
         closedir(dir);
     return files;
+}
+
+/* Go to a locale whose decimal point is a comma: an installed one, or one made
+ * here. False when neither works. setlocale(LC_ALL, "C") goes back. */
+static inline bool scratch_comma_locale(void)
+{
+    char command[400];
+
+    if (setlocale(LC_ALL, "de_DE.UTF-8") || setlocale(LC_ALL, "de_DE"))
+        return true;
+    snprintf(command, sizeof command,
+             "localedef -i de_DE -f UTF-8 %s/de_DE.UTF-8 >/dev/null 2>&1",
+             scratch_folder);
+    if (system(command) || setenv("LOCPATH", scratch_folder, 1))
+        return false;
+    return setlocale(LC_ALL, "de_DE.UTF-8") != NULL;
 }
 
 #endif
