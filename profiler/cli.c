@@ -1,0 +1,148 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* What programs that run as MPI ranks share; see cli.h. */
+#include "cli.h"
+#include <errno.h>
+#include <inttypes.h>
+#include <stdarg.h>
+#include <stdio.h>
+#include <stdlib.h>
+
+enum { KEY_HELP = 1000, KEY_USAGE, KEY_VERSION };
+
+static const struct argp_option common_options[] = {
+    {"help", '?', NULL, 0, "Give this help list", -1},
+    {"usage", KEY_USAGE, NULL, 0, "Give a short usage message", -1},
+    {"version", 'V', NULL, 0, "Print program version", -1},
+    {0},
+};
+
+struct input {
+    struct cli *cli;
+    const struct argp *argp;
+    void *input;
+};
+
+static void show_help(const struct argp *argp, unsigned flags,
+                      const char *program)
+{
+    argp_help(argp, stdout, flags, (char *)(uintptr_t)program);
+    exit(CLI_FINE);
+}
+
+static error_t parse_common(int key, char *arg, struct argp_state *state)
+{
+    const struct input *in = state->input;
+
+    (void)arg;
+    switch (key) {
+    case ARGP_KEY_INIT:
+        state->child_inputs[0] = in->input;
+        return 0;
+    case '?':
+        show_help(state->root_argp, ARGP_HELP_STD_HELP, in->cli->program);
+        return 0;
+    case KEY_USAGE:
+        show_help(state->root_argp, ARGP_HELP_USAGE, in->cli->program);
+        return 0;
+    case 'V':
+        printf("%s %s\n", in->cli->program, dawn_version());
+        exit(CLI_FINE);
+    default:
+        return ARGP_ERR_UNKNOWN;
+    }
+}
+
+void cli_parse(struct cli *cli, const struct argp *argp, int argc, char **argv,
+               void *input)
+{
+    struct argp_child child[] = {{argp, 0, NULL, 0}, {0}};
+    struct argp root = {.options = common_options,
+                        .parser = parse_common,
+                        .args_doc = argp->args_doc,
+                        .doc = argp->doc,
+                        .children = child};
+    struct argp inner = *argp;
+    struct input in = {cli, argp, input};
+    int at = 0;
+
+    inner.doc = inner.args_doc = NULL; /* the root says them */
+    child[0].argp = &inner;
+    if (argp_parse(&root, argc, argv, ARGP_NO_ERRS | ARGP_NO_HELP, &at, &in))
+        cli_usage(cli, "wrong or incomplete option '%s'",
+                  at > 0 && at <= argc ? argv[at < argc ? at : argc - 1] : "");
+}
+
+void cli_usage(struct cli *cli, const char *format, ...)
+{
+    char text[512];
+    va_list args;
+
+    if (cli->usage.status)
+        return;
+    va_start(args, format);
+    vsnprintf(text, sizeof text, format, args);
+    va_end(args);
+    dawn_fail(&cli->usage, DAWN_E_INVAL, "%s (see %s --help)", text,
+              cli->program);
+}
+
+int cli_join(struct cli *cli, double timeout_s)
+{
+    struct dawn_error err = {0};
+    enum dawn_status st = dawn_comm_create_mpi(timeout_s, &cli->comm, &err);
+
+    if (st) {
+        fprintf(stderr, "%s: %s\n", cli->program, err.text);
+        return CLI_FAILED;
+    }
+    if (!cli->usage.status)
+        return CLI_FINE;
+    if (cli_first(cli))
+        fprintf(stderr, "%s: %s\n", cli->program, cli->usage.text);
+    return CLI_USAGE;
+}
+
+bool cli_first(const struct cli *cli)
+{
+    return dawn_comm_rank(cli->comm) == 0;
+}
+
+int cli_report(const struct cli *cli, enum dawn_status st,
+               const struct dawn_error *err)
+{
+    if (!st)
+        return CLI_FINE;
+    if (st == DAWN_E_COMM || st == DAWN_E_TIMEOUT) {
+        fprintf(stderr, "%s: rank %d: %s\n", cli->program,
+                dawn_comm_rank(cli->comm), err->text);
+        dawn_comm_abort(cli->comm, CLI_FAILED);
+    } else if (cli_first(cli)) {
+        fprintf(stderr, "%s: %s\n", cli->program, err->text);
+    }
+    return CLI_FAILED;
+}
+
+int cli_agree(const struct cli *cli, enum dawn_status st,
+              struct dawn_error *err)
+{
+    st = dawn_comm_agree(cli->comm, st, err);
+    return cli_report(cli, st, err);
+}
+
+bool cli_int(const char *text, int64_t least, int64_t most, int64_t *value_p)
+{
+    char *end;
+
+    errno = 0;
+    int64_t value = strtoll(text, &end, 10);
+    if (errno || end == text || *end || value < least || value > most)
+        return false;
+    *value_p = value;
+    return true;
+}
+
+const char *cli_mib(uint64_t bytes, char text[32])
+{
+    snprintf(text, 32, "%.1f MiB", (double)bytes / (1 << 20));
+    return text;
+}

@@ -1,0 +1,54 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* What programs that run as MPI ranks share: options without a chorus of error
+ * messages, and one line for every failure.
+ *
+ * Ranks of one job have the same command line. So a wrong one is only noted
+ * while it is parsed, and rank 0 tells it once it is known who is rank 0.
+ */
+#ifndef PROFILER_CLI_H
+#define PROFILER_CLI_H
+
+#include <argp.h>
+#include <dawnpiper/comm.h>
+#include <stdbool.h>
+#include <stdint.h>
+
+enum { CLI_FINE = 0, CLI_FAILED = 1, CLI_USAGE = 2 };
+
+struct cli {
+    const char *program;    /* "dawn-train" */
+    struct dawn_error usage; /* status DAWN_OK: the command line is right */
+    struct dawn_comm *comm;
+};
+
+/* Parse the command line; handles --help and --version, which end the program.
+ * A wrong option is noted in cli->usage. input: for argp's parser. */
+void cli_parse(struct cli *cli, const struct argp *argp, int argc, char **argv,
+               void *input);
+
+/* Note a usage error, the first one only; for argp's parser. */
+void cli_usage(struct cli *cli, const char *format, ...) DAWN_PRINTF(2, 3);
+
+/* Join the MPI job, then report a usage error if there was one. Returns
+ * CLI_FINE, or the exit code of a program that ends here. */
+int cli_join(struct cli *cli, double timeout_s);
+
+/* Rank 0 prints "program: text" when st is an error. After a communication
+ * failure the ranks cannot agree any more: each tells its own, and the job is
+ * aborted. Returns the exit code. */
+int cli_report(const struct cli *cli, enum dawn_status st,
+               const struct dawn_error *err);
+
+/* dawn_comm_agree, then cli_report. For what each rank does by itself. */
+int cli_agree(const struct cli *cli, enum dawn_status st,
+              struct dawn_error *err);
+
+bool cli_first(const struct cli *cli); /* rank 0 */
+
+/* Whole number of an option's text. False: not one, or out of range. */
+bool cli_int(const char *text, int64_t least, int64_t most, int64_t *value_p);
+
+/* "123.4 MiB" */
+const char *cli_mib(uint64_t bytes, char text[32]);
+
+#endif

@@ -1,0 +1,261 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* dawn-profile: measure what the nodes of a job's model cost, or the machine. */
+#include "cli.h"
+#include "feed.h"
+#include "table.h"
+#include <dawnpiper/job.h>
+#include <dawnpiper/measure.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+#define MOST_SIZES 32
+
+struct options {
+    struct cli cli;
+    const char *job, *output, *device, *dir;
+    bool machine;
+    int sizes; /* 0: the job's, and powers of two below */
+    int64_t size[MOST_SIZES];
+    int64_t repeats;
+};
+
+enum { KEY_MACHINE = 2000, KEY_MICROBATCH, KEY_DEVICE, KEY_REPEATS, KEY_DIR };
+
+static const struct argp_option options[] = {
+    {"output", 'o', "FILE", 0, "Write FILE (profile.yaml, machine.yaml)", 0},
+    {"microbatch", KEY_MICROBATCH, "LIST", 0,
+     "Microbatch sizes, ascending (the job's, and powers of two below)", 0},
+    {"device", KEY_DEVICE, "KIND", 0, "Measure on KIND (the job's: host)", 0},
+    {"repeats", KEY_REPEATS, "N", 0,
+     "Time each call N times (at least 7, more for small models)", 0},
+    {"machine", KEY_MACHINE, NULL, 0,
+     "Measure the machine: memory, links between the ranks, the disk", 0},
+    {"dir", KEY_DIR, "DIR", 0, "With --machine: measure the disk behind DIR",
+     0},
+    {0},
+};
+
+/* "1,2,4" */
+static void parse_sizes(struct options *o, const char *list)
+{
+    char text[256];
+    char *rest = text, *item;
+
+    snprintf(text, sizeof text, "%s", list);
+    o->sizes = 0;
+    while ((item = strsep(&rest, ","))) {
+        int64_t least = o->sizes ? o->size[o->sizes - 1] + 1 : 1;
+        if (o->sizes == MOST_SIZES ||
+            !cli_int(item, least, INT32_MAX, &o->size[o->sizes])) {
+            cli_usage(&o->cli,
+                      "--microbatch %s: at most %d ascending whole numbers, "
+                      "such as 1,2,4",
+                      list, MOST_SIZES);
+            return;
+        }
+        o->sizes++;
+    }
+}
+
+static error_t parse(int key, char *arg, struct argp_state *state)
+{
+    struct options *o = state->input;
+
+    switch (key) {
+    case 'o':
+        o->output = arg;
+        return 0;
+    case KEY_MICROBATCH:
+        parse_sizes(o, arg);
+        return 0;
+    case KEY_DEVICE:
+        o->device = arg;
+        return 0;
+    case KEY_REPEATS:
+        if (!cli_int(arg, 1, 100000, &o->repeats))
+            cli_usage(&o->cli, "--repeats %s: not a number of at least 1", arg);
+        return 0;
+    case KEY_MACHINE:
+        o->machine = true;
+        return 0;
+    case KEY_DIR:
+        o->dir = arg;
+        return 0;
+    case ARGP_KEY_ARG:
+        if (o->job)
+            cli_usage(&o->cli, "one job only, not %s too", arg);
+        o->job = arg;
+        return 0;
+    case ARGP_KEY_END:
+        if (!o->job && !o->machine)
+            cli_usage(&o->cli, "no JOB given");
+        if (o->job && o->machine)
+            cli_usage(&o->cli, "--machine takes no job (%s)", o->job);
+        if (o->dir && !o->machine)
+            cli_usage(&o->cli, "--dir goes with --machine");
+        return 0;
+    default:
+        return ARGP_ERR_UNKNOWN;
+    }
+}
+
+static const struct argp argp = {
+    options, parse, "JOB\n--machine",
+    "Measure what the nodes of a job's model cost, or the machine.\v"
+    "Run it by mpirun with as many ranks as will train: they share the nodes "
+    "out and measure at the same time, so that the numbers are those of a run. "
+    "Exit status: 0 fine, 1 failed, 2 wrong usage.",
+    NULL, NULL, NULL};
+
+/* Powers of two below the job's size, and that. */
+static void default_sizes(struct options *o, int64_t microbatch)
+{
+    for (int64_t b = 1; b < microbatch && o->sizes < MOST_SIZES - 1; b *= 2)
+        o->size[o->sizes++] = b;
+    o->size[o->sizes++] = microbatch;
+}
+
+static int fill(void *user, const struct dawn_feed *what, void *data)
+{
+    return feed_fill(*(struct feed **)user, what, data);
+}
+
+static void show_progress(void *user, int done, int all)
+{
+    (void)user;
+    if (isatty(STDERR_FILENO))
+        fprintf(stderr, "\r\033[Kdawn-profile: %d of %d nodes measured here",
+                done, all);
+    else
+        fprintf(stderr, "dawn-profile: %d of %d nodes measured here\n", done,
+                all);
+}
+
+static enum dawn_status load(const struct options *o, struct dawn_job *job,
+                             struct dawn_graph **graph_p, struct feed **feed_p,
+                             struct dawn_error *err)
+{
+    enum dawn_status st = dawn_job_load(o->job, job, err);
+
+    if (!st)
+        st = dawn_model_build(&job->model, graph_p, err);
+    if (!st)
+        st = feed_open(job, feed_p, err);
+    return st;
+}
+
+static int write_profile(const struct options *o,
+                         const struct dawn_profile *profile)
+{
+    const char *path = o->output ? o->output : "profile.yaml";
+    struct dawn_error err = {0};
+    enum dawn_status st = DAWN_OK;
+
+    if (cli_first(&o->cli))
+        st = dawn_profile_save(profile, path, &err);
+    int code = cli_agree(&o->cli, st, &err);
+    if (!code && cli_first(&o->cli)) {
+        if (isatty(STDERR_FILENO))
+            fprintf(stderr, "\r\033[K");
+        printf("%s, %s\n", dawn_graph_name(dawn_profile_graph(profile)),
+               dawn_profile_description(profile));
+        table_print(profile, stdout);
+        printf("written to %s\n", path);
+    }
+    return code;
+}
+
+static int profile_job(struct options *o)
+{
+    struct dawn_job job;
+    struct dawn_graph *graph = NULL;
+    struct dawn_profile *profile = NULL;
+    struct feed *feed = NULL;
+    struct dawn_error err = {0};
+    int code =
+        cli_agree(&o->cli, load(o, &job, &graph, &feed, &err), &err);
+
+    if (code)
+        goto done;
+    if (!o->sizes)
+        default_sizes(o, job.train.microbatch);
+    struct dawn_measure_opts opts = {
+        .comm = o->cli.comm,
+        .device = o->device ? o->device : job.device.kind,
+        .threads = job.device.threads,
+        .sizes = o->sizes,
+        .size = o->size,
+        .repeats = (int)o->repeats,
+        .feed = fill,
+        .progress = cli_first(&o->cli) ? show_progress : NULL,
+        .user = &feed};
+    code = cli_agree(&o->cli,
+                     dawn_profile_measure(graph, &opts, &profile, &err), &err);
+    if (profile)
+        graph = NULL; /* the profile's now */
+    if (!code)
+        code = write_profile(o, profile);
+done:
+    feed_close(feed);
+    dawn_profile_destroy(profile);
+    dawn_graph_destroy(graph);
+    return code;
+}
+
+static void print_machine(const struct dawn_machine *machine)
+{
+    int devices = dawn_machine_devices(machine);
+    char memory[32];
+
+    for (int i = 0; i < devices; i++) {
+        const struct dawn_machine_device *d = dawn_machine_device(machine, i);
+        printf("%-10s %-5s %3d cores %14s\n", d->name, d->kind, d->cores,
+               cli_mib(d->memory_bytes, memory));
+    }
+    for (int i = 1; i < devices; i++) {
+        const struct dawn_machine_link *l =
+            dawn_machine_link(machine, i - 1, i);
+        printf("link %d-%d   %.2f GB/s, %.1f us\n", i - 1, i,
+               l->bytes_per_s / 1e9, l->latency_ns / 1e3);
+    }
+    for (int i = 0; i < dawn_machine_tiers(machine); i++) {
+        const struct dawn_machine_tier *t = dawn_machine_tier(machine, i);
+        printf("%-10s read %.2f GB/s, write %.2f GB/s: %s\n", t->kind,
+               t->read_bytes_per_s / 1e9, t->write_bytes_per_s / 1e9, t->path);
+    }
+}
+
+static int profile_machine(const struct options *o)
+{
+    const char *path = o->output ? o->output : "machine.yaml";
+    struct dawn_machine *machine = NULL;
+    struct dawn_error err = {0};
+    enum dawn_status st =
+        dawn_machine_measure(o->cli.comm, o->dir, &machine, &err);
+    int code = cli_agree(&o->cli, st, &err);
+
+    if (!code) {
+        if (cli_first(&o->cli))
+            st = dawn_machine_save(machine, path, &err);
+        code = cli_agree(&o->cli, st, &err);
+    }
+    if (!code && cli_first(&o->cli)) {
+        print_machine(machine);
+        printf("written to %s\n", path);
+    }
+    dawn_machine_destroy(machine);
+    return code;
+}
+
+int main(int argc, char **argv)
+{
+    struct options o = {.cli = {.program = "dawn-profile"}};
+
+    cli_parse(&o.cli, &argp, argc, argv, &o);
+    int code = cli_join(&o.cli, 300);
+    if (!code)
+        code = o.machine ? profile_machine(&o) : profile_job(&o);
+    dawn_comm_destroy(o.cli.comm);
+    return code;
+}
