@@ -1,0 +1,171 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* The training loop: step, evaluate, write metrics and checkpoints, and stop in
+ * order when told to.
+ */
+#include "train.h"
+#include <stdlib.h>
+#include <string.h>
+
+#define NONFINITE_LIMIT 5 /* consecutive steps */
+
+static volatile sig_atomic_t stop_signal;
+
+static void note_signal(int number)
+{
+    stop_signal = number;
+}
+
+static void catch_signals(void)
+{
+    struct sigaction action = {.sa_handler = note_signal,
+                               .sa_flags = SA_RESTART};
+
+    sigaction(SIGTERM, &action, NULL);
+    sigaction(SIGINT, &action, NULL);
+    sigaction(SIGUSR1, &action, NULL); /* what mpirun hands on */
+}
+
+/* The signal that some rank got, the same answer on all; 0: none. all: room for
+ * one of each rank. */
+static enum dawn_status any_signal(const struct trainer *t, int *all,
+                                   int *number, struct dawn_error *err)
+{
+    int mine = stop_signal;
+    enum dawn_status st =
+        dawn_comm_allgather(t->cli.comm, &mine, sizeof mine, all, err);
+
+    *number = 0;
+    for (int i = 0; !st && i < dawn_comm_size(t->cli.comm); i++)
+        if (all[i])
+            *number = all[i];
+    return st;
+}
+
+static bool due(uint64_t every, const struct trainer *t)
+{
+    return t->step == t->steps || (every && t->step % every == 0);
+}
+
+static enum dawn_status evaluate(struct trainer *t, struct step_record *record,
+                                 struct dawn_error *err)
+{
+    if (!t->eval_microbatches || !due(t->job.train.eval_every, t))
+        return DAWN_OK;
+    record->has_eval = true;
+    return dawn_exec_eval(t->exec, t->eval_microbatches, &record->eval_loss,
+                          err);
+}
+
+/* Rank 0 writes; all fail if it does. */
+static enum dawn_status record_step(struct trainer *t,
+                                    const struct step_record *record,
+                                    struct dawn_error *err)
+{
+    enum dawn_status st = DAWN_OK;
+
+    if (t->metrics)
+        st = metrics_write(t->metrics, t, record, err);
+    if (t->progress)
+        progress_step(t->progress, record);
+    return dawn_comm_agree(t->cli.comm, st, err);
+}
+
+/* Too many steps in a row whose numbers were not finite is a failure. */
+static enum dawn_status check_finite(const struct trainer *t,
+                                     const struct dawn_step_result *r,
+                                     int *in_a_row, struct dawn_error *err)
+{
+    *in_a_row = r->nonfinite ? *in_a_row + 1 : 0;
+    if (r->nonfinite && t->progress)
+        progress_say(t->progress,
+                     "step %llu: %s is the first node with a number that is "
+                     "not finite; nothing was updated",
+                     (unsigned long long)t->step + 1, r->bad_node);
+    if (*in_a_row < NONFINITE_LIMIT)
+        return DAWN_OK;
+    return dawn_fail(err, DAWN_E_NUMERIC,
+                     "%d steps in a row were not finite, first in node %s: "
+                     "stopped after step %llu",
+                     *in_a_row, r->bad_node, (unsigned long long)t->step + 1);
+}
+
+static enum dawn_status one_step(struct trainer *t, int *in_a_row,
+                                 struct dawn_error *err)
+{
+    struct dawn_step_result result;
+    struct step_record record = {.step = t->step,
+                                 .lr = dawn_job_lr(&t->job, t->step),
+                                 .result = &result};
+    enum dawn_status st, numeric;
+
+    st = dawn_exec_step(t->exec, t->step, record.lr, &result, err);
+    if (st)
+        return st;
+    numeric = check_finite(t, &result, in_a_row, err);
+    t->step++;
+    if (!numeric && (st = evaluate(t, &record, err)))
+        return st;
+    struct dawn_error other = {0};
+    if ((st = record_step(t, &record, &other))) {
+        if (err)
+            *err = other;
+        return st;
+    }
+    return numeric;
+}
+
+static void say_end(const struct trainer *t, int signal_number)
+{
+    if (!t->progress)
+        return;
+    if (signal_number)
+        progress_say(t->progress,
+                     "stopped by %s after step %llu of %llu: go on with "
+                     "--resume",
+                     strsignal(signal_number), (unsigned long long)t->step,
+                     (unsigned long long)t->steps);
+    else
+        progress_say(t->progress, "%llu steps done, checkpoint in %s",
+                     (unsigned long long)t->step, t->job.out);
+}
+
+/* The executor knows that a feed failed, the feed knows why. */
+static enum dawn_status explain(const struct trainer *t, enum dawn_status st,
+                                struct dawn_error *err)
+{
+    struct dawn_error why = {0};
+
+    if (st != DAWN_E_USER)
+        return st;
+    enum dawn_status because = feed_error(t->feed, &why);
+    because = dawn_comm_agree(t->cli.comm, because, &why);
+    if (!because)
+        return st;
+    *err = why;
+    return because;
+}
+
+int train_loop(struct trainer *t)
+{
+    struct dawn_error err = {0};
+    int signal_number = 0, in_a_row = 0;
+    int *all = calloc((size_t)dawn_comm_size(t->cli.comm), sizeof *all);
+    enum dawn_status st = DAWN_OK;
+
+    if (!all)
+        st = dawn_fail(&err, DAWN_E_NOMEM, "no memory to train");
+    st = dawn_comm_agree(t->cli.comm, st, &err);
+    catch_signals();
+    while (!st && !signal_number && t->step < t->steps) {
+        st = one_step(t, &in_a_row, &err);
+        if (!st)
+            st = any_signal(t, all, &signal_number, &err);
+        if (!st && (signal_number || due(t->job.train.checkpoint_every, t)))
+            st = state_save(t, &err);
+    }
+    if (!st)
+        say_end(t, signal_number);
+    free(all);
+    st = explain(t, st, &err);
+    return cli_report(&t->cli, st, &err);
+}

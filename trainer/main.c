@@ -1,0 +1,105 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* dawn-train: train a job's model under a plan, one rank a stage. */
+#include "train.h"
+#include <stdlib.h>
+
+enum { KEY_PLAN = 2000, KEY_STEPS, KEY_RESUME, KEY_TIMEOUT, KEY_VERIFY,
+       KEY_JSON };
+
+static const struct argp_option options[] = {
+    {"plan", KEY_PLAN, "FILE", 0, "Train under this plan (plan.yaml)", 0},
+    {"steps", KEY_STEPS, "N", 0, "Stop after N steps (the job's)", 0},
+    {"resume", KEY_RESUME, NULL, 0,
+     "Go on from the newest complete checkpoint, on any number of stages", 0},
+    {"timeout", KEY_TIMEOUT, "SECONDS", 0,
+     "End the job when nothing moves for so long (300)", 0},
+    {"verify", KEY_VERIFY, NULL, 0,
+     "Compare one step with the same on one stage, bit by bit, and train "
+     "nothing", 0},
+    {"json", KEY_JSON, NULL, 0,
+     "Print each step's metrics on stdout, the rest on stderr", 0},
+    {0},
+};
+
+static void parse_timeout(struct trainer *t, const char *text)
+{
+    char *end;
+    double seconds = strtod(text, &end);
+
+    if (end == text || *end || !(seconds > 0) || seconds > 1e9)
+        cli_usage(&t->cli, "--timeout %s: not a number of seconds above 0",
+                  text);
+    else
+        t->options.timeout_s = seconds;
+}
+
+static void parse_job(struct trainer *t, const char *path)
+{
+    if (t->options.job)
+        cli_usage(&t->cli, "one job only, not %s too", path);
+    t->options.job = path;
+}
+
+static error_t parse(int key, char *arg, struct argp_state *state)
+{
+    struct trainer *t = state->input;
+
+    switch (key) {
+    case KEY_PLAN:
+        t->options.plan = arg;
+        return 0;
+    case KEY_STEPS:
+        if (!cli_int(arg, 1, INT64_MAX, &t->options.steps))
+            cli_usage(&t->cli, "--steps %s: not a number of at least 1", arg);
+        return 0;
+    case KEY_RESUME:
+        t->options.resume = true;
+        return 0;
+    case KEY_TIMEOUT:
+        parse_timeout(t, arg);
+        return 0;
+    case KEY_VERIFY:
+        t->options.verify = true;
+        return 0;
+    case KEY_JSON:
+        t->options.json = true;
+        return 0;
+    case ARGP_KEY_ARG:
+        parse_job(t, arg);
+        return 0;
+    case ARGP_KEY_END:
+        if (!t->options.job)
+            cli_usage(&t->cli, "no JOB given");
+        if (!t->options.plan)
+            cli_usage(&t->cli, "no --plan given");
+        if (t->options.resume && t->options.verify)
+            cli_usage(&t->cli, "--resume and --verify exclude each other");
+        return 0;
+    default:
+        return ARGP_ERR_UNKNOWN;
+    }
+}
+
+static const struct argp argp = {
+    options, parse, "JOB --plan PLAN",
+    "Train a job's model under a plan, one MPI rank a stage.\v"
+    "Metrics go to metrics.jsonl in the job's out: folder, checkpoints beside "
+    "it. SIGTERM, SIGINT or SIGUSR1 to a rank, or SIGUSR1 to mpirun: finish "
+    "the step, write a checkpoint, stop. "
+    "Exit status: 0 fine, 1 failed, 2 wrong usage.",
+    NULL, NULL, NULL};
+
+int main(int argc, char **argv)
+{
+    struct trainer t = {.cli = {.program = "dawn-train"},
+                        .options = {.timeout_s = 300}};
+
+    cli_parse(&t.cli, &argp, argc, argv, &t);
+    int code = cli_join(&t.cli, t.options.timeout_s);
+    if (!code)
+        code = train_setup(&t);
+    if (!code)
+        code = t.options.verify ? train_verify(&t) : train_loop(&t);
+    train_clear(&t);
+    return code;
+}

@@ -1,0 +1,153 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* From files to something that can step. */
+#include "train.h"
+#include <errno.h>
+#include <string.h>
+#include <sys/stat.h>
+
+static int fill(void *user, const struct dawn_feed *what, void *data)
+{
+    const struct trainer *t = user;
+
+    return feed_fill(t->feed, what, data);
+}
+
+struct dawn_exec_opts train_exec_opts(struct trainer *t,
+                                      struct dawn_plan *plan,
+                                      struct dawn_comm *comm)
+{
+    return (struct dawn_exec_opts){.graph = t->graph,
+                                   .plan = plan,
+                                   .comm = comm,
+                                   .device = t->job.device.kind,
+                                   .threads = t->job.device.threads,
+                                   .seed = t->job.train.seed,
+                                   .feed = fill,
+                                   .user = t,
+                                   .beta1 = t->job.train.beta1,
+                                   .beta2 = t->job.train.beta2,
+                                   .eps = t->job.train.eps,
+                                   .weight_decay = t->job.train.weight_decay,
+                                   .clip = t->job.train.clip,
+                                   .timeout_s = t->options.timeout_s};
+}
+
+static enum dawn_status check_ranks(const struct trainer *t,
+                                    struct dawn_error *err)
+{
+    int wanted = dawn_plan_info(t->plan)->ranks;
+    int ranks = dawn_comm_size(t->cli.comm);
+
+    if (ranks == wanted)
+        return DAWN_OK;
+    return dawn_fail(err, DAWN_E_INVAL,
+                     "%s is for %d rank%s, this job has %d: mpirun -n %d",
+                     t->options.plan, wanted, wanted == 1 ? "" : "s", ranks,
+                     wanted);
+}
+
+static enum dawn_status load(struct trainer *t, struct dawn_error *err)
+{
+    enum dawn_status st = dawn_job_load(t->options.job, &t->job, err);
+
+    if (!st)
+        st = dawn_model_build(&t->job.model, &t->graph, err);
+    if (!st)
+        st = dawn_plan_load(t->options.plan, t->graph, &t->plan, err);
+    if (!st)
+        st = check_ranks(t, err);
+    if (!st)
+        st = feed_open(&t->job, &t->feed, err);
+    if (!st && t->job.data.eval[0])
+        st = feed_eval_microbatches(
+            t->feed, dawn_plan_info(t->plan)->microbatch,
+            t->job.train.eval_microbatches, &t->eval_microbatches, err);
+    return st;
+}
+
+static void count(struct trainer *t)
+{
+    const struct dawn_plan_info *info = dawn_plan_info(t->plan);
+    int64_t wanted = t->job.train.microbatch * t->job.train.microbatches;
+
+    t->samples = info->microbatch * info->microbatches;
+    t->tokens = t->job.model.context;
+    t->steps = t->options.steps ? (uint64_t)t->options.steps
+                                : t->job.train.steps;
+    if (t->samples != wanted && cli_first(&t->cli))
+        fprintf(stderr,
+                "dawn-train: warning: the plan has %lld samples a step, the "
+                "job %lld: the plan's are trained\n",
+                (long long)t->samples, (long long)wanted);
+}
+
+static enum dawn_status make_folder(const char *path, struct dawn_error *err)
+{
+    struct stat s;
+
+    if (mkdir(path, 0777) == 0 ||
+        (errno == EEXIST && stat(path, &s) == 0 && S_ISDIR(s.st_mode)))
+        return DAWN_OK;
+    return dawn_fail(err, DAWN_E_IO, "cannot make folder %s: %s", path,
+                     strerror(errno));
+}
+
+/* Rank 0: the folder of the run, its metrics. */
+static enum dawn_status open_output(struct trainer *t, struct dawn_error *err)
+{
+    char path[4200];
+    enum dawn_status st = make_folder(t->job.out, err);
+
+    snprintf(path, sizeof path, "%s/metrics.jsonl", t->job.out);
+    if (!st)
+        st = metrics_open(path, t->step, &t->metrics, err);
+    if (st)
+        return st;
+    t->progress = progress_create(t);
+    return t->progress ? DAWN_OK
+                       : dawn_fail(err, DAWN_E_NOMEM, "no memory to train");
+}
+
+static enum dawn_status bind(struct trainer *t, struct dawn_error *err)
+{
+    struct dawn_exec_opts opts = train_exec_opts(t, t->plan, t->cli.comm);
+    enum dawn_status st = DAWN_OK;
+
+    if (!t->options.resume && !t->options.verify && cli_first(&t->cli))
+        st = state_refuse(t, err);
+    if ((st = dawn_comm_agree(t->cli.comm, st, err)) ||
+        (st = dawn_exec_create(&opts, &t->exec, err)))
+        return st;
+    if (cli_first(&t->cli))
+        train_print_memory(t, t->options.json ? stderr : stdout);
+    if (t->options.verify)
+        return DAWN_OK;
+    st = t->options.resume ? state_load(t, err) : dawn_exec_init(t->exec, err);
+    if (st)
+        return st;
+    if (cli_first(&t->cli))
+        st = open_output(t, err);
+    return dawn_comm_agree(t->cli.comm, st, err);
+}
+
+int train_setup(struct trainer *t)
+{
+    struct dawn_error err = {0};
+    int code = cli_agree(&t->cli, load(t, &err), &err);
+
+    if (code)
+        return code;
+    count(t);
+    return cli_report(&t->cli, bind(t, &err), &err);
+}
+
+void train_clear(struct trainer *t)
+{
+    progress_destroy(t->progress);
+    metrics_close(t->metrics);
+    dawn_exec_destroy(t->exec);
+    feed_close(t->feed);
+    dawn_plan_destroy(t->plan);
+    dawn_graph_destroy(t->graph);
+    dawn_comm_destroy(t->cli.comm);
+}

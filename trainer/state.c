@@ -1,0 +1,185 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* What a run must keep to go on later: parameters and optimizer state, by name,
+ * so that any number of stages may take them up again.
+ */
+#include "train.h"
+#include <dawnpiper/checkpoint.h>
+#include <glob.h>
+#include <stdlib.h>
+#include <string.h>
+
+#define NAME_ROOM 256
+
+/* The three tensors of a parameter. */
+enum { VALUE, ADAM_M, ADAM_V, PARTS };
+static const char *const suffix[PARTS] = {"", ".adam_m", ".adam_v"};
+
+static float *part_of(const struct dawn_exec_param *p, int part)
+{
+    return part == VALUE ? p->value : part == ADAM_M ? p->adam_m : p->adam_v;
+}
+
+static void name_part(char name[NAME_ROOM], const char *param, int part)
+{
+    snprintf(name, NAME_ROOM, "%s%s", param, suffix[part]);
+}
+
+/* What must be equal for a run to repeat the same numbers. */
+struct identity {
+    char graph[32], seed[32], samples[32];
+};
+
+static void identify(const struct trainer *t, struct identity *id)
+{
+    snprintf(id->graph, sizeof id->graph, "xxh3:%016llx",
+             (unsigned long long)dawn_graph_digest(t->graph));
+    snprintf(id->seed, sizeof id->seed, "%llu",
+             (unsigned long long)t->job.train.seed);
+    snprintf(id->samples, sizeof id->samples, "%lld", (long long)t->samples);
+}
+
+/* Tensors of all parameters of this rank. names: room for their names. */
+static void list_tensors(const struct trainer *t,
+                         struct dawn_checkpoint_tensor *tensor,
+                         char (*names)[NAME_ROOM])
+{
+    for (int i = 0; i < dawn_exec_params(t->exec); i++) {
+        const struct dawn_exec_param *p = dawn_exec_param(t->exec, i);
+        const struct dawn_param_desc *d = dawn_graph_param(t->graph, p->param);
+        for (int part = 0; part < PARTS; part++) {
+            int k = i * PARTS + part;
+            name_part(names[k], p->name, part);
+            tensor[k] = (struct dawn_checkpoint_tensor){
+                .name = names[k],
+                .dtype = DAWN_F32,
+                .dims = d->dims,
+                .data = part_of(p, part)};
+            memcpy(tensor[k].shape, d->shape, sizeof d->shape);
+        }
+    }
+}
+
+static enum dawn_status write_tensors(struct trainer *t,
+                                      struct dawn_checkpoint_tensor *tensor,
+                                      struct dawn_error *err)
+{
+    struct identity id;
+    struct dawn_checkpoint_save *save = NULL;
+
+    identify(t, &id);
+    struct dawn_checkpoint_string string[] = {{"graph", id.graph},
+                                              {"seed", id.seed},
+                                              {"samples_per_step", id.samples}};
+    struct dawn_checkpoint_save_opts opts = {
+        .comm = t->cli.comm,
+        .dir = t->job.out,
+        .step = t->step,
+        .keep = t->job.train.keep,
+        .tensors = dawn_exec_params(t->exec) * PARTS,
+        .tensor = tensor,
+        .strings = 3,
+        .string = string};
+    enum dawn_status st = dawn_checkpoint_save_begin(&opts, &save, err);
+    return st ? st : dawn_checkpoint_save_finish(save, err);
+}
+
+enum dawn_status state_save(struct trainer *t, struct dawn_error *err)
+{
+    size_t n = (size_t)dawn_exec_params(t->exec) * PARTS + 1;
+    struct dawn_checkpoint_tensor *tensor = calloc(n, sizeof *tensor);
+    char(*names)[NAME_ROOM] = calloc(n, sizeof *names);
+    enum dawn_status st = DAWN_OK;
+
+    if (!tensor || !names)
+        st = dawn_fail(err, DAWN_E_NOMEM, "no memory for a checkpoint");
+    st = dawn_comm_agree(t->cli.comm, st, err);
+    if (!st) {
+        list_tensors(t, tensor, names);
+        st = write_tensors(t, tensor, err);
+    }
+    free(tensor);
+    free(names);
+    return st;
+}
+
+static enum dawn_status same(const struct dawn_checkpoint *ck, const char *key,
+                             const char *wanted, struct dawn_error *err)
+{
+    const char *found = dawn_checkpoint_string(ck, key);
+
+    if (found && !strcmp(found, wanted))
+        return DAWN_OK;
+    return dawn_fail(err, DAWN_E_MISMATCH,
+                     "%s is of another run: %s is %s there, %s here",
+                     dawn_checkpoint_path(ck), key, found ? found : "missing",
+                     wanted);
+}
+
+static enum dawn_status check(const struct trainer *t,
+                              const struct dawn_checkpoint *ck,
+                              struct dawn_error *err)
+{
+    struct identity id;
+    enum dawn_status st;
+
+    identify(t, &id);
+    if ((st = same(ck, "graph", id.graph, err)) ||
+        (st = same(ck, "seed", id.seed, err)))
+        return st;
+    return same(ck, "samples_per_step", id.samples, err);
+}
+
+static enum dawn_status read_tensors(const struct trainer *t,
+                                     const struct dawn_checkpoint *ck,
+                                     struct dawn_error *err)
+{
+    char name[NAME_ROOM];
+    enum dawn_status st = check(t, ck, err);
+
+    for (int i = 0; !st && i < dawn_exec_params(t->exec); i++) {
+        const struct dawn_exec_param *p = dawn_exec_param(t->exec, i);
+        const struct dawn_param_desc *d = dawn_graph_param(t->graph, p->param);
+        for (int part = 0; !st && part < PARTS; part++) {
+            name_part(name, p->name, part);
+            st = dawn_checkpoint_read(ck, name, d->dims, d->shape,
+                                      part_of(p, part), err);
+        }
+    }
+    return st;
+}
+
+enum dawn_status state_load(struct trainer *t, struct dawn_error *err)
+{
+    struct dawn_checkpoint *ck = NULL;
+    enum dawn_status st =
+        dawn_checkpoint_open(t->cli.comm, t->job.out, &ck, err);
+
+    if (st)
+        return st;
+    if (cli_first(&t->cli) && dawn_checkpoint_skipped(ck))
+        fprintf(stderr, "dawn-train: warning: %s\n",
+                dawn_checkpoint_skipped(ck));
+    st = dawn_comm_agree(t->cli.comm, read_tensors(t, ck, err), err);
+    if (!st) {
+        t->step = dawn_checkpoint_step(ck);
+        st = dawn_exec_params_changed(t->exec, err);
+    }
+    dawn_checkpoint_close(ck);
+    return st;
+}
+
+enum dawn_status state_refuse(const struct trainer *t, struct dawn_error *err)
+{
+    char pattern[4200];
+    glob_t found = {0};
+    enum dawn_status st = DAWN_OK;
+
+    snprintf(pattern, sizeof pattern, "%s/step-*", t->job.out);
+    if (glob(pattern, 0, NULL, &found) == 0 && found.gl_pathc)
+        st = dawn_fail(err, DAWN_E_INVAL,
+                       "%s is a checkpoint of an earlier run: go on with "
+                       "--resume, or remove it, or set another out: in the job",
+                       found.gl_pathv[found.gl_pathc - 1]);
+    globfree(&found);
+    return st;
+}

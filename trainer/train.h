@@ -1,0 +1,94 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* dawn-train: what its files share. */
+#ifndef TRAINER_TRAIN_H
+#define TRAINER_TRAIN_H
+
+#include "../profiler/cli.h"
+#include "../profiler/feed.h"
+#include <dawnpiper/exec.h>
+#include <dawnpiper/job.h>
+#include <signal.h>
+#include <stdio.h>
+
+struct options {
+    const char *job, *plan;
+    int64_t steps; /* 0: the job's */
+    double timeout_s;
+    bool resume, verify, json;
+};
+
+struct metrics;
+struct progress;
+
+struct trainer {
+    struct cli cli;
+    struct options options;
+    struct dawn_job job;
+    struct dawn_graph *graph;
+    struct dawn_plan *plan;
+    struct feed *feed;
+    struct dawn_exec *exec;
+    struct metrics *metrics;   /* rank 0 */
+    struct progress *progress; /* rank 0 */
+    uint64_t steps;            /* where to stop */
+    uint64_t step;             /* steps done */
+    int64_t samples;           /* of a step */
+    int64_t tokens;            /* of a sample */
+    int eval_microbatches;     /* of an evaluation; 0: nothing is held out */
+};
+
+/* Everything about one step that is worth keeping. */
+struct step_record {
+    uint64_t step;
+    double lr;
+    const struct dawn_step_result *result;
+    bool has_eval;
+    double eval_loss;
+};
+
+/* The executor's options, as the job says, for any plan and communicator. */
+struct dawn_exec_opts train_exec_opts(struct trainer *t,
+                                      struct dawn_plan *plan,
+                                      struct dawn_comm *comm);
+
+/* setup.c: load and bind everything; returns CLI_FINE or an exit code, the same
+ * on every rank, after one line about what is wrong. */
+int train_setup(struct trainer *t);
+void train_clear(struct trainer *t);
+
+/* memory.c: print what each rank's memory is for, as the plan predicts it and as
+ * the executor computes it. */
+void train_print_memory(const struct trainer *t, FILE *out);
+
+/* loop.c: train. Returns an exit code. */
+int train_loop(struct trainer *t);
+
+/* verify.c: compare one step of the plan with the same on one stage. */
+int train_verify(struct trainer *t);
+
+/* state.c: checkpoints in the job's out folder. All collective but refuse. */
+enum dawn_status state_save(struct trainer *t, struct dawn_error *err);
+/* The newest complete one; sets t->step. */
+enum dawn_status state_load(struct trainer *t, struct dawn_error *err);
+/* Fails if there are some already: a new run must not mix with an old one. */
+enum dawn_status state_refuse(const struct trainer *t, struct dawn_error *err);
+
+/* metrics.c: out/metrics.jsonl. Opened for a run that has done `step` steps:
+ * lines of later steps are removed, all of them when step is 0. */
+enum dawn_status metrics_open(const char *path, uint64_t step,
+                              struct metrics **metrics_p,
+                              struct dawn_error *err);
+enum dawn_status metrics_write(struct metrics *m, const struct trainer *t,
+                               const struct step_record *record,
+                               struct dawn_error *err);
+void metrics_close(struct metrics *m); /* takes NULL */
+
+/* progress.c: what a person sees; a line that is overwritten on a terminal. */
+struct progress *progress_create(const struct trainer *t); /* NULL: no memory */
+void progress_step(struct progress *p, const struct step_record *record);
+/* A line of its own. */
+void progress_say(struct progress *p, const char *format, ...)
+    DAWN_PRINTF(2, 3);
+void progress_destroy(struct progress *p); /* takes NULL */
+
+#endif
