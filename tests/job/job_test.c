@@ -1,0 +1,198 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* job.yaml: defaults, presets, and what is refused. */
+#include "common/scratch.h"
+#include "tap.h"
+
+#include <dawnpiper/job.h>
+#include <math.h>
+
+#define MODEL                                                                  \
+    "model: {preset: gpt2, layers: 6, hidden: 256, heads: 8, context: 128, "   \
+    "vocab: 256}\n"
+#define DATA "data: {train: kjv.txt}\n"
+#define TRAIN "train: {steps: 300}\n"
+
+static enum dawn_status load(const char *text, struct dawn_job *job,
+                             struct dawn_error *err)
+{
+    return dawn_job_load(scratch_write("job.yaml", text), job, err);
+}
+
+static void test_full(void)
+{
+    struct dawn_job job;
+    struct dawn_error err = {DAWN_OK, ""};
+    char path[400];
+
+    is_int(load("dawn: job/1\n"
+                "model: {preset: gpt2, layers: 6, hidden: 256, heads: 8, "
+                "context: 256, vocab: 256, dropout: 0.1, attention: unfused, "
+                "dtype: f32}\n"
+                "data: {train: kjv.train.txt, eval: /data/kjv.eval.txt, "
+                "format: uint16}\n"
+                "train: {steps: 300, microbatch: 4, microbatches: 8, "
+                "lr: 1.0e-3, warmup: 20, decay: none, weight_decay: 0.2, "
+                "clip: 0.5, seed: 18446744073709551615, eval_every: 50, "
+                "beta1: 0.8, beta2: 0.9, eps: 1e-7, min_lr: 1e-5, "
+                "eval_microbatches: 3, checkpoint_every: 7, keep: 5}\n"
+                "device: {kind: host, threads: 2}\npasses: []\nout: there\n",
+                &job, &err),
+           DAWN_OK, "a job with all keys is read %s", err.text);
+    is_str(job.model.preset, "gpt2", "preset");
+    ok(job.model.layers == 6 && job.model.hidden == 256 &&
+           job.model.heads == 8 && job.model.context == 256 &&
+           job.model.vocab == 256 && job.model.dropout == 0.1 &&
+           !job.model.fused_attention && job.model.dtype == DAWN_F32,
+       "model");
+    snprintf(path, sizeof path, "%s/kjv.train.txt", scratch_folder);
+    is_str(job.data.train, path, "data are relative to the job's folder");
+    is_str(job.data.eval, "/data/kjv.eval.txt", "or absolute");
+    is_str(job.data.format, "uint16", "format");
+    ok(job.train.steps == 300 && job.train.microbatch == 4 &&
+           job.train.microbatches == 8 && job.train.lr == 1e-3 &&
+           job.train.warmup == 20 && job.train.weight_decay == 0.2 &&
+           job.train.clip == 0.5 && job.train.seed == UINT64_MAX &&
+           job.train.beta1 == 0.8 && job.train.beta2 == 0.9 &&
+           job.train.eps == 1e-7 && job.train.min_lr == 1e-5,
+       "training");
+    ok(job.train.eval_every == 50 && job.train.eval_microbatches == 3 &&
+           job.train.checkpoint_every == 7 && job.train.keep == 5,
+       "evaluation and checkpoints");
+    is_str(job.train.decay, "none", "decay");
+    ok(!strcmp(job.device.kind, "host") && job.device.threads == 2, "device");
+    is_str(job.out, "there", "out");
+}
+
+static void test_defaults(void)
+{
+    struct dawn_job job;
+    struct dawn_error err = {DAWN_OK, ""};
+
+    is_int(load("dawn: job/1\n" MODEL DATA TRAIN, &job, &err), DAWN_OK,
+           "a job with the required keys only is read %s", err.text);
+    ok(job.model.dtype == DAWN_BF16 && job.model.fused_attention &&
+           job.model.dropout == 0,
+       "bf16, fused attention and no dropout are the defaults");
+    ok(job.train.microbatch == 1 && job.train.microbatches == 8 &&
+           job.train.clip == 1 && job.train.seed == 1 &&
+           job.device.threads == 1,
+       "so are these");
+    ok(!*job.data.eval && !strcmp(job.data.format, "bytes") &&
+           !strcmp(job.train.decay, "cosine") && !strcmp(job.out, "run"),
+       "and these");
+    is_int(load("dawn: job/1\nmodel: {preset: gpt2-124m, context: 256}\n" DATA
+                    TRAIN,
+                &job, &err),
+           DAWN_OK, "a preset brings its sizes %s", err.text);
+    ok(job.model.layers == 12 && job.model.vocab == 50257 &&
+           job.model.context == 256,
+       "those given are taken from the file");
+    is_int(load("dawn: job/1\nmodel: {preset: gpt2-tiny}\n" DATA TRAIN, &job,
+                &err),
+           DAWN_OK, "gpt2-tiny too %s", err.text);
+    struct dawn_graph *graph = NULL;
+    is_int(dawn_model_build(&job.model, &graph, &err), DAWN_OK,
+           "its model can be built");
+    dawn_graph_destroy(graph);
+}
+
+#define HEAD "dawn: job/1\n"
+static const struct {
+    const char *text, *wanted;
+} bad[] = {
+    {"", "job.yaml:1: the file is empty"},
+    {MODEL DATA TRAIN, "job.yaml:1: no \"dawn: job/1\""},
+    {"dawn: plan/1\n", "job.yaml:1: key 'dawn': expected job/1, found"},
+    {HEAD DATA TRAIN, "job.yaml:1: key 'model' is missing"},
+    {HEAD MODEL TRAIN, "key 'data' is missing"},
+    {HEAD MODEL DATA, "key 'train' is missing"},
+    {HEAD MODEL DATA "train: {}\n", "job.yaml:4: key 'steps' is missing"},
+    {HEAD MODEL DATA TRAIN "modle: 1\n",
+     "job.yaml:5: unknown key 'modle'; did you mean 'model'?"},
+    {HEAD MODEL DATA "train:\n  steps: 1\n  learning_rate: 1\n",
+     "job.yaml:6: unknown key 'learning_rate'; known here: steps"},
+    {HEAD "model: {layers: 1}\n" DATA TRAIN,
+     "job.yaml:2: key 'preset' is missing"},
+    {HEAD "model: {preset: gpt3}\n" DATA TRAIN,
+     "job.yaml:2: key 'preset': expected one of gpt2, gpt2-124m, gpt2-tiny, "
+     "found 'gpt3'"},
+    {HEAD "model: {preset: [gpt2]}\n" DATA TRAIN, "expected a string"},
+    {HEAD "model: {preset: gpt2, layers: 6}\n" DATA TRAIN,
+     "job.yaml:2: key 'hidden' is missing: preset gpt2 has no sizes"},
+    {HEAD "model: {preset: gpt2-tiny, heads: 7}\n" DATA TRAIN,
+     "job.yaml:2: hidden 256 is no multiple of heads 7"},
+    {HEAD "model: {preset: gpt2-tiny, layers: 5000}\n" DATA TRAIN,
+     "expected an integer from 1 to 4096, found '5000'"},
+    {HEAD "model: {preset: gpt2-tiny, dropout: 1}\n" DATA TRAIN,
+     "key 'dropout': expected a number from 0 to 0.99, found '1'"},
+    {HEAD "model: {preset: gpt2-tiny, dtype: fp16}\n" DATA TRAIN,
+     "key 'dtype': expected bf16 or f32, found 'fp16'"},
+    {HEAD MODEL "data: {train: ''}\n" TRAIN, "expected a file, found nothing"},
+    {HEAD MODEL "data: {train: a, format: json}\n" TRAIN,
+     "key 'format': expected bytes, llmc or uint16, found 'json'"},
+    {HEAD MODEL DATA "train: {steps: 0}\n", "expected an integer from 1"},
+    {HEAD MODEL DATA "train: {steps: 5, lr: 1e-4, min_lr: 1e-3}\n",
+     "job.yaml:4: key 'min_lr': is above lr"},
+    {HEAD MODEL DATA "train: {steps: 5, eps: 0}\n",
+     "expected a number above 0, at most 1, found '0'"},
+    {HEAD MODEL DATA "train: {steps: 5, microbatch: 0}\n", "found '0'"},
+    {HEAD MODEL DATA TRAIN "device: {kind: cuda}\n",
+     "key 'kind': expected host, found 'cuda'"},
+    {HEAD MODEL DATA TRAIN "passes: [ewc]\n",
+     "job.yaml:5: key 'passes': this build has no passes"},
+    {HEAD MODEL DATA TRAIN "out: ''\n", "expected a folder, found nothing"},
+};
+
+static void test_bad(void)
+{
+    struct dawn_job job, before;
+    struct dawn_error err;
+
+    memset(&job, 7, sizeof job);
+    before = job;
+    for (size_t i = 0; i < sizeof bad / sizeof *bad; i++) {
+        err.text[0] = '\0';
+        if (!ok(load(bad[i].text, &job, &err) == DAWN_E_FORMAT &&
+                    strstr(err.text, bad[i].wanted),
+                "refused: %s", err.text))
+            diag("wanted %s", bad[i].wanted);
+    }
+    ok(!memcmp(&job, &before, sizeof job), "the job is untouched");
+    is_int(dawn_job_load(scratch_path("none"), &job, &err), DAWN_E_IO,
+           "a missing file: %s", err.text);
+}
+
+static void test_lr(void)
+{
+    struct dawn_job job = {.train = {.steps = 101, .lr = 1, .warmup = 10,
+                                     .decay = "cosine", .min_lr = 0.2}};
+
+    is_near(dawn_job_lr(&job, 0), 0.1, 1e-15, "warm-up begins above 0");
+    is_near(dawn_job_lr(&job, 9), 1, 1e-15, "and ends at lr");
+    is_near(dawn_job_lr(&job, 10), 1, 1e-15, "the cosine begins at lr");
+    is_near(dawn_job_lr(&job, 55), 0.6, 1e-12, "is half way in the middle");
+    is_near(dawn_job_lr(&job, 100), 0.2, 1e-15, "and ends at min_lr");
+    is_near(dawn_job_lr(&job, 1000), 0.2, 1e-15, "where it stays");
+    job.train.min_lr = 0;
+    is_near(dawn_job_lr(&job, 100), 0.1, 1e-15,
+            "without min_lr it ends at a tenth of lr");
+    strcpy(job.train.decay, "none");
+    is_near(dawn_job_lr(&job, 100), 1, 1e-15, "no decay keeps lr");
+    strcpy(job.train.decay, "cosine");
+    job.train.warmup = 200;
+    ok(isfinite(dawn_job_lr(&job, 250)), "more warm-up than steps is finite");
+    job.train.warmup = 0;
+    job.train.steps = 1;
+    is_near(dawn_job_lr(&job, 0), 0.1, 1e-15, "one step is the last one");
+}
+
+int main(void)
+{
+    plan_lazy();
+    scratch_make();
+    test_full();
+    test_defaults();
+    test_bad();
+    test_lr();
+    return done_testing();
+}
