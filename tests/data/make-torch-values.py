@@ -1,0 +1,183 @@
+#!/usr/bin/env python3
+# SPDX-License-Identifier: Apache-2.0
+"""Write gpt2-torch.txt: a small GPT-2 as PyTorch computes it, in f64.
+
+    python3 tests/data/make-torch-values.py > tests/data/gpt2-torch.txt
+
+Needs PyTorch >= 2.0 (CPU). Parameters and tokens come from an integer hash, so
+that a test makes the same ones without a file:
+
+    hash(name, i):  h = FNV-1a 32 of name;  x = h + i * 0x9e3779b9;
+                    x ^= x >> 16;  x *= 0x7feb352d;  x ^= x >> 15;
+                    x *= 0x846ca68b;  x ^= x >> 16           (mod 2^32)
+    unit = ((hash >> 8) - 2^23) * 2^-23                      in [-1, 1), exact
+    matrix element i (row-major) = unit / 8
+    bias                         = unit / 16
+    layer norm gain              = 1 + unit / 16             rounded to f32
+    token i of the stream        = hash("stream", i) % vocab
+
+Sample n of the run reads stream[n*T .. n*T+T) and its targets are one further.
+Step s has samples 2s and 2s+1. Matrices (wte and wpe too) decay, vectors do not.
+
+Lines: "NAME VALUE" of a setting; "loss STEP X"; "grad_norm STEP X", before
+clipping; "param_grad_norm NAME X", "grad NAME I X", of step 0 before clipping;
+"param NAME I X", after the last step; "final_loss X", of step 0's samples then.
+No elements of attn.c_attn.bias of a key are given: their gradient is 0 but for
+rounding, and AdamW makes steps of rounding.
+"""
+
+import math
+
+import torch
+import torch.nn.functional as F
+
+VOCAB, WIDTH, HEADS, PLACES, LAYERS, BATCH, STEPS = 61, 32, 4, 16, 2, 2, 3
+LR, BETA1, BETA2, EPS, DECAY, CLIP = 1e-2, 0.9, 0.95, 1e-8, 0.1, 1.0
+M32 = 0xFFFFFFFF
+
+
+def hash32(name, i):
+    h = 2166136261
+    for byte in name.encode():
+        h = (h ^ byte) * 16777619 & M32
+    x = (h + i * 0x9E3779B9) & M32
+    x = (x ^ x >> 16) * 0x7FEB352D & M32
+    x = (x ^ x >> 15) * 0x846CA68B & M32
+    return x ^ x >> 16
+
+
+def unit(name, i):
+    return ((hash32(name, i) >> 8) - 2**23) * 2.0**-23
+
+
+def element(name, dims, i):
+    if dims == 2:
+        return unit(name, i) / 8
+    if ".ln_" in name and name.endswith("weight") or name == "ln_f.weight":
+        return 1 + unit(name, i) / 16
+    return unit(name, i) / 16
+
+
+def shapes():
+    """Every parameter in the order of the graph."""
+    yield "wte", (VOCAB, WIDTH)
+    yield "wpe", (PLACES, WIDTH)
+    for i in range(LAYERS):
+        for norm, linears in (
+            ("ln_1", (("attn.c_attn", 3 * WIDTH, WIDTH), ("attn.c_proj", WIDTH, WIDTH))),
+            ("ln_2", (("mlp.c_fc", 4 * WIDTH, WIDTH), ("mlp.c_proj", WIDTH, 4 * WIDTH))),
+        ):
+            yield f"h.{i}.{norm}.weight", (WIDTH,)
+            yield f"h.{i}.{norm}.bias", (WIDTH,)
+            for name, rows, columns in linears:
+                yield f"h.{i}.{name}.weight", (rows, columns)
+                yield f"h.{i}.{name}.bias", (rows,)
+    yield "ln_f.weight", (WIDTH,)
+    yield "ln_f.bias", (WIDTH,)
+
+
+def make_params():
+    params = {}
+    for name, shape in shapes():
+        n = math.prod(shape)
+        x = torch.tensor([element(name, len(shape), i) for i in range(n)])
+        x = x.float().double().reshape(shape)
+        params[name] = x.requires_grad_()
+    return params
+
+
+def batch(step):
+    def sample(n, shift):
+        return [
+            hash32("stream", n * PLACES + t + shift) % VOCAB
+            for t in range(PLACES)
+        ]
+
+    samples = range(step * BATCH, (step + 1) * BATCH)
+    return (
+        torch.tensor([sample(n, 0) for n in samples]),
+        torch.tensor([sample(n, 1) for n in samples]),
+    )
+
+
+def attention(qkv):
+    def heads(x):
+        return x.reshape(BATCH, PLACES, HEADS, WIDTH // HEADS).transpose(1, 2)
+
+    q, k, v = (heads(x) for x in qkv.split(WIDTH, dim=2))
+    y = F.scaled_dot_product_attention(q, k, v, is_causal=True)
+    return y.transpose(1, 2).reshape(BATCH, PLACES, WIDTH)
+
+
+def loss_of(p, tokens, targets):
+    def norm(x, name):
+        return F.layer_norm(
+            x, (WIDTH,), p[name + ".weight"], p[name + ".bias"], 1e-5
+        )
+
+    def linear(x, name):
+        return F.linear(x, p[name + ".weight"], p[name + ".bias"])
+
+    x = p["wte"][tokens] + p["wpe"]
+    for i in range(LAYERS):
+        y = linear(norm(x, f"h.{i}.ln_1"), f"h.{i}.attn.c_attn")
+        x = x + linear(attention(y), f"h.{i}.attn.c_proj")
+        y = linear(norm(x, f"h.{i}.ln_2"), f"h.{i}.mlp.c_fc")
+        y = F.gelu(y, approximate="tanh")
+        x = x + linear(y, f"h.{i}.mlp.c_proj")
+    logits = F.linear(norm(x, "ln_f"), p["wte"])
+    return F.cross_entropy(logits.reshape(-1, VOCAB), targets.reshape(-1))
+
+
+def chosen(name, n):
+    """Some elements of a parameter of n, none of a key's bias."""
+    picks = {hash32("pick " + name, i) % n for i in range(6)}
+    if name.endswith("c_attn.bias"):
+        picks = {i for i in picks if not WIDTH <= i < 2 * WIDTH}
+    return sorted(picks)
+
+
+def write_settings():
+    print("# PyTorch", torch.__version__, "in f64; see make-torch-values.py")
+    for name, value in (
+        ("layers", LAYERS), ("hidden", WIDTH), ("heads", HEADS),
+        ("context", PLACES), ("vocab", VOCAB), ("batch", BATCH),
+        ("steps", STEPS), ("lr", LR), ("beta1", BETA1), ("beta2", BETA2),
+        ("eps", EPS), ("weight_decay", DECAY), ("clip", CLIP),
+    ):
+        print(name, value)
+
+
+def main():
+    params = make_params()
+    optimizer = torch.optim.AdamW(
+        [
+            {"params": [p for p in params.values() if p.dim() == 2]},
+            {"params": [p for p in params.values() if p.dim() == 1],
+             "weight_decay": 0.0},
+        ],
+        lr=LR, betas=(BETA1, BETA2), eps=EPS, weight_decay=DECAY,
+    )
+    write_settings()
+    for step in range(STEPS):
+        optimizer.zero_grad()
+        loss = loss_of(params, *batch(step))
+        loss.backward()
+        print(f"loss {step} {loss.item():.15g}")
+        if step == 0:
+            for name, p in params.items():
+                print(f"param_grad_norm {name} {p.grad.norm().item():.15g}")
+                for i in chosen(name, p.numel()):
+                    print(f"grad {name} {i} {p.grad.flatten()[i].item():.15g}")
+        norm = torch.nn.utils.clip_grad_norm_(params.values(), CLIP)
+        print(f"grad_norm {step} {norm.item():.15g}")
+        optimizer.step()
+    for name, p in params.items():
+        for i in chosen(name, p.numel()):
+            print(f"param {name} {i} {p.flatten()[i].item():.15g}")
+    with torch.no_grad():
+        print(f"final_loss {loss_of(params, *batch(0)).item():.15g}")
+
+
+if __name__ == "__main__":
+    main()
