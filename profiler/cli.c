@@ -2,10 +2,11 @@
 /* What programs that run as MPI ranks share; see cli.h. */
 #include "cli.h"
 #include <errno.h>
-#include <inttypes.h>
 #include <stdarg.h>
 #include <stdio.h>
 #include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
 
 enum { KEY_HELP = 1000, KEY_USAGE, KEY_VERSION };
 
@@ -127,6 +128,20 @@ int cli_agree(const struct cli *cli, enum dawn_status st,
 {
     st = dawn_comm_agree(cli->comm, st, err);
     return cli_report(cli, st, err);
+}
+
+bool cli_terminal(void)
+{
+    char link[64], target[64];
+
+    if (!isatty(STDOUT_FILENO))
+        return false;
+    snprintf(link, sizeof link, "/proc/%ld/fd/1", (long)getppid());
+    ssize_t n = readlink(link, target, sizeof target - 1);
+    if (n < 0)
+        return true;
+    target[n] = 0;
+    return !strncmp(target, "/dev/pts/", 9) || !strncmp(target, "/dev/tty", 8);
 }
 
 bool cli_int(const char *text, int64_t least, int64_t most, int64_t *value_p)

@@ -45,6 +45,10 @@ int cli_agree(const struct cli *cli, enum dawn_status st,
 
 bool cli_first(const struct cli *cli); /* rank 0 */
 
+/* Is stdout a terminal that a person sees? mpirun gives every rank one, whatever
+ * its own output is; so the parent's counts too. */
+bool cli_terminal(void);
+
 /* Whole number of an option's text. False: not one, or out of range. */
 bool cli_int(const char *text, int64_t least, int64_t most, int64_t *value_p);
 

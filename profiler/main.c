@@ -7,7 +7,6 @@
 #include <dawnpiper/measure.h>
 #include <stdlib.h>
 #include <string.h>
-#include <unistd.h>
 
 #define MOST_SIZES 32
 
@@ -116,20 +115,27 @@ static void default_sizes(struct options *o, int64_t microbatch)
     o->size[o->sizes++] = microbatch;
 }
 
+/* What the library hands back to our callbacks. */
+struct asked {
+    struct feed *feed;
+    bool terminal;
+};
+
 static int fill(void *user, const struct dawn_feed *what, void *data)
 {
-    return feed_fill(*(struct feed **)user, what, data);
+    const struct asked *a = user;
+
+    return feed_fill(a->feed, what, data);
 }
 
+/* One line, overwritten, on a terminal; else a line each. */
 static void show_progress(void *user, int done, int all)
 {
-    (void)user;
-    if (isatty(STDERR_FILENO))
-        fprintf(stderr, "\r\033[Kdawn-profile: %d of %d nodes measured here",
-                done, all);
-    else
-        fprintf(stderr, "dawn-profile: %d of %d nodes measured here\n", done,
-                all);
+    const struct asked *a = user;
+
+    printf("%smeasured %d of %d%s", a->terminal ? "\r\033[K" : "", done, all,
+           a->terminal ? "" : "\n");
+    fflush(stdout);
 }
 
 static enum dawn_status load(const struct options *o, struct dawn_job *job,
@@ -156,9 +162,8 @@ static int write_profile(const struct options *o,
         st = dawn_profile_save(profile, path, &err);
     int code = cli_agree(&o->cli, st, &err);
     if (!code && cli_first(&o->cli)) {
-        if (isatty(STDERR_FILENO))
-            fprintf(stderr, "\r\033[K");
-        printf("%s, %s\n", dawn_graph_name(dawn_profile_graph(profile)),
+        printf("%s%s, %s\n", cli_terminal() ? "\r\033[K" : "",
+               dawn_graph_name(dawn_profile_graph(profile)),
                dawn_profile_description(profile));
         table_print(profile, stdout);
         printf("written to %s\n", path);
@@ -171,10 +176,10 @@ static int profile_job(struct options *o)
     struct dawn_job job;
     struct dawn_graph *graph = NULL;
     struct dawn_profile *profile = NULL;
-    struct feed *feed = NULL;
+    struct asked asked = {.terminal = cli_terminal()};
     struct dawn_error err = {0};
     int code =
-        cli_agree(&o->cli, load(o, &job, &graph, &feed, &err), &err);
+        cli_agree(&o->cli, load(o, &job, &graph, &asked.feed, &err), &err);
 
     if (code)
         goto done;
@@ -189,7 +194,7 @@ static int profile_job(struct options *o)
         .repeats = (int)o->repeats,
         .feed = fill,
         .progress = cli_first(&o->cli) ? show_progress : NULL,
-        .user = &feed};
+        .user = &asked};
     code = cli_agree(&o->cli,
                      dawn_profile_measure(graph, &opts, &profile, &err), &err);
     if (profile)
@@ -197,7 +202,7 @@ static int profile_job(struct options *o)
     if (!code)
         code = write_profile(o, profile);
 done:
-    feed_close(feed);
+    feed_close(asked.feed);
     dawn_profile_destroy(profile);
     dawn_graph_destroy(graph);
     return code;

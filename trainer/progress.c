@@ -5,7 +5,6 @@
 #include <stdarg.h>
 #include <stdlib.h>
 #include <time.h>
-#include <unistd.h>
 
 struct progress {
     const struct trainer *trainer;
@@ -31,7 +30,7 @@ struct progress *progress_create(const struct trainer *t)
         return NULL;
     p->trainer = t;
     p->out = t->options.json ? stderr : stdout;
-    p->terminal = isatty(fileno(p->out));
+    p->terminal = !t->options.json && cli_terminal();
     p->start_s = now_s();
     p->first = t->step;
     setvbuf(p->out, NULL, _IOLBF, 0);

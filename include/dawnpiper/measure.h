@@ -22,8 +22,8 @@ struct dawn_measure_opts {
     const int64_t *size; /* microbatch sizes, ascending */
     int repeats;         /* timed runs of each node; 0: 7 */
     dawn_feed_fn feed;   /* fills graph inputs with real data; NULL: zeros */
-    /* NULL, or: told after some nodes were measured how many this rank has and
-     * how many the graph has, counting each microbatch size */
+    /* NULL, or: told now and then how many of this rank's nodes are measured,
+     * counting each microbatch size, and how many that will be */
     void (*progress)(void *user, int done, int all);
     void *user; /* of feed and progress */
 };

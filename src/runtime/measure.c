@@ -26,7 +26,7 @@ struct measuring {
     int size;                    /* index of the size being measured */
     uint64_t room;               /* bytes that this rank may use; 0: any */
     double *work;                /* before node i; work[nodes] is all */
-    int done;                    /* nodes measured, of all sizes */
+    int done, all;               /* nodes of this rank, counting each size */
 };
 
 /* Rough work of a node, to share nodes out by: arithmetic, and bytes at the
@@ -241,8 +241,7 @@ static void report(struct measuring *m, int nodes)
 {
     m->done += nodes;
     if (m->opts->progress)
-        m->opts->progress(m->opts->user, m->done,
-                          m->graph->nodes * m->opts->sizes);
+        m->opts->progress(m->opts->user, m->done, m->all);
 }
 
 /* Measure this rank's run of nodes, while the others measure theirs. Where it
@@ -376,6 +375,7 @@ static enum dawn_status measure_all(struct measuring *m,
     m->room = memory_room(m->comm);
     int run[2] = {share_start(m, rank, size),
                   share_start(m, rank + 1, size) - 1};
+    m->all = (run[1] - run[0] + 1) * m->opts->sizes;
     for (m->size = 0; !st && m->size < m->opts->sizes; m->size++)
         st = measure_run(m, run, err);
     return st ? st : gather(m, err);

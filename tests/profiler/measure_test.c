@@ -103,9 +103,8 @@ static void test_model(const char *name, enum dawn_dtype dtype, bool fused)
                                   .repeats = 3,
                                   .feed = feed,
                                   .progress = progress};
-    int nodes = dawn_graph_nodes(g);
 
-    feed_calls = 0;
+    feed_calls = progress_done = progress_all = 0;
     enum dawn_status st = dawn_profile_measure(g, &o, &p, &err);
     if (st)
         diag("%s", err.text);
@@ -121,8 +120,8 @@ static void test_model(const char *name, enum dawn_dtype dtype, bool fused)
        "%s: F, B, W and update are above 0 where they exist, else 0", name);
     ok(everywhere(same_digest(p)), "%s: every rank has the same profile", name);
     ok(!everywhere(feed_calls == 0), "%s: graph inputs are fed", name);
-    ok(everywhere(progress_all == 2 * nodes &&
-                  (comm->size > 1 || progress_done == progress_all)),
+    ok(everywhere(progress_done == progress_all) &&
+           !everywhere(progress_all == 0),
        "%s: progress is told", name);
     dawn_profile_destroy(p);
 }
