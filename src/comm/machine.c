@@ -1,0 +1,309 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* Measuring the machine that the ranks run on: each rank's host, the link of
+ * each pair of ranks, the disk of rank 0. */
+#include "comm/comm.h"
+#include "common/array.h"
+#include "common/clock.h"
+#include "topology/disk.h"
+#include "topology/host.h"
+
+#include <dawnpiper/measure.h>
+#include <sched.h>
+#include <stdio.h>
+#include <string.h>
+
+enum {
+    TAG = 32000,
+    SMALL = 64,      /* bytes of a message that has latency only */
+    LARGE = 4 << 20, /* and of one that has bandwidth as well */
+    SMALL_TURNS = 31,
+    LARGE_TURNS = 7,
+    WARM_UP = 2, /* turns before those that count */
+};
+#define DISK_BYTES (UINT64_C(256) << 20)
+
+/* Links */
+
+struct pair {
+    struct dawn_comm *comm;
+    int peer;
+    struct dawni_req *send, *recv;
+};
+
+static enum dawn_status wait(const struct pair *pair, struct dawni_req *req,
+                             struct dawn_error *err)
+{
+    const struct dawni_comm_ops *ops = pair->comm->ops;
+    uint64_t from = dawni_now_ns();
+    enum dawn_status st;
+    bool done;
+
+    while (!(st = ops->test(req, &done, err)) && !done) {
+        if ((double)(dawni_now_ns() - from) > pair->comm->timeout_s * 1e9)
+            return dawn_fail(err, DAWN_E_TIMEOUT,
+                             "link of rank %d and rank %d: no message for "
+                             "%.1f s",
+                             pair->comm->rank, pair->peer,
+                             pair->comm->timeout_s);
+        sched_yield();
+    }
+    return st;
+}
+
+/* There and back; the lower rank begins. */
+static enum dawn_status turn(const struct pair *pair, struct dawn_error *err)
+{
+    const struct dawni_comm_ops *ops = pair->comm->ops;
+    bool begins = pair->comm->rank < pair->peer;
+    enum dawn_status st;
+
+    if ((st = ops->start(pair->recv, err)))
+        return st;
+    if (!begins && (st = wait(pair, pair->recv, err)))
+        return st;
+    if ((st = ops->start(pair->send, err)) ||
+        (st = wait(pair, pair->send, err)))
+        return st;
+    return begins ? wait(pair, pair->recv, err) : DAWN_OK;
+}
+
+static int ascending(const void *a, const void *b)
+{
+    const double *x = a, *y = b;
+
+    return (*x > *y) - (*x < *y);
+}
+
+/* The median time of a message of `bytes` bytes, one way. */
+static enum dawn_status time_messages(struct pair *pair, char *buffer,
+                                      int bytes, double *ns_p,
+                                      struct dawn_error *err)
+{
+    const struct dawni_comm_ops *ops = pair->comm->ops;
+    int turns = bytes == SMALL ? SMALL_TURNS : LARGE_TURNS;
+    double ns[SMALL_TURNS];
+    enum dawn_status st;
+
+    if ((st = ops->send_init(pair->comm, buffer, (uint64_t)bytes, pair->peer,
+                             TAG, &pair->send, err)) ||
+        (st = ops->recv_init(pair->comm, buffer + LARGE, (uint64_t)bytes,
+                             pair->peer, TAG, &pair->recv, err)))
+        goto out;
+    for (int i = -WARM_UP; i < turns; i++) {
+        uint64_t from = dawni_now_ns();
+        if ((st = turn(pair, err)))
+            goto out;
+        if (i >= 0)
+            ns[i] = (double)(dawni_now_ns() - from) / 2;
+    }
+    qsort(ns, (size_t)turns, sizeof *ns, ascending);
+    *ns_p = ns[turns / 2];
+out:
+    ops->req_destroy(pair->send);
+    ops->req_destroy(pair->recv);
+    pair->send = pair->recv = NULL;
+    return st;
+}
+
+static enum dawn_status measure_pair(struct pair *pair, char *buffer,
+                                     double *small_ns, double *large_ns,
+                                     struct dawn_error *err)
+{
+    enum dawn_status st = time_messages(pair, buffer, SMALL, small_ns, err);
+
+    return st ? st : time_messages(pair, buffer, LARGE, large_ns, err);
+}
+
+/* Pair after pair, so that none disturbs another. times: two numbers for each
+ * ordered pair of ranks, in ns; this rank fills those of its pairs with higher
+ * ranks. */
+static enum dawn_status measure_pairs(struct dawn_comm *comm, double *times,
+                                      struct dawn_error *err)
+{
+    enum dawn_status st = DAWN_OK;
+    char *buffer = calloc(2, LARGE);
+    double unused[2];
+
+    if (!buffer)
+        st = dawn_fail(err, DAWN_E_NOMEM, "no memory for the link test");
+    st = dawni_agree(comm, st, err);
+    for (int a = 0; a < comm->size && !st; a++)
+        for (int b = a + 1; b < comm->size && !st; b++) {
+            bool is_mine = comm->rank == a || comm->rank == b;
+            struct pair pair = {comm, comm->rank == a ? b : a, NULL, NULL};
+            double *to =
+                &times[2 * ((size_t)a * (size_t)comm->size + (size_t)b)];
+            if (comm->rank != a)
+                to = unused;
+            if (is_mine)
+                st = measure_pair(&pair, buffer, &to[0], &to[1], err);
+            st = dawni_agree(comm, st, err);
+        }
+    free(buffer);
+    return st;
+}
+
+static enum dawn_status share_times(struct dawn_comm *comm, double *times,
+                                    struct dawn_error *err)
+{
+    size_t row = 2 * (size_t)comm->size;
+    enum dawn_status st = DAWN_OK;
+
+    for (int rank = 0; rank < comm->size && !st; rank++)
+        st = comm->ops->bcast(comm, times + row * (size_t)rank,
+                              row * sizeof *times, rank, err);
+    return st;
+}
+
+static enum dawn_status measure_links(struct dawn_comm *comm,
+                                      struct dawn_machine *machine,
+                                      struct dawn_error *err)
+{
+    int size = comm->size, numbers = 2 * size * size;
+    double *times = dawni_calloc(numbers, sizeof *times);
+    enum dawn_status st = DAWN_OK;
+
+    if (!times)
+        st = dawn_fail(err, DAWN_E_NOMEM, "no memory for %d links", numbers);
+    if ((st = dawni_agree(comm, st, err)) ||
+        (st = measure_pairs(comm, times, err)) ||
+        (st = share_times(comm, times, err)))
+        goto out;
+    for (int a = 0; a < size; a++)
+        for (int b = a + 1; b < size; b++) {
+            const double *ns = &times[2 * (a * size + b)];
+            double moving = ns[1] > ns[0] ? ns[1] - ns[0] : 1;
+            struct dawn_machine_link link = {ns[0], LARGE / moving * 1e9};
+            *dawn_machine_link(machine, a, b) = link;
+            *dawn_machine_link(machine, b, a) = link;
+        }
+out:
+    free(times);
+    return st;
+}
+
+/* Hosts */
+
+/* What a rank tells of its host; the tree only once a host. */
+struct card {
+    struct dawn_machine_device device;
+    uint64_t tree_bytes; /* with the zero byte; 0: another rank tells */
+};
+
+static void fill_card(const struct dawn_comm *comm,
+                      const struct dawni_host *host, struct card *card)
+{
+    struct dawn_machine_device *device = &card->device;
+    int cores = host->cores / comm->local_size;
+
+    *card = (struct card){.device = {.kind = "host", .speed = 1}};
+    snprintf(device->name, sizeof device->name, "%.40s:%d", host->name,
+             comm->local_rank);
+    device->memory_bytes = host->memory_bytes / (uint64_t)comm->local_size;
+    device->cores = cores > 1 ? cores : 1;
+    if (!comm->local_rank)
+        card->tree_bytes = strlen(host->tree) + 1;
+}
+
+/* Append what rank `from` tells to the notes. */
+static enum dawn_status add_tree(struct dawn_comm *comm,
+                                 struct dawn_machine *machine, int from,
+                                 const struct card *card, const char *mine,
+                                 struct dawn_error *err)
+{
+    char *tree = malloc(card->tree_bytes), *notes = NULL;
+    enum dawn_status st = DAWN_OK;
+
+    if (!tree)
+        st = dawn_fail(err, DAWN_E_NOMEM, "no memory for the topology");
+    else if (comm->rank == from)
+        memcpy(tree, mine, card->tree_bytes);
+    if ((st = dawni_agree(comm, st, err)) ||
+        (st = comm->ops->bcast(comm, tree, card->tree_bytes, from, err)))
+        goto out;
+    if (asprintf(&notes, "%s%.*s\n%s", dawn_machine_notes(machine),
+                 (int)strcspn(card->device.name, ":"), card->device.name,
+                 tree) < 0)
+        st = dawn_fail(err, DAWN_E_NOMEM, "no memory for the topology");
+    else
+        st = dawn_machine_set_notes(machine, notes, err);
+    free(notes);
+    st = dawni_agree(comm, st, err);
+out:
+    free(tree);
+    return st;
+}
+
+static enum dawn_status gather_hosts(struct dawn_comm *comm,
+                                     struct dawn_machine *machine,
+                                     const struct dawni_host *host,
+                                     struct dawn_error *err)
+{
+    struct card mine, *card = dawni_calloc(comm->size, sizeof *card);
+    enum dawn_status st = DAWN_OK;
+
+    fill_card(comm, host, &mine);
+    if (!card)
+        st = dawn_fail(err, DAWN_E_NOMEM, "no memory for %d hosts", comm->size);
+    if ((st = dawni_agree(comm, st, err)) ||
+        (st = comm->ops->allgather(comm, &mine, sizeof mine, card, err)))
+        goto out;
+    for (int rank = 0; rank < comm->size && !st; rank++) {
+        *dawn_machine_device(machine, rank) = card[rank].device;
+        if (card[rank].tree_bytes)
+            st = add_tree(comm, machine, rank, &card[rank], host->tree, err);
+    }
+out:
+    free(card);
+    return st;
+}
+
+static enum dawn_status measure_hosts(struct dawn_comm *comm,
+                                      struct dawn_machine *machine,
+                                      struct dawn_error *err)
+{
+    struct dawni_host host = {.tree = NULL};
+    enum dawn_status st = dawni_host_read(&host, err);
+
+    if (!(st = dawni_agree(comm, st, err)))
+        st = gather_hosts(comm, machine, &host, err);
+    free(host.tree);
+    return st;
+}
+
+/* Disk */
+
+static enum dawn_status measure_disk(struct dawn_comm *comm,
+                                     struct dawn_machine *machine,
+                                     const char *dir, struct dawn_error *err)
+{
+    struct dawn_machine_tier tier;
+    enum dawn_status st = DAWN_OK;
+
+    memset(&tier, 0, sizeof tier);
+    if (!comm->rank)
+        st = dawni_disk_measure(dir, DISK_BYTES, &tier, err);
+    if ((st = dawni_agree(comm, st, err)) ||
+        (st = comm->ops->bcast(comm, &tier, sizeof tier, 0, err)))
+        return st;
+    return dawni_agree(comm, dawn_machine_add_tier(machine, &tier, err), err);
+}
+
+enum dawn_status dawn_machine_measure(struct dawn_comm *comm, const char *dir,
+                                      struct dawn_machine **machine_p,
+                                      struct dawn_error *err)
+{
+    struct dawn_machine *machine = NULL;
+    enum dawn_status st = dawn_machine_create(comm->size, &machine, err);
+
+    if ((st = dawni_agree(comm, st, err)) ||
+        (st = measure_hosts(comm, machine, err)) ||
+        (st = measure_links(comm, machine, err)) ||
+        (dir && (st = measure_disk(comm, machine, dir, err))))
+        goto fail;
+    *machine_p = machine;
+    return DAWN_OK;
+fail:
+    dawn_machine_destroy(machine);
+    return st;
+}
