@@ -4,6 +4,7 @@
  */
 #include "common/array.h"
 #include "runtime/exec.h"
+#include <assert.h>
 #include <stdio.h>
 #include <unistd.h>
 
@@ -167,31 +168,62 @@ static enum dawn_status make_request(struct dawn_exec *e, int k,
                           err);
 }
 
-/* A request for each RECV and SEND; a wait finds the newest one before it on its
- * buffer, peer and tag. */
+/* The RECV or SEND that a wait is for: the newest before it of the same tensor
+ * to the same rank. Two tensors may share one buffer (gradients do), so all that
+ * name a buffer are chained: before[k] is the message before k. */
+static int started(const struct dawn_exec *e, int wait, int newest,
+                   const int *before)
+{
+    const struct dawni_instr *instr = e->program->instr, *w = &instr[wait];
+    int k = newest;
+    while (k >= 0 && (instr[k].id != w->id || is_send(&instr[k]) != is_send(w) ||
+                      instr[k].microbatch != w->microbatch ||
+                      (is_send(w) && instr[k].tag != w->tag)))
+        k = before[k];
+    return k;
+}
+
+static enum dawn_status link_messages(struct dawn_exec *e, int *newest,
+                                      int *before, struct dawn_error *err)
+{
+    const struct dawni_program *p = e->program;
+    for (int i = 0; i < p->buffers; i++)
+        newest[i] = -1;
+    for (int k = 0; k < p->instrs; k++) {
+        const struct dawni_instr *i = &p->instr[k];
+        if (i->kind < DAWNI_I_RECV || i->kind > DAWNI_I_SEND_WAIT)
+            continue;
+        int *slot = &newest[p->operand[i->operand]];
+        if (i->kind == DAWNI_I_RECV_WAIT || i->kind == DAWNI_I_SEND_WAIT) {
+            e->waits_for[k] = started(e, k, *slot, before);
+            assert(e->waits_for[k] >= 0);
+            continue;
+        }
+        enum dawn_status st = make_request(e, k, err);
+        if (st)
+            return st;
+        before[k] = *slot;
+        *slot = k;
+    }
+    return DAWN_OK;
+}
+
+/* A request for each RECV and SEND, and which one each wait ends. */
 static enum dawn_status make_requests(struct dawn_exec *e,
                                       struct dawn_error *err)
 {
     const struct dawni_program *p = e->program;
-    int *newest = dawni_calloc(p->buffers, 2 * sizeof *newest);
+    int *newest = dawni_calloc(p->buffers, sizeof *newest);
+    int *before = dawni_calloc(p->instrs, sizeof *before);
     e->req = dawni_calloc(p->instrs, sizeof(struct dawni_req *));
     e->waits_for = dawni_calloc(p->instrs, sizeof *e->waits_for);
-    enum dawn_status st = DAWN_OK;
-    if (!newest || !e->req || !e->waits_for)
+    enum dawn_status st;
+    if (!newest || !before || !e->req || !e->waits_for)
         st = dawn_fail(err, DAWN_E_NOMEM, "no memory for requests");
-    for (int k = 0; !st && k < p->instrs; k++) {
-        const struct dawni_instr *i = &p->instr[k];
-        if (i->kind < DAWNI_I_RECV || i->kind > DAWNI_I_SEND_WAIT)
-            continue;
-        int *slot = &newest[2 * p->operand[i->operand] + is_send(i)];
-        if (i->kind == DAWNI_I_RECV || i->kind == DAWNI_I_SEND) {
-            st = make_request(e, k, err);
-            *slot = k;
-            continue;
-        }
-        e->waits_for[k] = *slot;
-    }
+    else
+        st = link_messages(e, newest, before, err);
     free(newest);
+    free(before);
     return st;
 }
 

@@ -43,7 +43,7 @@ void dawni_exec_describe(const struct dawn_exec *e, int instr, char *text,
 static enum dawn_status too_long(const struct dawn_exec *e, int instr,
                                  double seconds, struct dawn_error *err)
 {
-    const struct dawni_instr *i = &e->program->instr[instr];
+    const struct dawni_instr *i = &e->program->instr[e->waits_for[instr]];
     char done[200] = "nothing", what[200];
     if (e->done >= 0)
         dawni_exec_describe(e, e->done, done, sizeof done);
@@ -51,7 +51,7 @@ static enum dawn_status too_long(const struct dawn_exec *e, int instr,
     return dawn_fail(err, DAWN_E_TIMEOUT,
                      "rank %d waits in %s %s rank %d for %.0f s; last done %s",
                      e->comm->rank, what,
-                     i->kind == DAWNI_I_RECV_WAIT ? "from" : "to", i->peer,
+                     i->kind == DAWNI_I_RECV ? "from" : "to", i->peer,
                      seconds, done);
 }
 

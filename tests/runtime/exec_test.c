@@ -1,0 +1,147 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* The executor: the same bits for every plan, memory as predicted, failures that
+ * reach all ranks and hang none.
+ */
+#include "rig.h"
+#include "tap.h"
+#include <math.h>
+#include <stdlib.h>
+#include <string.h>
+
+static const char *const keeps[] = {"keep", "recompute all", "recompute some"};
+
+static void test_same_bits(enum dawn_dtype dtype, bool fused, double dropout)
+{
+    struct rig_case base = {.model = rig_model(dtype),
+                            .schedule = "1f1b",
+                            .stages = 1,
+                            .microbatches = 4,
+                            .clip = 1};
+    base.model.fused_attention = fused;
+    base.model.dropout = dropout;
+    struct rig_result one, r;
+    rig_run(&base, &one);
+    if (!is_int(one.status[0], DAWN_OK, "%s%s: one stage runs",
+                dawn_dtype_name(dtype), fused ? "" : " unfused"))
+        diag("%s", one.error[0].text);
+    ok(one.loss[RIG_STEPS - 1] < one.loss[0], "the loss falls, %g to %g",
+       one.loss[0], one.loss[RIG_STEPS - 1]);
+    ok(isfinite(one.eval), "an evaluation gives %g", one.eval);
+    for (int k = 0; k < 2; k++)
+        for (int stages = 1; stages <= 4; stages++)
+            for (int re = 0; re < 3; re++) {
+                struct rig_case c = base;
+                c.schedule = k ? "gpipe" : "1f1b";
+                c.stages = stages;
+                c.recompute = re;
+                rig_run(&c, &r);
+                if (!ok(rig_same(&one, &r), "%s%s, %s, %d stages, %s: same bits",
+                        dawn_dtype_name(dtype), fused ? "" : " unfused",
+                        c.schedule, stages, keeps[re]))
+                    diag("status %d %s, loss %a, not %a", r.status[0],
+                         r.error[0].text, r.loss[0], one.loss[0]);
+                for (int i = 0; i < stages; i++)
+                    is_u64(r.peak[i], r.predicted[i],
+                           "rank %d: peak as predicted", i);
+            }
+}
+
+static void test_few_microbatches(void)
+{
+    struct rig_case c = {.model = rig_model(DAWN_F32),
+                         .schedule = "1f1b",
+                         .stages = 4,
+                         .microbatches = 2,
+                         .clip = 1};
+    struct rig_result a, b;
+    rig_run(&c, &a);
+    c.stages = 1;
+    rig_run(&c, &b);
+    ok(rig_same(&a, &b), "2 microbatches on 4 stages: same bits");
+}
+
+/* Every rank spoils what it owns of the second block's norm. */
+static void spoil(struct dawn_exec *exec, int step)
+{
+    for (int i = 0; step == 2 && i < dawn_exec_params(exec); i++) {
+        const struct dawn_exec_param *p = dawn_exec_param(exec, i);
+        if (strcmp(p->name, "h.1.ln_1.weight") == 0)
+            p->value[0] = NAN;
+    }
+}
+
+static void test_nonfinite(void)
+{
+    struct rig_case c = {.model = rig_model(DAWN_F32),
+                         .schedule = "1f1b",
+                         .stages = 3,
+                         .microbatches = 4,
+                         .before = spoil};
+    struct rig_result r;
+    rig_run(&c, &r);
+    ok(!r.nonfinite[1] && r.nonfinite[2], "a NaN is noticed in its step");
+    is_str(r.bad_node[2], "block1.ln1", "the first node that made it is named");
+    for (int i = 0; i < 3; i++)
+        is_int(r.status[i], DAWN_OK, "rank %d goes on", i);
+}
+
+static int bad_feed(void *user, const struct dawn_feed *what, void *data)
+{
+    (void)user;
+    memset(data, 0, (size_t)what->samples * 16 * 4);
+    return strcmp(what->name, "targets") == 0 && what->step == 1;
+}
+
+static void test_bad_feed(void)
+{
+    struct rig_case c = {.model = rig_model(DAWN_F32),
+                         .schedule = "gpipe",
+                         .stages = 3,
+                         .microbatches = 3,
+                         .feed = bad_feed};
+    struct rig_result r;
+    rig_run(&c, &r);
+    for (int i = 0; i < 3; i++) {
+        is_int(r.status[i], DAWN_E_USER, "rank %d: the feed's failure", i);
+        ok(strstr(r.error[i].text, "feed of 'targets', step 1") != NULL,
+           "rank %d: %s", i, r.error[i].text);
+    }
+}
+
+static int bad_token(void *user, const struct dawn_feed *what, void *data)
+{
+    (void)user;
+    memset(data, 0, (size_t)what->samples * 16 * 4);
+    if (what->step == 1 && strcmp(what->name, "tokens") == 0)
+        *(int32_t *)data = 61;
+    return 0;
+}
+
+static void test_bad_token(void)
+{
+    struct rig_case c = {.model = rig_model(DAWN_F32),
+                         .schedule = "1f1b",
+                         .stages = 2,
+                         .microbatches = 2,
+                         .feed = bad_token};
+    struct rig_result r;
+    rig_run(&c, &r);
+    for (int i = 0; i < 2; i++) {
+        is_int(r.status[i], DAWN_E_INVAL, "rank %d: a token out of range", i);
+        ok(strstr(r.error[i].text, "61") != NULL, "rank %d: %s", i,
+           r.error[i].text);
+    }
+}
+
+int main(void)
+{
+    plan_lazy();
+    test_same_bits(DAWN_F32, true, 0);
+    test_same_bits(DAWN_BF16, true, 0.1);
+    test_same_bits(DAWN_F32, false, 0.1);
+    test_few_microbatches();
+    test_nonfinite();
+    test_bad_feed();
+    test_bad_token();
+    return done_testing();
+}

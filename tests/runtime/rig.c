@@ -1,0 +1,175 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "rig.h"
+#include "common/hash.h"
+#include <pthread.h>
+#include <stdlib.h>
+#include <string.h>
+
+struct rank {
+    const struct rig_case *c;
+    struct rig_result *r;
+    const struct dawn_graph *graph;
+    struct dawn_comm *comm;
+    pthread_mutex_t *lock;
+};
+
+struct dawn_model_opts rig_model(enum dawn_dtype dtype)
+{
+    return (struct dawn_model_opts){
+        .preset = "gpt2",
+        .layers = 2,
+        .hidden = 32,
+        .heads = 4,
+        .context = 16,
+        .vocab = 61,
+        .fused_attention = true,
+        .dtype = dtype,
+    };
+}
+
+/* Tokens that depend on nothing but where they stand. */
+static int feed(void *user, const struct dawn_feed *what, void *data)
+{
+    (void)user;
+    int shift = strcmp(what->name, "targets") == 0;
+    int32_t *at = data;
+    for (int64_t s = 0; s < what->samples; s++)
+        for (int64_t t = 0; t < 16; t++) {
+            uint64_t x = (what->sample + (uint64_t)s) * 131 +
+                         (uint64_t)(t + shift) * 7 + what->step * 17;
+            *at++ = (int32_t)((x * 2654435761u >> 7) % 61);
+        }
+    return 0;
+}
+
+static void decide(struct dawn_plan *plan, int stage, int how)
+{
+    const struct dawn_graph *g = dawn_plan_graph(plan);
+    for (int t = 0; how && t < dawn_graph_tensors(g); t++)
+        if (how == 1 || t % 2)
+            dawn_plan_decide(plan, stage, t, DAWN_RECOMPUTE, NULL);
+}
+
+static struct dawn_plan *make_plan(const struct rig_case *c,
+                                   const struct dawn_graph *g,
+                                   struct dawn_error *err)
+{
+    struct dawn_plan_info info = {
+        .policy = "hand",
+        .stages = c->stages,
+        .ranks = c->stages,
+        .microbatches = c->microbatches,
+        .microbatch = 2,
+    };
+    struct dawn_plan_stage stage[RIG_RANKS] = {0};
+    struct dawn_plan *plan;
+    int nodes = dawn_graph_nodes(g);
+    strcpy(info.schedule, c->schedule);
+    for (int s = 0; s < c->stages; s++) {
+        stage[s].rank = s;
+        stage[s].first = nodes * s / c->stages;
+        stage[s].last = nodes * (s + 1) / c->stages - 1;
+    }
+    if (dawn_plan_create(g, &info, stage, &plan, err))
+        return NULL;
+    for (int s = 0; s < c->stages; s++)
+        decide(plan, s, c->recompute);
+    return plan;
+}
+
+static enum dawn_status steps(struct rank *me, struct dawn_exec *e,
+                              struct dawn_error *err)
+{
+    struct dawn_step_result res;
+    struct rig_result *r = me->r;
+    enum dawn_status st = dawn_exec_init(e, err);
+    for (int i = 0; !st && i < RIG_STEPS; i++) {
+        if (me->c->before)
+            me->c->before(e, i);
+        st = dawn_exec_step(e, (uint64_t)i, 1e-2, &res, err);
+        if (st || dawn_comm_rank(me->comm))
+            continue;
+        r->loss[i] = res.loss;
+        r->norm[i] = res.grad_norm;
+        r->nonfinite[i] = res.nonfinite;
+        strcpy(r->bad_node[i], res.bad_node);
+        memcpy(r->peak, res.peak_bytes, sizeof *r->peak * (size_t)res.ranks);
+        memcpy(r->arena, res.arena_bytes, sizeof *r->arena * (size_t)res.ranks);
+    }
+    double eval = 0;
+    if (!st)
+        st = dawn_exec_eval(e, 2, &eval, err);
+    if (dawn_comm_rank(me->comm) == 0)
+        r->eval = eval;
+    return st;
+}
+
+static void *run_rank(void *arg)
+{
+    struct rank *me = arg;
+    int rank = dawn_comm_rank(me->comm);
+    struct dawn_error *err = &me->r->error[rank];
+    struct dawn_exec *e = NULL;
+    struct dawn_plan *plan = make_plan(me->c, me->graph, err);
+    struct dawn_exec_opts opts = {
+        .graph = me->graph,
+        .plan = plan,
+        .comm = me->comm,
+        .seed = 7,
+        .feed = me->c->feed ? me->c->feed : feed,
+        .clip = me->c->clip,
+        .weight_decay = 0.1,
+        .timeout_s = me->c->timeout_s > 0 ? me->c->timeout_s : 5,
+        .trace = me->c->trace,
+    };
+    enum dawn_status st = plan ? dawn_exec_create(&opts, &e, err) : err->status;
+    if (!st)
+        st = steps(me, e, err);
+    me->r->status[rank] = st;
+    pthread_mutex_lock(me->lock);
+    for (int i = 0; e && i < dawn_exec_params(e); i++) {
+        const struct dawn_exec_param *p = dawn_exec_param(e, i);
+        me->r->params_hash ^=
+            dawni_hash_of(p->value, (size_t)p->elements * 4) +
+            (uint64_t)p->param;
+    }
+    if (e)
+        me->r->predicted[rank] = dawn_exec_memory(e, rank)->peak_bytes;
+    pthread_mutex_unlock(me->lock);
+    dawn_exec_destroy(e);
+    dawn_plan_destroy(plan);
+    dawn_comm_destroy(me->comm);
+    return NULL;
+}
+
+void rig_run(const struct rig_case *c, struct rig_result *r)
+{
+    struct dawn_graph *graph;
+    struct dawn_comm *comm[RIG_RANKS];
+    struct rank rank[RIG_RANKS];
+    pthread_t thread[RIG_RANKS];
+    pthread_mutex_t lock = PTHREAD_MUTEX_INITIALIZER;
+    memset(r, 0, sizeof *r);
+    double timeout_s = c->timeout_s > 0 ? c->timeout_s : 5;
+    r->status[0] = dawn_model_build(&c->model, &graph, &r->error[0]);
+    if (r->status[0])
+        return;
+    r->status[0] = dawn_comm_create_loopback(c->stages, timeout_s, comm,
+                                             &r->error[0]);
+    int ranks = r->status[0] ? 0 : c->stages;
+    for (int i = 0; i < ranks; i++) {
+        rank[i] = (struct rank){c, r, graph, comm[i], &lock};
+        pthread_create(&thread[i], NULL, run_rank, &rank[i]);
+    }
+    for (int i = 0; i < ranks; i++)
+        pthread_join(thread[i], NULL);
+    dawn_graph_destroy(graph);
+}
+
+bool rig_same(const struct rig_result *a, const struct rig_result *b)
+{
+    return memcmp(a->loss, b->loss, sizeof a->loss) == 0 &&
+           memcmp(a->norm, b->norm, sizeof a->norm) == 0 &&
+           memcmp(&a->eval, &b->eval, sizeof a->eval) == 0 &&
+           a->params_hash == b->params_hash;
+}

@@ -1,0 +1,46 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* Run a small GPT-2 under a plan, all ranks as threads of this process. */
+#ifndef TESTS_RUNTIME_RIG_H
+#define TESTS_RUNTIME_RIG_H
+
+#include <dawnpiper/exec.h>
+#include <dawnpiper/job.h>
+#include <dawnpiper/schedule.h>
+
+#define RIG_STEPS 4
+#define RIG_RANKS 8
+
+struct rig_case {
+    struct dawn_model_opts model;
+    const char *schedule;
+    int stages;
+    int microbatches;
+    int recompute; /* 0 keep all, 1 all that may be, 2 every second tensor */
+    double clip;
+    bool trace;
+    double timeout_s; /* 0: 5 */
+    /* called on every rank before a step, may be NULL */
+    void (*before)(struct dawn_exec *exec, int step);
+    dawn_feed_fn feed; /* NULL: counted tokens */
+};
+
+struct rig_result {
+    enum dawn_status status[RIG_RANKS]; /* by rank */
+    struct dawn_error error[RIG_RANKS];
+    double loss[RIG_STEPS], norm[RIG_STEPS], eval;
+    bool nonfinite[RIG_STEPS];
+    char bad_node[RIG_STEPS][128];
+    uint64_t peak[RIG_RANKS], predicted[RIG_RANKS], arena[RIG_RANKS];
+    uint64_t params_hash; /* xor over parameters of the hash after the steps */
+};
+
+/* A small model: 2 layers, 32 wide, 4 heads, 16 tokens, 61 words. */
+struct dawn_model_opts rig_model(enum dawn_dtype dtype);
+
+/* Cut the graph into equal runs of nodes and run RIG_STEPS steps. */
+void rig_run(const struct rig_case *c, struct rig_result *r);
+
+/* Equal losses, norms and parameters, bit for bit. */
+bool rig_same(const struct rig_result *a, const struct rig_result *b);
+
+#endif
