@@ -13,22 +13,27 @@
  *
  * The WAIT of a send stands behind the second computation after it, or where
  * its link sends again if that comes first: it has a computation or two to move
- * beside, and a neighbour never has more than one send under way. But it never
- * stands where the unit clock of the table says that the peer posts its RECV no
- * earlier: then it moves on, computation by computation, until the RECV comes
- * first, or to the end. That happens on links that skip stages, whose receiver
- * is far behind in warm-up; several sends are then under way, and the WAIT's
- * microbatch says which one is meant.
+ * beside. But it never stands where the peer may not have posted its RECV: if a
+ * clock of the table says that the RECV comes no earlier, the WAIT moves on,
+ * computation by computation, until it does, or to the end. That happens on
+ * links that skip stages, whose receiver is far behind in warm-up; several
+ * sends are then under way, and the WAIT's microbatch says which one is meant.
+ * The clocks differ in how many forwards a backward is long, so that no rank is
+ * held up at any usual ratio.
  *
  * Why no table deadlocks although nothing is buffered: give each action the
- * tick of the unit clock at which the computation before it is over. All that
- * an action can block on has an earlier tick, or stands at the same tick among
- * the RECVs, which block on nothing and come first. WAITs at the end block
- * nobody.
+ * tick, of any of the clocks, at which the computation before it is over. All
+ * that an action can block on has an earlier tick, or stands at the same tick
+ * among the RECVs, which block on nothing and come first. WAITs at the end
+ * block nobody.
  */
 #include "schedule/schedule.h"
 
 #include <stdlib.h>
+
+static const int backward_ticks[] = {1, 2, 3};
+
+#define CLOCKS (sizeof backward_ticks / sizeof backward_ticks[0])
 
 struct wait {
     int behind; /* index of the computation; the number of them: at the end */
@@ -37,8 +42,8 @@ struct wait {
 
 struct builder {
     const struct dawn_schedule *schedule;
-    int **end;   /* unit clock of the order of computation */
-    int *posted; /* by message: tick of its RECV */
+    int **end[CLOCKS];   /* of the order of computation */
+    int *posted[CLOCKS]; /* by message: tick of its RECV */
     struct wait *wait;
     int waits, next_wait;
     struct dawni_actions out;
@@ -56,18 +61,28 @@ static struct dawn_action message_action(const struct dawni_link *link,
                                 at_src ? link->dst : link->src};
 }
 
-static void note_receives(struct builder *b, int rank)
+static void note_receives(const struct builder *b, int rank, size_t clock)
 {
     const struct dawn_schedule *s = b->schedule;
+    int *posted = b->posted[clock];
 
     for (int i = 0; i < s->rank[rank].n; i++) {
         const struct dawn_action *a = &s->rank[rank].action[i];
-        int tick = i < 2 ? 0 : b->end[rank][i - 2];
+        int tick = i < 2 ? 0 : b->end[clock][rank][i - 2];
 
         for (int k = s->in_first[a->stage]; k < s->in_first[a->stage + 1]; k++)
             if (dawni_uses_link(a->kind, s->link[s->in[k]].grad))
-                b->posted[dawni_message(s, s->in[k], a->microbatch)] = tick;
+                posted[dawni_message(s, s->in[k], a->microbatch)] = tick;
     }
+}
+
+/* By all clocks, is the RECV posted before computation i of a rank is over? */
+static bool is_posted(const struct builder *b, size_t message, int rank, int i)
+{
+    for (size_t clock = 0; clock < CLOCKS; clock++)
+        if (b->posted[clock][message] >= b->end[clock][rank][i])
+            return false;
+    return true;
 }
 
 /* The computation behind which the send of computation i over a link is waited
@@ -76,13 +91,13 @@ static int wait_behind(const struct builder *b, int rank, int i, int link)
 {
     const struct dawni_actions *order = &b->schedule->rank[rank];
     const struct dawn_action *a = &order->action[i], *next = a + 1;
-    int posted = b->posted[dawni_message(b->schedule, link, a->microbatch)];
+    size_t message = dawni_message(b->schedule, link, a->microbatch);
     int at = i + 2;
 
     if (i + 1 < order->n && next->stage == a->stage &&
         dawni_uses_link(next->kind, b->schedule->link[link].grad))
         at = i + 1;
-    while (at < order->n && b->end[rank][at] <= posted)
+    while (at < order->n && !is_posted(b, message, rank, at))
         at++;
     return at < order->n ? at : order->n;
 }
@@ -210,6 +225,25 @@ static enum dawn_status emit_rank(struct builder *b, int rank,
     return emit_end(b, rank, err);
 }
 
+static enum dawn_status run_clocks(struct builder *b, size_t messages,
+                                   struct dawn_error *err)
+{
+    enum dawn_status st;
+
+    for (size_t i = 0; i < CLOCKS; i++) {
+        if ((st = dawni_schedule_clock(b->schedule, backward_ticks[i],
+                                       &b->end[i], err)))
+            return st;
+        b->posted[i] = calloc(messages + 1, sizeof *b->posted[i]);
+        if (!b->posted[i])
+            return dawn_fail(err, DAWN_E_NOMEM, "no memory for %zu messages",
+                             messages);
+        for (int rank = 0; rank < b->schedule->ranks; rank++)
+            note_receives(b, rank, i);
+    }
+    return DAWN_OK;
+}
+
 enum dawn_status dawni_schedule_add_messages(struct dawn_schedule *schedule,
                                              struct dawn_error *err)
 {
@@ -217,17 +251,14 @@ enum dawn_status dawni_schedule_add_messages(struct dawn_schedule *schedule,
     struct builder b = {.schedule = schedule};
     enum dawn_status st;
 
-    if ((st = dawni_schedule_clock(schedule, &b.end, err)))
+    if ((st = run_clocks(&b, messages, err)))
         goto fail;
-    b.posted = calloc(messages + 1, sizeof *b.posted);
     b.wait = calloc(messages + 1, sizeof *b.wait);
-    if (!b.posted || !b.wait) {
+    if (!b.wait) {
         st = dawn_fail(err, DAWN_E_NOMEM, "no memory for %zu messages",
                        messages);
         goto fail;
     }
-    for (int rank = 0; rank < schedule->ranks; rank++)
-        note_receives(&b, rank);
     for (int rank = 0; rank < schedule->ranks; rank++) {
         if ((st = emit_rank(&b, rank, err)))
             goto fail;
@@ -236,8 +267,10 @@ enum dawn_status dawni_schedule_add_messages(struct dawn_schedule *schedule,
         b.out = (struct dawni_actions){0};
     }
 fail:
-    dawni_schedule_clock_free(schedule, b.end);
-    free(b.posted);
+    for (size_t i = 0; i < CLOCKS; i++) {
+        dawni_schedule_clock_free(schedule, b.end[i]);
+        free(b.posted[i]);
+    }
     free(b.wait);
     free(b.out.action);
     return st;

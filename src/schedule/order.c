@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* Orders of computation: stages that share a rank are merged, and a unit clock
- * says when each action is over.
+/* Orders of computation: stages that share a rank are merged, and a clock says
+ * when each action is over.
  */
 #include "schedule/schedule.h"
 
@@ -130,8 +130,9 @@ fail:
 
 struct clock {
     const struct dawn_schedule *schedule;
-    int *at;   /* by rank: index of the next action */
-    int *made; /* by message: tick at which it was made, -1: not yet */
+    int backward; /* ticks */
+    int *at;      /* by rank: index of the next action */
+    int *made;    /* by message: tick at which it was made, -1: not yet */
     int **end;
 };
 
@@ -180,7 +181,8 @@ static bool clock_rank(struct clock *c, int rank)
 
             if (ready < 0)
                 break;
-            tick = (ready > tick ? ready : tick) + 1;
+            tick = ready > tick ? ready : tick;
+            tick += a->kind == DAWN_ACTION_F ? 1 : c->backward;
             clock_outputs(c, a, tick);
         }
         c->end[rank][i] = tick;
@@ -230,10 +232,11 @@ static int **clock_ends(const struct dawn_schedule *s)
 }
 
 enum dawn_status dawni_schedule_clock(const struct dawn_schedule *schedule,
-                                      int ***end_p, struct dawn_error *err)
+                                      int backward, int ***end_p,
+                                      struct dawn_error *err)
 {
     size_t messages = (size_t)schedule->links * (size_t)schedule->microbatches;
-    struct clock c = {.schedule = schedule};
+    struct clock c = {.schedule = schedule, .backward = backward};
     enum dawn_status st;
 
     c.at = calloc((size_t)schedule->ranks, sizeof *c.at);

@@ -75,7 +75,7 @@ void dawn_schedule_print(const struct dawn_schedule *schedule, FILE *out)
     int **end = NULL, last = 0;
     enum dawn_status st;
 
-    st = dawni_schedule_clock(schedule, &end, &err);
+    st = dawni_schedule_clock(schedule, 1, &end, &err);
     if (!at || !end) {
         fputs("no memory to print a schedule\n", out);
         goto done;

@@ -73,13 +73,14 @@ enum dawn_status dawni_schedule_from_actions(
     const struct dawn_action *const *action, const int *n,
     struct dawn_schedule **schedule_p, struct dawn_error *err);
 
-/* Unit clock: each F, B, W, BW takes one tick, messages none; WAITs are not
- * waited for. end[rank][i]: the tick at which action i is over; for other
- * kinds of action that of the computation before. Returns DAWN_OK,
- * DAWN_E_NOMEM, or DAWN_E_INVAL when the order is stuck; *end_p is set then
- * too, with -1 for all that never ends. */
+/* A clock: each F takes one tick, each B, W and BW `backward` ticks, messages
+ * none; WAITs are not waited for. end[rank][i]: the tick at which action i is
+ * over; for other kinds of action that of the computation before. Returns
+ * DAWN_OK, DAWN_E_NOMEM, or DAWN_E_INVAL when the order is stuck; *end_p is set
+ * then too, with -1 for all that never ends. */
 enum dawn_status dawni_schedule_clock(const struct dawn_schedule *schedule,
-                                      int ***end_p, struct dawn_error *err);
+                                      int backward, int ***end_p,
+                                      struct dawn_error *err);
 void dawni_schedule_clock_free(const struct dawn_schedule *schedule, int **end);
 
 enum dawn_status dawni_actions_add(struct dawni_actions *to,
