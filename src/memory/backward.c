@@ -198,9 +198,10 @@ static void begin(struct dawni_lowering *l, int stage, const int *act,
         const struct dawni_node *node = &g->node[n];
         for (int i = 0; i < node->desc.inputs; i++) {
             int t = node->desc.input[i];
-            bool outside = g->tensor[t].producer < l->first[stage];
+            if (g->tensor[t].producer >= l->first[stage])
+                continue; /* an output of the stage, below */
             l->grad[t] = -1;
-            l->back[t] = outside ? act[t] : -1;
+            l->back[t] = act[t];
         }
         for (int k = 0; k < node->desc.outputs; k++) {
             int t = node->output[k];

@@ -172,7 +172,10 @@ static void test_once(void)
     uint8_t *runs = calloc((size_t)graph->nodes, 1);
     int most = 0, any = 0;
     dawni_stage_pricer_create(graph, &sizes, &p, NULL);
-    dawni_stage_price(p, 0, graph->nodes - 1, NULL, &keep, NULL, NULL);
+    dawni_stage_price(p, 0, graph->nodes - 1, NULL, &keep, runs, NULL);
+    for (int n = 0; n < graph->nodes; n++)
+        any += runs[n];
+    is_int(any, 0, "what is kept is not rebuilt");
     dawni_stage_price(p, 0, graph->nodes - 1, d[0], &again, runs, NULL);
     for (int n = 0; n < graph->nodes; n++) {
         most = runs[n] > most ? runs[n] : most;
