@@ -38,7 +38,8 @@ enum dawn_action_kind {
 struct dawn_action {
     enum dawn_action_kind kind;
     int microbatch; /* -1 for REDUCE and STEP */
-    int stage;      /* the stage of this rank that acts */
+    int stage;      /* the stage of this rank that acts; the rank's first one
+                       for REDUCE and STEP, which are for all its stages */
     int peer;       /* the other stage of a SEND, RECV or WAIT; else -1 */
 };
 
@@ -112,7 +113,8 @@ struct dawn_sim_costs {
     const double *step_ns;            /* by stage: REDUCE and optimizer */
     const double *act_bytes;          /* by act edge, of one microbatch */
     const double *grad_bytes;         /* by grad edge */
-    /* link from rank i to rank j at [i * ranks + j] */
+    /* link from rank i to rank j at [i * ranks + j]; with i == j bytes_per_s
+     * may be 0: free */
     const double *latency_ns;
     const double *bytes_per_s;
     /* true: the rank's own processor moves the message (host MPI) and so it
@@ -130,14 +132,16 @@ struct dawn_sim_result {
     double step_ns;
     int ranks;
     double *busy_ns; /* by rank: F, B, W, STEP */
-    double *wait_ns; /* by rank: waiting for a dependency, without `comm` */
+    double *wait_ns; /* by rank: waiting for a dependency, without `comm`, and
+                        for the slowest rank; busy + wait + comm == step_ns */
     double *comm_ns; /* by rank: exposed communication */
     int events;
     struct dawn_sim_event *event; /* by rank, then time */
 };
 
-/* Run a table in simulation. result: filled; freed by dawn_sim_result_clear.
- * Returns DAWN_OK, DAWN_E_INVAL (a table that deadlocks) or DAWN_E_NOMEM.
+/* Run a table in simulation. REDUCE ends on all ranks at one time. result:
+ * filled; freed by dawn_sim_result_clear. Returns DAWN_OK, DAWN_E_INVAL (a table
+ * that deadlocks, a cost that is negative or not finite) or DAWN_E_NOMEM.
  */
 DAWN_API enum dawn_status dawn_simulate(const struct dawn_schedule *schedule,
                                         const struct dawn_sim_costs *costs,
