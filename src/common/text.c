@@ -124,6 +124,13 @@ static bool is_word(char c)
     return (c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z') || c == '_';
 }
 
+/* "1f1b": begins with a digit, but no reader takes it for a number. */
+static bool is_digit_word(const char *s)
+{
+    return *s >= '1' && *s <= '9' &&
+           s[strcspn(s, "abcdfghijklmnopqrstuvwxyzABCDFGHIJKLMNOPQRSTUVWXYZ")];
+}
+
 /* Means itself without quotes, to every YAML reader and in every place. */
 static bool is_plain(const char *s)
 {
@@ -133,7 +140,7 @@ static bool is_plain(const char *s)
     for (size_t i = 0; i < sizeof reserved / sizeof *reserved; i++)
         if (!strcasecmp(s, reserved[i]))
             return false;
-    if (!is_word(*s) && *s != '/')
+    if (!is_word(*s) && *s != '/' && !is_digit_word(s))
         return false;
     for (; *s; s++)
         if (!is_word(*s) && !(*s >= '0' && *s <= '9') && !strchr("./+-", *s))
