@@ -39,6 +39,10 @@ static error_t parse_common(int key, char *arg, struct argp_state *state)
     case ARGP_KEY_INIT:
         state->child_inputs[0] = in->input;
         return 0;
+    case ARGP_KEY_ERROR:
+        cli_usage(in->cli, "wrong or incomplete option '%s'",
+                  state->argv[state->next - 1]);
+        return 0;
     case '?':
         show_help(state->root_argp, ARGP_HELP_STD_HELP, in->cli->program);
         return 0;
@@ -64,13 +68,11 @@ void cli_parse(struct cli *cli, const struct argp *argp, int argc, char **argv,
                         .children = child};
     struct argp inner = *argp;
     struct input in = {cli, argp, input};
-    int at = 0;
 
     inner.doc = inner.args_doc = NULL; /* the root says them */
     child[0].argp = &inner;
-    if (argp_parse(&root, argc, argv, ARGP_NO_ERRS | ARGP_NO_HELP, &at, &in))
-        cli_usage(cli, "wrong or incomplete option '%s'",
-                  at > 0 && at <= argc ? argv[at < argc ? at : argc - 1] : "");
+    if (argp_parse(&root, argc, argv, ARGP_NO_ERRS | ARGP_NO_HELP, NULL, &in))
+        cli_usage(cli, "wrong usage");
 }
 
 void cli_usage(struct cli *cli, const char *format, ...)

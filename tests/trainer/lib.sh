@@ -1,0 +1,98 @@
+# SPDX-License-Identifier: Apache-2.0
+# For the tests of the programs: a small model, its profile, plans, and runs of
+# dawn-train in a temporary folder. Sourced, never run.
+: "${top_srcdir:=.}" "${top_builddir:=.}" "${MPIRUN:=mpirun}"
+bin=$(cd "$top_builddir" && pwd)
+src=$(cd "$top_srcdir" && pwd)
+work=$(mktemp -d) || exit 1
+trap 'rm -rf "$work"' EXIT
+cd "$work" || exit 1
+n=0
+
+report() { # STATUS CLAIM
+    n=$((n + 1))
+    [ "$1" -eq 0 ] && echo "ok $n - $2" || echo "not ok $n - $2"
+}
+
+# Show a file as TAP comments.
+comment() { # FILE
+    sed 's/^/# /' "$1"
+}
+
+done_testing() {
+    echo "1..$n"
+}
+
+# A text of its own, any bytes: the test needs no corpus.
+make_text() { # FILE BYTES
+    seq 1 100000 | awk '{ print $1, $1 * 7 % 101, "word" $1 % 13 }' |
+        head -c "$2" > "$1"
+}
+
+# job.yaml for a model of 2 layers.
+make_job() { # DTYPE
+    make_text train.txt 60000
+    make_text eval.txt 6000
+    cat > job.yaml <<END
+dawn: job/1
+model: {preset: gpt2, layers: 2, hidden: 32, heads: 2, context: 32, vocab: 256,
+        dropout: 0.1, attention: fused, dtype: $1}
+data: {train: train.txt, eval: eval.txt, format: bytes}
+train: {steps: 20, microbatch: 2, microbatches: 6, lr: 3.0e-3, warmup: 5,
+        clip: 1.0, seed: 3, eval_every: 10, eval_microbatches: 4, keep: 3}
+out: run
+END
+}
+
+ranks() { # N PROGRAM...: as N ranks, quietly
+    count=$1
+    shift
+    "$MPIRUN" -q -n "$count" --oversubscribe "$@"
+}
+
+make_profile() {
+    "$bin/dawn-profile" job.yaml --microbatch 2 --repeats 5 > profile.log 2>&1
+}
+
+plan() { # STAGES SCHEDULE FILE [MORE...]
+    stages=$1 schedule=$2 file=$3
+    shift 3
+    "$bin/dawn-plan" profile.yaml --stages "$stages" --schedule "$schedule" \
+        --microbatches 6 -o "$file" "$@" > plan.log 2>&1
+}
+
+# The largest peak of a plan's stages.
+peak_of() { # FILE
+    awk '/^ *peak_bytes:/ && $2 > most { most = $2 } END { print most }' "$1"
+}
+
+# A plan under a cap that makes it recompute. Fails where there is none.
+capped_plan() { # STAGES SCHEDULE FILE
+    plan "$1" "$2" whole.yaml || return 1
+    peak=$(peak_of whole.yaml)
+    for percent in 90 75 65 60; do
+        plan "$1" "$2" "$3" --memory $((peak * percent / 100)) || return 1
+        grep -q ': recompute' "$3" && return 0
+    done
+    return 1
+}
+
+train() { # RANKS PLAN [MORE...]; leaves run/ and train.log
+    count=$1 plan=$2
+    shift 2
+    ranks "$count" "$bin/dawn-train" job.yaml --plan "$plan" "$@" \
+        > train.log 2>&1
+}
+
+# The bits of a run: step, loss, gradient norm, held-out loss.
+bits() { # METRICS
+    sed -E 's/.*"step":([0-9]+).*"loss_hex":"([^"]*)".*"grad_norm_hex":"([^"]*)".*/\1 \2 \3 &/
+        s/^([^{]*)\{.*"eval_loss_hex":"([^"]*)".*/\1\2/
+        s/^([^{]*)\{.*/\1/' "$1"
+}
+
+# Peaks of the last step, measured and predicted.
+peaks_match() { # METRICS
+    tail -n 1 "$1" | grep -qE \
+        '"peak_bytes":(\[[0-9,]+\]),"predicted_peak_bytes":\1,'
+}

@@ -1,0 +1,54 @@
+#!/bin/sh
+# SPDX-License-Identifier: Apache-2.0
+# A signal to one rank, or SIGUSR1 to mpirun: all finish the step, write a
+# checkpoint and end well; a run goes on from there.
+. "$(dirname "$0")/lib.sh"
+
+make_job f32
+sed -i 's/steps: 20/steps: 1000000/' job.yaml
+make_profile
+plan 2 1f1b plan.yaml
+
+rank_pid() { # any rank of this test
+    for dir in /proc/[0-9]*; do
+        [ "$(readlink "$dir/cwd" 2>/dev/null)" = "$work" ] || continue
+        case $(readlink "$dir/exe" 2>/dev/null) in
+        *dawn-train*) echo "${dir#/proc/}" && return ;;
+        esac
+    done
+}
+
+wait_for_step() { # STEP
+    waited=0
+    while ! grep -q "\"step\":$1," run/metrics.jsonl 2>/dev/null &&
+        [ $waited -lt 150 ]; do
+        sleep 0.1
+        waited=$((waited + 1))
+    done
+}
+
+stop_and_check() { # NAME
+    wait $job
+    report $? "$1: exit code 0"
+    grep -q '^stopped by' train.log
+    report $? "$1: the run says that it was stopped"
+    steps=$(grep -c '' run/metrics.jsonl)
+    [ -e "run/step-$(printf %08d "$steps")/manifest.json" ]
+    report $? "$1: a checkpoint of the last step done"
+}
+
+train 2 plan.yaml &
+job=$!
+wait_for_step 2
+kill -TERM "$(rank_pid)"
+stop_and_check "SIGTERM to a rank"
+
+train 2 plan.yaml --resume &
+job=$!
+wait_for_step $((steps + 2))
+for pid in $(cat /proc/[0-9]*/stat 2>/dev/null |
+    awk '/\((mpirun|orterun)\)/ { print $1 }'); do
+    [ "$(readlink "/proc/$pid/cwd")" = "$work" ] && kill -USR1 "$pid"
+done
+stop_and_check "SIGUSR1 to mpirun, after a resume"
+done_testing
