@@ -20,7 +20,7 @@
 #include <unistd.h>
 
 #define L2_ELEMENTS 589824 /* of the packed operand that stays in L2 */
-#define K_LONG 3072        /* a longer k is cut into parts of K_PART */
+#define K_LONG 2304        /* a longer k is cut into parts of K_PART */
 #define K_PART 1536
 #define K_GRADIENT 1024 /* rows of X and dY taken at a time */
 #define WIDE 4          /* blocks packed together: 256 bytes of a row */
@@ -75,6 +75,17 @@ AMX_INLINE __m512i load32(const struct dawni_amx_source *s, int64_t i,
     return _mm512_maskz_loadu_epi16(mask, s->p + i * s->stride + j);
 }
 
+/* Rows i and i + 1 from column j on, 16 words of each, in pairs. */
+AMX_INLINE __m512i load_pairs(const struct dawni_amx_source *s, int64_t i,
+                              int64_t j)
+{
+    __mmask16 mask = (__mmask16)amx_mask(s->columns - j);
+    const uint16_t *p = s->p + i * s->stride + j;
+    return amx_pairs(
+        _mm256_maskz_loadu_epi16(i < s->rows ? mask : 0, p),
+        _mm256_maskz_loadu_epi16(i + 1 < s->rows ? mask : 0, p + s->stride));
+}
+
 /* A strip of A: rows row..row+31, `steps` steps from column k on. */
 AMX_TARGET void dawni_amx_pack_strip(const struct dawni_amx_source *s,
                                      int64_t row, int64_t k, int64_t steps,
@@ -83,9 +94,11 @@ AMX_TARGET void dawni_amx_pack_strip(const struct dawni_amx_source *s,
     for (int64_t first = 0; first < steps; first += WIDE) {
         int64_t last = min64(first + WIDE, steps);
         for (int64_t i = 0; i < 32; i++) {
-            for (int64_t j = first; j < last; j++)
+            for (int64_t j = first; j < last; j++) {
+                int64_t column = k + j * AMX_STEP;
                 _mm512_store_si512(out + j * AMX_BLOCK + i * 32,
-                                   load32(s, row + i, k + j * AMX_STEP));
+                                   load32(s, row + i, column));
+            }
         }
     }
 }
@@ -101,14 +114,22 @@ AMX_TARGET void dawni_amx_pack_panels(const struct dawni_amx_source *s,
         for (int64_t i = 0; i < steps * 16; i++) {
             uint16_t *to = out + i / 16 * AMX_BLOCK + i % 16 * 32;
             for (int64_t p = first; p < last; p++) {
-                __m512i x = load32(s, k + 2 * i, column + p * 32);
-                __m512i y = load32(s, k + 2 * i + 1, column + p * 32);
+                int64_t row = k + 2 * i, at = column + p * 32;
                 uint16_t *q = to + p * steps * AMX_BLOCK;
-                _mm512_store_si512(q, amx_interleave(x, y, 0));
-                _mm512_store_si512(q + 512, amx_interleave(x, y, 1));
+                _mm512_store_si512(q, load_pairs(s, row, at));
+                _mm512_store_si512(q + 512, load_pairs(s, row, at + 16));
             }
         }
     }
+}
+
+/* Transposed dwords of r, as a tile. */
+AMX_INLINE void put_tile(__m512i r[16], uint16_t *out)
+{
+    amx_transpose(r);
+#pragma GCC unroll 16
+    for (int i = 0; i < 16; i++)
+        _mm512_store_si512(out + i * 32, r[i]);
 }
 
 /* The same of B stored as (n,k). */
@@ -118,44 +139,44 @@ AMX_TARGET void dawni_amx_pack_panels_transposed(
 {
     for (int64_t half = 0; half < panels * 2; half++) {
         uint16_t *to = out + half / 2 * steps * AMX_BLOCK + half % 2 * 512;
+        int64_t row = column + half * 16;
         for (int64_t j = 0; j < steps; j++) {
+            int64_t at = k + j * AMX_STEP;
+            bool whole = row + 16 <= s->rows && at + 32 <= s->columns;
+            const uint16_t *p = s->p + row * s->stride + at;
             __m512i r[16];
-            for (int i = 0; i < 16; i++)
-                r[i] = load32(s, column + half * 16 + i, k + j * AMX_STEP);
-            amx_transpose(r);
-            for (int i = 0; i < 16; i++)
-                _mm512_store_si512(to + j * AMX_BLOCK + i * 32, r[i]);
+#pragma GCC unroll 16
+            for (int i = 0; i < 16; i++) {
+                r[i] = whole ? _mm512_loadu_si512(p + i * s->stride)
+                             : load32(s, row + i, at);
+            }
+            put_tile(r, to + j * AMX_BLOCK);
         }
     }
 }
 
-/* One block of A from A^T stored as (k,m): rows row.. of A, a step from k on.
- * Adds the rows' sums to sums[32]. */
-AMX_INLINE void pack_block_transposed(const struct dawni_amx_source *s,
-                                      int64_t k, int64_t row, uint16_t *out,
-                                      float *sums)
+/* One tile of A from A^T stored as (k,m): 16 rows of A from `row` on, a step
+ * from k on. Adds the rows' sums to sums[16]. */
+AMX_INLINE void pack_tile_transposed(const struct dawni_amx_source *s,
+                                     int64_t k, int64_t row, uint16_t *out,
+                                     float *sums)
 {
-    __m512i low[16], high[16];
-    __m512 sum0 = _mm512_load_ps(sums), sum1 = _mm512_load_ps(sums + 16);
+    const __m512bh one = (__m512bh)_mm512_set1_epi16(0x3f80);
+    bool whole = k + 32 <= s->rows && row + 16 <= s->columns;
+    const uint16_t *p = s->p + k * s->stride + row;
+    __m512 sum = _mm512_load_ps(sums);
+    __m512i r[16];
 
-    for (int i = 0; i < 16; i++) {
-        __m512i x = load32(s, k + 2 * i, row);
-        __m512i y = load32(s, k + 2 * i + 1, row);
-        low[i] = amx_interleave(x, y, 0);
-        high[i] = amx_interleave(x, y, 1);
-        sum0 = _mm512_add_ps(sum0, amx_widen(x, 0));
-        sum1 = _mm512_add_ps(sum1, amx_widen(x, 1));
-        sum0 = _mm512_add_ps(sum0, amx_widen(y, 0));
-        sum1 = _mm512_add_ps(sum1, amx_widen(y, 1));
+#pragma GCC unroll 16
+    for (int i = 0; i < 16; i++, p += 2 * s->stride) {
+        r[i] = whole ? amx_pairs(
+                           _mm256_loadu_si256((const __m256i *)p),
+                           _mm256_loadu_si256((const __m256i *)(p + s->stride)))
+                     : load_pairs(s, k + 2 * i, row);
+        sum = _mm512_dpbf16_ps(sum, (__m512bh)r[i], one);
     }
-    _mm512_store_ps(sums, sum0);
-    _mm512_store_ps(sums + 16, sum1);
-    amx_transpose(low);
-    amx_transpose(high);
-    for (int i = 0; i < 16; i++) {
-        _mm512_store_si512(out + i * 32, low[i]);
-        _mm512_store_si512(out + 512 + i * 32, high[i]);
-    }
+    _mm512_store_ps(sums, sum);
+    put_tile(r, out);
 }
 
 /* `strips` strips of A, rows row.., from A^T. A strip is `steps` blocks. */
@@ -167,10 +188,11 @@ AMX_TARGET static void pack_strips_transposed(const struct dawni_amx_source *s,
     for (int64_t first = 0; first < strips; first += WIDE) {
         int64_t last = min64(first + WIDE, strips);
         for (int64_t j = 0; j < steps; j++) {
-            for (int64_t p = first; p < last; p++)
-                pack_block_transposed(s, k + j * AMX_STEP, row + p * 32,
-                                      out + (p * steps + j) * AMX_BLOCK,
-                                      sums + p * 32);
+            for (int64_t p = first * 2; p < last * 2; p++)
+                pack_tile_transposed(s, k + j * AMX_STEP, row + p * 16,
+                                     out + (p / 2 * steps + j) * AMX_BLOCK +
+                                         p % 2 * 512,
+                                     sums + p * 16);
         }
     }
 }
@@ -323,18 +345,25 @@ static struct cut cut_product(const struct dawni_amx_product *p)
     return c;
 }
 
-/* One thread's scratch, in this order. */
+/* Scratch: A of one part of k for all threads; then for each thread its group
+ * of B and sums: of all its columns where k is in parts, else of two blocks. */
 struct room {
-    uint64_t panels, strip, sums;
+    uint64_t strips, panels, sums;
 };
 
-static struct room room_of(const struct cut *c)
+static int64_t thread_groups(const struct cut *c, int threads)
+{
+    return ceil_div(c->groups, threads);
+}
+
+static struct room room_of(const struct cut *c, int threads)
 {
     int64_t most = ceil_div(c->panels, c->groups);
-    int64_t blocks = c->k_parts > 1 ? c->strips * most : 2;
+    int64_t blocks =
+        c->k_parts > 1 ? c->strips * most * thread_groups(c, threads) : 2;
     struct room r = {
+        .strips = (uint64_t)(c->strips * 32 * c->k_part) * sizeof(uint16_t),
         .panels = (uint64_t)(most * 32 * c->k_part) * sizeof(uint16_t),
-        .strip = (uint64_t)(32 * c->k_part) * sizeof(uint16_t),
         .sums = (uint64_t)(blocks * AMX_BLOCK) * sizeof(float),
     };
     return r;
@@ -343,28 +372,30 @@ static struct room room_of(const struct cut *c)
 uint64_t dawni_amx_scratch_bytes(const struct dawni_amx_product *p)
 {
     struct cut c = cut_product(p);
-    struct room r = room_of(&c);
-    return (r.panels + r.strip + r.sums) * (uint64_t)p->threads;
+    struct room r = room_of(&c, p->threads);
+    return r.strips + (r.panels + r.sums) * (uint64_t)p->threads;
 }
 
 struct product_work { /* of one thread */
     const struct dawni_amx_product *p;
     const struct cut *cut;
     struct dawni_amx_source a, b;
-    uint16_t *panels, *strip;
+    uint16_t *panels, *strips;
     float *sums;
+    int64_t k, steps; /* the part of k */
+    bool first, last; /* is it that of k */
     struct finish pending;
 };
 
-/* Panels [first, last) of B, steps from k on. */
+/* Panels [first, last) of B. */
 static void pack_group(const struct product_work *w, int64_t first,
-                       int64_t last, int64_t k, int64_t steps)
+                       int64_t last)
 {
     if (w->p->b_transposed)
-        dawni_amx_pack_panels_transposed(&w->b, k, steps, first * 32,
+        dawni_amx_pack_panels_transposed(&w->b, w->k, w->steps, first * 32,
                                          last - first, w->panels);
     else
-        dawni_amx_pack_panels(&w->b, k, steps, first * 32, last - first,
+        dawni_amx_pack_panels(&w->b, w->k, w->steps, first * 32, last - first,
                               w->panels);
 }
 
@@ -384,66 +415,77 @@ static struct finish finish_of(const struct dawni_amx_product *p,
     return f;
 }
 
-/* Group [first, last) of panels, one part of k. */
-static void multiply_part(struct product_work *w, int64_t first, int64_t last,
-                          int64_t part)
+/* Panels [first, last) of C; `sums` has two blocks, or all of theirs. */
+static void multiply_group(struct product_work *w, int64_t first, int64_t last,
+                           float *sums)
 {
-    const struct cut *c = w->cut;
-    int64_t k = part * c->k_part, panels = last - first;
-    int64_t steps = ceil_div(min64(c->k_part, w->p->k - k), AMX_STEP);
+    int64_t size = w->steps * AMX_BLOCK, panels = last - first;
 
-    pack_group(w, first, last, k, steps);
-    for (int64_t s = 0; s < c->strips; s++) {
-        dawni_amx_pack_strip(&w->a, s * 32, k, steps, w->strip);
+    pack_group(w, first, last);
+    for (int64_t s = 0; s < w->cut->strips; s++) {
         for (int64_t j = 0; j < panels; j++) {
-            int64_t slot = c->k_parts > 1 ? s * panels + j : j % 2;
-            float *sums = w->sums + slot * AMX_BLOCK;
-            /* the pending block is finished before `sums` is written */
-            block_bf16(w->strip, w->panels + j * steps * AMX_BLOCK, steps, sums,
-                       part == 0, &w->pending);
+            int64_t slot = w->first && w->last ? j % 2 : s * panels + j;
+            float *c = sums + slot * AMX_BLOCK;
+            /* the pending block is finished before c is written */
+            block_bf16(w->strips + s * size, w->panels + j * size, w->steps, c,
+                       w->first, &w->pending);
             w->pending.rows = 0;
-            if (part == c->k_parts - 1)
-                w->pending = finish_of(w->p, sums, s * 32, (first + j) * 32);
+            if (w->last)
+                w->pending = finish_of(w->p, c, s * 32, (first + j) * 32);
         }
     }
 }
 
-static void multiply_groups(struct product_work *w, int thread)
+/* One part of k. Every thread packs its share of A's strips for all. */
+static void multiply_part(struct product_work *w, int thread)
 {
     const struct cut *c = w->cut;
+    int64_t threads = w->p->threads, done = 0;
 
-    amx_begin();
-    for (int64_t g = thread; g < c->groups; g += w->p->threads) {
+    for (int64_t s = c->strips * thread / threads;
+         s < c->strips * (thread + 1) / threads; s++)
+        dawni_amx_pack_strip(&w->a, s * 32, w->k, w->steps,
+                             w->strips + s * w->steps * AMX_BLOCK);
+#pragma omp barrier
+    for (int64_t g = thread; g < c->groups; g += threads) {
         int64_t first = g * c->panels / c->groups;
         int64_t last = (g + 1) * c->panels / c->groups;
-        for (int64_t part = 0; part < c->k_parts; part++)
-            multiply_part(w, first, last, part);
+        multiply_group(w, first, last, w->sums + done * AMX_BLOCK);
+        if (c->k_parts > 1)
+            done += c->strips * (last - first);
     }
-    finish_now(&w->pending, TO_BF16);
-    amx_end();
 }
 
 void dawni_amx_multiply(const struct dawni_amx_product *p)
 {
     struct cut cut = cut_product(p);
-    struct room room = room_of(&cut);
-    uint64_t each = room.panels + room.strip + room.sums;
+    struct room room = room_of(&cut, p->threads);
+    uint64_t each = room.panels + room.sums;
 
 #pragma omp parallel num_threads(p->threads)
     {
         int thread = omp_get_thread_num();
-        char *scratch = (char *)p->scratch + (uint64_t)thread * each;
+        char *own = (char *)p->scratch + room.strips + (uint64_t)thread * each;
         struct product_work w = {
             .p = p,
             .cut = &cut,
             .a = {p->a, p->a_row, p->m, p->k},
             .b = {p->b, p->b_row, p->b_transposed ? p->n : p->k,
                   p->b_transposed ? p->k : p->n},
-            .panels = (uint16_t *)scratch,
-            .strip = (uint16_t *)(scratch + room.panels),
-            .sums = (float *)(scratch + room.panels + room.strip),
+            .strips = p->scratch,
+            .panels = (uint16_t *)own,
+            .sums = (float *)(own + room.panels),
         };
-        multiply_groups(&w, thread);
+        amx_begin();
+        for (; w.k < p->k; w.k += cut.k_part) {
+            w.steps = ceil_div(min64(cut.k_part, p->k - w.k), AMX_STEP);
+            w.first = w.k == 0;
+            w.last = w.k + cut.k_part >= p->k;
+#pragma omp barrier
+            multiply_part(&w, thread);
+        }
+        finish_now(&w.pending, TO_BF16);
+        amx_end();
     }
 }
 

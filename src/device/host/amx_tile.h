@@ -64,9 +64,13 @@ AMX_INLINE void amx_step(const uint16_t *a, const uint16_t *b)
 {
     AMX_LOAD(4, a, 64);
     AMX_LOAD(6, b, 64);
+    for (int i = 0; i < 16; i++)
+        _mm_prefetch((const char *)(b + 4 * 1024 + i * 32), _MM_HINT_T0);
     AMX_DOT(0, 4, 6);
     AMX_LOAD(7, b + 512, 64);
     AMX_DOT(1, 4, 7);
+    for (int i = 16; i < 32; i++)
+        _mm_prefetch((const char *)(b + 4 * 1024 + i * 32), _MM_HINT_T0);
     AMX_LOAD(5, a + 512, 64);
     AMX_DOT(2, 5, 6);
     AMX_DOT(3, 5, 7);
@@ -109,60 +113,58 @@ DAWNI_INLINE __mmask32 amx_mask(int64_t n)
     return n >= 32 ? 0xffffffffu : n <= 0 ? 0 : (1u << n) - 1;
 }
 
-/* 16 x 16 dwords, transposed in place. */
+/* 16 x 16 dwords, transposed in place. Unrolled, so that all stays in
+ * registers. */
 AMX_INLINE void amx_transpose(__m512i r[16])
 {
     __m512i t[16];
 
+#pragma GCC unroll 8
     for (int i = 0; i < 16; i += 2) {
         t[i] = _mm512_unpacklo_epi32(r[i], r[i + 1]);
         t[i + 1] = _mm512_unpackhi_epi32(r[i], r[i + 1]);
     }
+#pragma GCC unroll 4
     for (int i = 0; i < 16; i += 4) {
         r[i] = _mm512_unpacklo_epi64(t[i], t[i + 2]);
         r[i + 1] = _mm512_unpackhi_epi64(t[i], t[i + 2]);
         r[i + 2] = _mm512_unpacklo_epi64(t[i + 1], t[i + 3]);
         r[i + 3] = _mm512_unpackhi_epi64(t[i + 1], t[i + 3]);
     }
-    for (int i = 0; i < 16; i += 8) {
-        for (int j = 0; j < 4; j++) {
-            t[i + j] = _mm512_shuffle_i32x4(r[i + j], r[i + j + 4], 0x88);
-            t[i + j + 4] = _mm512_shuffle_i32x4(r[i + j], r[i + j + 4], 0xdd);
-        }
+#pragma GCC unroll 8
+    for (int j = 0; j < 8; j++) {
+        int i = j / 4 * 8 + j % 4;
+        t[i] = _mm512_shuffle_i32x4(r[i], r[i + 4], 0x88);
+        t[i + 4] = _mm512_shuffle_i32x4(r[i], r[i + 4], 0xdd);
     }
+#pragma GCC unroll 8
     for (int j = 0; j < 8; j++) {
         r[j] = _mm512_shuffle_i32x4(t[j], t[j + 8], 0x88);
         r[j + 8] = _mm512_shuffle_i32x4(t[j], t[j + 8], 0xdd);
     }
 }
 
-/* Words 0..15 (half 0) or 16..31 (half 1) of x and y, alternating. */
-AMX_INLINE __m512i amx_interleave(__m512i x, __m512i y, int half)
+/* 16 words of x in the low halves of dwords, of y in the high ones. */
+AMX_INLINE __m512i amx_pairs(__m256i x, __m256i y)
 {
-    const __m512i index = _mm512_add_epi16(
-        _mm512_set_epi16(47, 15, 46, 14, 45, 13, 44, 12, 43, 11, 42, 10, 41, 9,
-                         40, 8, 39, 7, 38, 6, 37, 5, 36, 4, 35, 3, 34, 2, 33, 1,
-                         32, 0),
-        _mm512_set1_epi16((short)(half * 16)));
-    return _mm512_permutex2var_epi16(x, index, y);
+    return _mm512_or_si512(_mm512_cvtepu16_epi32(x),
+                           _mm512_slli_epi32(_mm512_cvtepu16_epi32(y), 16));
 }
 
 /* A block of 32 x 32 words, transposed: both as packed for A. */
 AMX_INLINE void amx_transpose_block(const uint16_t *in, uint16_t *out)
 {
-    __m512i low[16], high[16];
-
-    for (int i = 0; i < 16; i++) {
-        __m512i x = _mm512_load_si512(in + i * 64);
-        __m512i y = _mm512_load_si512(in + i * 64 + 32);
-        low[i] = amx_interleave(x, y, 0);
-        high[i] = amx_interleave(x, y, 1);
-    }
-    amx_transpose(low);
-    amx_transpose(high);
-    for (int i = 0; i < 16; i++) {
-        _mm512_store_si512(out + i * 32, low[i]);
-        _mm512_store_si512(out + 512 + i * 32, high[i]);
+    for (int half = 0; half < 2; half++, in += 16, out += 512) {
+        __m512i r[16];
+#pragma GCC unroll 16
+        for (int i = 0; i < 16; i++)
+            r[i] = amx_pairs(
+                _mm256_load_si256((const __m256i *)(in + i * 64)),
+                _mm256_load_si256((const __m256i *)(in + i * 64 + 32)));
+        amx_transpose(r);
+#pragma GCC unroll 16
+        for (int i = 0; i < 16; i++)
+            _mm512_store_si512(out + i * 32, r[i]);
     }
 }
 
