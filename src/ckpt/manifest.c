@@ -198,7 +198,7 @@ static enum dawn_status read_head(struct dawni_manifest *manifest,
     const char *key;
     json_t *value;
 
-    if (!kind || strcmp(kind, KIND))
+    if (!kind || strcmp(kind, KIND) != 0)
         return dawn_fail(err, DAWN_E_FORMAT, "%s: not a \"dawn\": \"" KIND "\"",
                          path);
     if (!json_is_integer(step) || json_integer_value(step) < 0)
