@@ -7,9 +7,14 @@
 #include <stdio.h>
 #include <string.h>
 
-static const struct dawn_model_opts small = {
-    .preset = "gpt2", .layers = 2, .hidden = 16, .heads = 2, .context = 8,
-    .vocab = 32, .fused_attention = true, .dtype = DAWN_BF16};
+static const struct dawn_model_opts small = {.preset = "gpt2",
+                                             .layers = 2,
+                                             .hidden = 16,
+                                             .heads = 2,
+                                             .context = 8,
+                                             .vocab = 32,
+                                             .fused_attention = true,
+                                             .dtype = DAWN_BF16};
 
 /* Names of all nodes, each followed by a space. */
 static void join_nodes(const struct dawn_graph *g, char *out, size_t room)
@@ -46,9 +51,9 @@ static void test_nodes(void)
     dawn_model_build(&opts, &g, NULL);
     join_nodes(g, names, sizeof names);
     is_str(names,
-           "tok_embed pos_embed "
-           BLOCK("0", "block0.attn.scores block0.attn.softmax "
-                      "block0.attn.values ") "final_ln head loss ",
+           "tok_embed pos_embed " BLOCK(
+               "0", "block0.attn.scores block0.attn.softmax "
+                    "block0.attn.values ") "final_ln head loss ",
            "unfused attention is three nodes");
     dawn_graph_destroy(g);
 
@@ -115,10 +120,14 @@ static void test_params(void)
 
 static void test_gpt2_124m(void)
 {
-    struct dawn_model_opts opts = {
-        .preset = "gpt2-124m", .layers = 12, .hidden = 768, .heads = 12,
-        .context = 1024, .vocab = 50257, .fused_attention = true,
-        .dtype = DAWN_F32};
+    struct dawn_model_opts opts = {.preset = "gpt2-124m",
+                                   .layers = 12,
+                                   .hidden = 768,
+                                   .heads = 12,
+                                   .context = 1024,
+                                   .vocab = 50257,
+                                   .fused_attention = true,
+                                   .dtype = DAWN_F32};
     struct dawn_graph *g = NULL;
     int64_t elements = 0;
 
