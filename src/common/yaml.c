@@ -150,8 +150,8 @@ static enum dawn_status node_hang(struct builder *b, struct dawni_yaml *node)
     node->parent = up->node;
     node->key = up->key;
     if (up->key)
-        node->line = node->kind == DAWNI_YAML_SCALAR ? node->line
-                                                     : up->key_line;
+        node->line =
+            node->kind == DAWNI_YAML_SCALAR ? node->line : up->key_line;
     up->key = NULL;
     if (up->last)
         up->last->next = node;

@@ -22,11 +22,11 @@ enum dawni_yaml_kind { DAWNI_YAML_SCALAR, DAWNI_YAML_LIST, DAWNI_YAML_MAP };
 struct dawni_yaml {
     enum dawni_yaml_kind kind;
     int line;
-    int items;               /* children */
-    const char *key;         /* in a mapping, else NULL */
-    const char *text;        /* of a scalar */
-    struct dawni_yaml *first; /* child */
-    struct dawni_yaml *next;  /* sibling */
+    int items;                       /* children */
+    const char *key;                 /* in a mapping, else NULL */
+    const char *text;                /* of a scalar */
+    struct dawni_yaml *first;        /* child */
+    struct dawni_yaml *next;         /* sibling */
     const struct dawni_yaml *parent; /* NULL: the root */
     const struct dawni_yaml_doc *doc;
 };
@@ -60,8 +60,7 @@ enum dawn_status dawni_yaml_expected(const struct dawni_yaml *node,
 
 /* One value. *x is untouched on failure. */
 enum dawn_status dawni_yaml_int(const struct dawni_yaml *node, int64_t lo,
-                                int64_t hi, int64_t *x,
-                                struct dawn_error *err);
+                                int64_t hi, int64_t *x, struct dawn_error *err);
 enum dawn_status dawni_yaml_u64(const struct dawni_yaml *node, uint64_t *x,
                                 struct dawn_error *err);
 /* Bytes: an integer, perhaps with kB, MB, GB, TB (1000s), KiB, MiB, GiB or TiB
@@ -113,7 +112,8 @@ struct dawni_yaml_field {
     const char *const *choices;
 };
 
-/* A row of such a table: DAWNI_YAML_FIELD(struct job, "lr", DOUBLE, lr, .hi = 1).
+/* A row of such a table: DAWNI_YAML_FIELD(struct job, "lr", DOUBLE, lr, .hi =
+ * 1).
  */
 #define DAWNI_YAML_FIELD(of, name, kind, member, ...)                          \
     {                                                                          \
@@ -122,14 +122,13 @@ struct dawni_yaml_field {
         __VA_ARGS__                                                            \
     }
 
-/* Read a mapping into *out by a table of `fields` fields. Members whose keys are
- * absent stay as they are. Fails on an unknown key, naming the nearest known
- * one, and on an absent required key.
+/* Read a mapping into *out by a table of `fields` fields. Members whose keys
+ * are absent stay as they are. Fails on an unknown key, naming the nearest
+ * known one, and on an absent required key.
  */
 enum dawn_status dawni_yaml_read(const struct dawni_yaml *map,
                                  const struct dawni_yaml_field *field,
-                                 int fields, void *out,
-                                 struct dawn_error *err);
+                                 int fields, void *out, struct dawn_error *err);
 
 /* The root must be a mapping whose key `dawn` is `kind` ("plan/1"). */
 enum dawn_status dawni_yaml_check_kind(const struct dawni_yaml_doc *doc,

@@ -25,8 +25,7 @@ static const char *key_of(const struct dawni_yaml *node)
 }
 
 enum dawn_status dawni_yaml_expected(const struct dawni_yaml *node,
-                                     const char *wanted,
-                                     struct dawn_error *err)
+                                     const char *wanted, struct dawn_error *err)
 {
     static const char *const kind[] = {"", "a list", "a mapping"};
     const char *key = key_of(node);
@@ -132,10 +131,9 @@ static double unit_of(const char *suffix)
     static const struct {
         const char *name;
         double bytes;
-    } unit[] = {{"", 1},           {"B", 1},           {"kB", 1e3},
-                {"KB", 1e3},       {"MB", 1e6},        {"GB", 1e9},
-                {"TB", 1e12},      {"KiB", 1024},      {"MiB", 0x1p20},
-                {"GiB", 0x1p30},   {"TiB", 0x1p40}};
+    } unit[] = {{"", 1},         {"B", 1},        {"kB", 1e3},    {"KB", 1e3},
+                {"MB", 1e6},     {"GB", 1e9},     {"TB", 1e12},   {"KiB", 1024},
+                {"MiB", 0x1p20}, {"GiB", 0x1p30}, {"TiB", 0x1p40}};
 
     while (*suffix == ' ')
         suffix++;
@@ -170,8 +168,7 @@ enum dawn_status dawni_yaml_size(const struct dawni_yaml *node, uint64_t *x,
 }
 
 enum dawn_status dawni_yaml_double(const struct dawni_yaml *node, double lo,
-                                   double hi, double *x,
-                                   struct dawn_error *err)
+                                   double hi, double *x, struct dawn_error *err)
 {
     char a[DAWNI_DOUBLE_ROOM], b[DAWNI_DOUBLE_ROOM];
     const char *s = number_text(node);
@@ -217,8 +214,8 @@ enum dawn_status dawni_yaml_digest(const struct dawni_yaml *node, uint64_t *x,
 
     if (strlen(s) != 21 || strncmp(s, "xxh3:", 5) != 0 ||
         strspn(s + 5, "0123456789abcdef") != 16)
-        return dawni_yaml_expected(
-            node, "xxh3: and 16 hexadecimal digits", err);
+        return dawni_yaml_expected(node, "xxh3: and 16 hexadecimal digits",
+                                   err);
     *x = strtoull(s + 5, NULL, 16);
     return DAWN_OK;
 }
@@ -416,8 +413,7 @@ enum dawn_status dawni_yaml_read(const struct dawni_yaml *map,
 }
 
 enum dawn_status dawni_yaml_check_kind(const struct dawni_yaml_doc *doc,
-                                       const char *kind,
-                                       struct dawn_error *err)
+                                       const char *kind, struct dawn_error *err)
 {
     const struct dawni_yaml *root = dawni_yaml_root(doc);
     const struct dawni_yaml *found = dawni_yaml_get(root, "dawn");

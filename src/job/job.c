@@ -93,10 +93,18 @@ static void set_defaults(struct dawn_job *job)
 {
     *job = (struct dawn_job){
         .data = {.format = "bytes"},
-        .train = {.microbatch = 1, .microbatches = 8, .lr = 1e-3,
-                  .decay = "cosine", .weight_decay = 0.1, .clip = 1,
-                  .beta1 = 0.9, .beta2 = 0.95, .eps = 1e-8, .seed = 1,
-                  .eval_microbatches = 16, .keep = 2},
+        .train = {.microbatch = 1,
+                  .microbatches = 8,
+                  .lr = 1e-3,
+                  .decay = "cosine",
+                  .weight_decay = 0.1,
+                  .clip = 1,
+                  .beta1 = 0.9,
+                  .beta2 = 0.95,
+                  .eps = 1e-8,
+                  .seed = 1,
+                  .eval_microbatches = 16,
+                  .keep = 2},
         .device = {.kind = "host", .threads = 1},
         .out = "run",
     };
@@ -181,21 +189,19 @@ static enum dawn_status read_data(const struct dawni_yaml *map,
     if ((st = dawni_yaml_read(map, data_fields, COUNT(data_fields), job, err)))
         return st;
     if (!*job->data.train)
-        return dawni_yaml_expected(dawni_yaml_get(map, "train"), "a file",
-                                   err);
+        return dawni_yaml_expected(dawni_yaml_get(map, "train"), "a file", err);
     if ((st = place_path(map, "train", job_path, job->data.train, err)))
         return st;
     return place_path(map, "eval", job_path, job->data.eval, err);
 }
 
 static enum dawn_status read_train(const struct dawni_yaml *map,
-                                   struct dawn_job *job,
-                                   struct dawn_error *err)
+                                   struct dawn_job *job, struct dawn_error *err)
 {
     enum dawn_status st;
 
-    if ((st = dawni_yaml_read(map, train_fields, COUNT(train_fields), job,
-                              err)))
+    if ((st =
+             dawni_yaml_read(map, train_fields, COUNT(train_fields), job, err)))
         return st;
     if (job->train.min_lr > job->train.lr)
         return dawni_yaml_fail(dawni_yaml_get(map, "min_lr"), DAWN_E_FORMAT,
@@ -228,8 +234,8 @@ static enum dawn_status read_job(const struct dawni_yaml_doc *doc,
         return dawni_yaml_fail(s.passes, DAWN_E_FORMAT, err,
                                "key 'passes': this build has no passes");
     if (!*s.out)
-        return dawni_yaml_expected(
-            dawni_yaml_get(dawni_yaml_root(doc), "out"), "a folder", err);
+        return dawni_yaml_expected(dawni_yaml_get(dawni_yaml_root(doc), "out"),
+                                   "a folder", err);
     strcpy(job->out, s.out);
     return DAWN_OK;
 }

@@ -196,12 +196,12 @@ static enum dawn_status read_info(const struct dawni_yaml *root,
     if ((st = dawni_yaml_read(root, top_fields, COUNT(top_fields), top, err)))
         return st;
     if (info->graph_digest != dawn_graph_digest(graph))
-        return dawni_yaml_fail(
-            dawni_yaml_get(root, "graph"), DAWN_E_MISMATCH, err,
-            "the plan is for the graph xxh3:%016" PRIx64
-            ", the graph here is '%s', xxh3:%016" PRIx64,
-            info->graph_digest, dawn_graph_name(graph),
-            dawn_graph_digest(graph));
+        return dawni_yaml_fail(dawni_yaml_get(root, "graph"), DAWN_E_MISMATCH,
+                               err,
+                               "the plan is for the graph xxh3:%016" PRIx64
+                               ", the graph here is '%s', xxh3:%016" PRIx64,
+                               info->graph_digest, dawn_graph_name(graph),
+                               dawn_graph_digest(graph));
     if ((st = dawni_yaml_read(top->schedule, schedule_fields,
                               COUNT(schedule_fields), info, err)))
         return st;
@@ -216,10 +216,9 @@ static enum dawn_status read_info(const struct dawni_yaml *root,
     info->stages = top->stages->items;
     if (!info->ranks)
         info->ranks = info->stages;
-    return top->predicted
-               ? dawni_yaml_read(top->predicted, predicted_fields,
-                                 COUNT(predicted_fields), info, err)
-               : DAWN_OK;
+    return top->predicted ? dawni_yaml_read(top->predicted, predicted_fields,
+                                            COUNT(predicted_fields), info, err)
+                          : DAWN_OK;
 }
 
 static enum dawn_status read_node(const struct dawni_yaml *at,
@@ -241,8 +240,7 @@ static enum dawn_status read_stage(const struct dawni_yaml *map,
 {
     enum dawn_status st;
 
-    if ((st = dawni_yaml_read(map, stage_fields, COUNT(stage_fields), in,
-                              err)))
+    if ((st = dawni_yaml_read(map, stage_fields, COUNT(stage_fields), in, err)))
         return st;
     if (in->nodes->items != 2)
         return dawni_yaml_fail(in->nodes, DAWN_E_FORMAT, err,
@@ -313,8 +311,7 @@ static enum dawn_status read_decisions(const struct dawni_yaml *stage, int i,
         int tensor = dawn_graph_find_tensor(plan->graph, at->key);
         if (tensor < 0)
             return dawni_yaml_fail(at, DAWN_E_FORMAT, err,
-                                   "the graph has no tensor '%.100s'",
-                                   at->key);
+                                   "the graph has no tensor '%.100s'", at->key);
         if ((st = dawni_yaml_choice(at, dawni_decision_names, &decision, err)))
             return st;
         if (dawn_plan_decide(plan, i, tensor, (enum dawn_decision)decision,

@@ -51,13 +51,11 @@ static enum dawn_status check_stage(const struct dawn_graph *graph,
     if (s->last < s->first)
         return dawn_fail(err, DAWN_E_INVAL,
                          "stage %d ends at '%s', before it begins at '%s'", i,
-                         node_name(graph, s->last),
-                         node_name(graph, s->first));
+                         node_name(graph, s->last), node_name(graph, s->first));
     if (s->first > next)
         return dawn_fail(err, DAWN_E_INVAL,
                          "node '%s' is in no stage: stage %d begins at '%s'",
-                         node_name(graph, next), i,
-                         node_name(graph, s->first));
+                         node_name(graph, next), i, node_name(graph, s->first));
     if (s->first < next)
         return dawn_fail(err, DAWN_E_INVAL,
                          "node '%s' is in two stages: stage %d begins there, "
@@ -69,8 +67,8 @@ static enum dawn_status check_stage(const struct dawn_graph *graph,
 
 enum dawn_status dawni_plan_check(const struct dawn_graph *graph,
                                   const struct dawn_plan_info *info,
-                                  const struct dawn_plan_stage *stage,
-                                  int *bad, struct dawn_error *err)
+                                  const struct dawn_plan_stage *stage, int *bad,
+                                  struct dawn_error *err)
 {
     int nodes = dawn_graph_nodes(graph), next = 0;
     enum dawn_status st;
@@ -117,8 +115,8 @@ enum dawn_status dawn_plan_create(const struct dawn_graph *graph,
         strcpy(plan->info.policy, "hand");
     plan->stages = info->stages;
     plan->stage = dawni_calloc(info->stages, sizeof *plan->stage);
-    plan->decision = dawni_calloc(
-        (int64_t)info->stages * dawn_graph_tensors(graph), 1);
+    plan->decision =
+        dawni_calloc((int64_t)info->stages * dawn_graph_tensors(graph), 1);
     if (!plan->stage || !plan->decision)
         goto nomem;
     memcpy(plan->stage, stage, (size_t)info->stages * sizeof *stage);

@@ -17,8 +17,8 @@ struct dawn_plan {
  * none in particular. Returns DAWN_OK or DAWN_E_INVAL. */
 enum dawn_status dawni_plan_check(const struct dawn_graph *graph,
                                   const struct dawn_plan_info *info,
-                                  const struct dawn_plan_stage *stage,
-                                  int *bad, struct dawn_error *err);
+                                  const struct dawn_plan_stage *stage, int *bad,
+                                  struct dawn_error *err);
 
 /* "keep", "recompute"; NULL ends the list */
 extern const char *const dawni_decision_names[];

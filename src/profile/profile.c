@@ -96,8 +96,8 @@ struct dawn_node_cost *dawn_profile_cost(struct dawn_profile *p, int node,
     return &p->cost[(size_t)node * (size_t)p->sizes + (size_t)i];
 }
 
-const struct dawn_node_cost *
-dawn_profile_cost_of(const struct dawn_profile *p, int node, int i)
+const struct dawn_node_cost *dawn_profile_cost_of(const struct dawn_profile *p,
+                                                  int node, int i)
 {
     if (node < 0 || node >= dawn_graph_nodes(p->graph) || i < 0 ||
         i >= p->sizes)

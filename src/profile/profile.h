@@ -15,8 +15,8 @@ struct dawn_profile {
     struct dawn_node_cost *cost; /* [node * sizes + i] */
 };
 
-/* Callbacks of the "layer" nodes of a graph that came from a file: whoever calls
- * them gets a failure. */
+/* Callbacks of the "layer" nodes of a graph that came from a file: whoever
+ * calls them gets a failure. */
 extern const struct dawn_layer_fns dawni_profile_layer_fns;
 
 #endif

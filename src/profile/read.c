@@ -213,9 +213,8 @@ static enum dawn_status fail_graph(const struct dawni_yaml *at,
                            "%s", why.text);
 }
 
-static enum dawn_status read_tensor(const struct dawni_yaml *map,
-                                    bool is_input, struct tensor_in *t,
-                                    struct dawn_error *err)
+static enum dawn_status read_tensor(const struct dawni_yaml *map, bool is_input,
+                                    struct tensor_in *t, struct dawn_error *err)
 {
     int fields = COUNT(tensor_fields) - !is_input;
     enum dawn_status st;
@@ -276,8 +275,8 @@ static enum dawn_status read_ids(const struct dawni_yaml *list, bool params,
 
     if (list && list->items > DAWN_MAX_PORTS)
         return dawni_yaml_fail(list, DAWN_E_FORMAT, err,
-                               "key '%s': %d names, at most %d work",
-                               list->key, list->items, DAWN_MAX_PORTS);
+                               "key '%s': %d names, at most %d work", list->key,
+                               list->items, DAWN_MAX_PORTS);
     for (; at; at = at->next, id++) {
         if (at->kind != DAWNI_YAML_SCALAR)
             return dawni_yaml_expected(at, "a name", err);
@@ -420,8 +419,8 @@ static enum dawn_status read_cost(const struct dawni_yaml *map,
     struct cost_in in = {0};
     enum dawn_status st;
 
-    if ((st = dawni_yaml_read(map, cost_fields, COUNT(cost_fields), &in,
-                              err)) ||
+    if ((st =
+             dawni_yaml_read(map, cost_fields, COUNT(cost_fields), &in, err)) ||
         (st = read_three(in.ns, in.cost.ns, err)) ||
         (st = read_three(in.spread_ns, in.cost.spread_ns, err)) ||
         (st = read_three_sizes(in.scratch_bytes, in.cost.scratch_bytes, err)))
@@ -497,8 +496,8 @@ static enum dawn_status read_doc(const struct dawni_yaml_doc *doc,
     if ((st = dawni_yaml_read(dawni_yaml_root(doc), top_fields,
                               COUNT(top_fields), &top, err)))
         return st;
-    if ((st = dawni_yaml_read(top.graph, graph_fields, COUNT(graph_fields),
-                              &in, err)))
+    if ((st = dawni_yaml_read(top.graph, graph_fields, COUNT(graph_fields), &in,
+                              err)))
         return st;
     if ((st = dawn_graph_create(in.name, &graph, err)))
         return st;

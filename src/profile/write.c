@@ -27,8 +27,7 @@ static void write_doubles(struct dawni_text *t, const char *key,
 
 /* The graph */
 
-static void write_tensor(struct dawni_text *t,
-                         const struct dawn_tensor_desc *d)
+static void write_tensor(struct dawni_text *t, const struct dawn_tensor_desc *d)
 {
     dawni_text_add(t, "{name: ");
     dawni_text_add_scalar(t, d->name);

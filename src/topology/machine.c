@@ -40,8 +40,8 @@ enum dawn_status dawn_machine_create(int devices,
     }
     m->devices = devices;
     for (int i = 0; i < devices; i++)
-        m->device[i] =
-            (struct dawn_machine_device){.name = "", .kind = "host", .speed = 1};
+        m->device[i] = (struct dawn_machine_device){
+            .name = "", .kind = "host", .speed = 1};
     for (size_t i = 0; i < links; i++)
         m->link[i] = (struct dawn_machine_link){LATENCY_NS, BYTES_PER_S};
     *machine_p = m;
@@ -70,8 +70,8 @@ struct dawn_machine_device *dawn_machine_device(const struct dawn_machine *m,
     return device >= 0 && device < m->devices ? &m->device[device] : NULL;
 }
 
-struct dawn_machine_link *dawn_machine_link(const struct dawn_machine *m,
-                                            int a, int b)
+struct dawn_machine_link *dawn_machine_link(const struct dawn_machine *m, int a,
+                                            int b)
 {
     if (a < 0 || a >= m->devices || b < 0 || b >= m->devices)
         return NULL;
@@ -281,9 +281,9 @@ static enum dawn_status read_links(const struct dawni_yaml *map,
     if ((st = dawni_yaml_read(map, links_fields, COUNT(links_fields), &links,
                               err)))
         return st;
-    if (links.base && (st = dawni_yaml_read(links.base, pair_fields + 2,
-                                            COUNT(pair_fields) - 2, &base,
-                                            err)))
+    if (links.base &&
+        (st = dawni_yaml_read(links.base, pair_fields + 2,
+                              COUNT(pair_fields) - 2, &base, err)))
         return st;
     for (int i = 0; i < m->devices * m->devices; i++)
         m->link[i] = base.link;

@@ -32,7 +32,7 @@ static void test_status(void)
     is_str(dawn_status_name(DAWN_E_NOFIT), "E_NOFIT", "a status has a name");
     is_str(dawn_status_text(DAWN_E_NOFIT), "does not fit the memory",
            "and a text");
-    is_str(dawn_status_name((enum dawn_status)-99), "?",
+    is_str(dawn_status_name((enum dawn_status) - 99), "?",
            "a number that is no status has none");
     ok(strchr(dawn_version(), '.') != NULL, "there is a version");
 }
@@ -98,9 +98,8 @@ static void test_random(void)
 {
     struct dawni_u32x4 a = dawni_philox(0, 0, 0);
     struct dawni_u32x4 b = dawni_philox(UINT64_MAX, UINT64_MAX, UINT64_MAX);
-    struct dawni_u32x4 c = dawni_philox(0x299f31d0a4093822u,
-                                        0x0370734413198a2eu,
-                                        0x85a308d3243f6a88u);
+    struct dawni_u32x4 c = dawni_philox(
+        0x299f31d0a4093822u, 0x0370734413198a2eu, 0x85a308d3243f6a88u);
     const uint32_t wanted[3][4] = {
         {0x6627e8d5, 0xe169c58d, 0xbc57ac4c, 0x9b00dbd8},
         {0x408f276d, 0x41c83b0e, 0xa20bc7c6, 0x6d5451fd},

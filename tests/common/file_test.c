@@ -38,8 +38,8 @@ static void test_read(void)
            DAWN_OK, "a file that tells no size is read");
     ok(bytes > 100 && bytes == strlen(data), "to its end");
     free(data);
-    is_int(dawni_file_read("/dev/zero", 100000, &data, &bytes, &err),
-           DAWN_E_IO, "an endless one ends at the limit");
+    is_int(dawni_file_read("/dev/zero", 100000, &data, &bytes, &err), DAWN_E_IO,
+           "an endless one ends at the limit");
 }
 
 static bool holds(const char *name, const char *wanted)

@@ -217,12 +217,33 @@ static void test_kind(void)
 /* What the writer writes reads back as itself. */
 static void test_round_trip(void)
 {
-    static const char *const s[] = {
-        "",      "a b",          " lead",     "trail ",  "a\nb",     "a\n",
-        "\n\na", "- x",          "#no",       "a: b",    "'q'",      "\"q\"",
-        "null",  "1e5",          "~",         "\\",      "\tx",      "\r",
-        "x\n\n", "\302\205",     "\357\273\277", "\360\237\230\200",
-        "  indented\n    more\n\n  last\n", "plain\nlines\n", "%", "[", "\177"};
+    static const char *const s[] = {"",
+                                    "a b",
+                                    " lead",
+                                    "trail ",
+                                    "a\nb",
+                                    "a\n",
+                                    "\n\na",
+                                    "- x",
+                                    "#no",
+                                    "a: b",
+                                    "'q'",
+                                    "\"q\"",
+                                    "null",
+                                    "1e5",
+                                    "~",
+                                    "\\",
+                                    "\tx",
+                                    "\r",
+                                    "x\n\n",
+                                    "\302\205",
+                                    "\357\273\277",
+                                    "\360\237\230\200",
+                                    "  indented\n    more\n\n  last\n",
+                                    "plain\nlines\n",
+                                    "%",
+                                    "[",
+                                    "\177"};
 
     for (size_t i = 0; i < sizeof s / sizeof *s; i++) {
         struct dawni_text t = {0};
@@ -253,7 +274,8 @@ static void test_locale(void)
         return;
     }
     read_values("x: 0.5\nsize: 1.5kB", &v, &doc, NULL);
-    ok(v.x == 0.5 && v.size == 1500, "a decimal comma of the locale changes nothing");
+    ok(v.x == 0.5 && v.size == 1500,
+       "a decimal comma of the locale changes nothing");
     dawni_yaml_destroy(doc);
     setlocale(LC_ALL, "C");
 }

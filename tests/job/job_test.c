@@ -164,8 +164,11 @@ static void test_bad(void)
 
 static void test_lr(void)
 {
-    struct dawn_job job = {.train = {.steps = 101, .lr = 1, .warmup = 10,
-                                     .decay = "cosine", .min_lr = 0.2}};
+    struct dawn_job job = {.train = {.steps = 101,
+                                     .lr = 1,
+                                     .warmup = 10,
+                                     .decay = "cosine",
+                                     .min_lr = 0.2}};
 
     is_near(dawn_job_lr(&job, 0), 0.1, 1e-15, "warm-up begins above 0");
     is_near(dawn_job_lr(&job, 9), 1, 1e-15, "and ends at lr");

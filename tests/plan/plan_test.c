@@ -12,9 +12,14 @@ static struct dawn_graph *graph;
 
 static struct dawn_graph *gpt2(int heads)
 {
-    struct dawn_model_opts opts = {
-        .preset = "gpt2", .layers = 2, .hidden = 16, .heads = heads,
-        .context = 8, .vocab = 32, .fused_attention = true, .dtype = DAWN_F32};
+    struct dawn_model_opts opts = {.preset = "gpt2",
+                                   .layers = 2,
+                                   .hidden = 16,
+                                   .heads = heads,
+                                   .context = 8,
+                                   .vocab = 32,
+                                   .fused_attention = true,
+                                   .dtype = DAWN_F32};
     struct dawn_graph *g = NULL;
 
     if (dawn_model_build(&opts, &g, NULL))
@@ -32,27 +37,41 @@ static int tensor(const char *name)
     return dawn_graph_find_tensor(graph, name);
 }
 
-static const struct dawn_plan_info info = {
-    .policy = "dawnpiper", .schedule = "1f1b", .stages = 3, .ranks = 3,
-    .microbatches = 8, .microbatch = 4, .profile_digest = 0xabcdef,
-    .cap_bytes = 1 << 20, .step_ns = 1234.5, .bound_ns = 1000,
-    .tokens_per_s = 1e6 / 3};
+static const struct dawn_plan_info info = {.policy = "dawnpiper",
+                                           .schedule = "1f1b",
+                                           .stages = 3,
+                                           .ranks = 3,
+                                           .microbatches = 8,
+                                           .microbatch = 4,
+                                           .profile_digest = 0xabcdef,
+                                           .cap_bytes = 1 << 20,
+                                           .step_ns = 1234.5,
+                                           .bound_ns = 1000,
+                                           .tokens_per_s = 1e6 / 3};
 
 static struct dawn_plan *make(void)
 {
     const struct dawn_plan_stage stage[3] = {
-        {.rank = 0, .first = 0, .last = node("block0.attn.core"),
-         .predicted = {.f_ns = 0.1, .b_ns = 2, .w_ns = 3, .recompute_ns = 4,
-                       .step_ns = 5, .peak_bytes = (uint64_t)1 << 60,
-                       .arena_bytes = 7, .by = {1, 2, 3, 4, 5, 6, 7}}},
-        {.rank = 1, .first = node("block0.attn.out"),
-         .last = node("block1.mlp.up"), .predicted = {.f_ns = 1}},
+        {.rank = 0,
+         .first = 0,
+         .last = node("block0.attn.core"),
+         .predicted = {.f_ns = 0.1,
+                       .b_ns = 2,
+                       .w_ns = 3,
+                       .recompute_ns = 4,
+                       .step_ns = 5,
+                       .peak_bytes = (uint64_t)1 << 60,
+                       .arena_bytes = 7,
+                       .by = {1, 2, 3, 4, 5, 6, 7}}},
+        {.rank = 1,
+         .first = node("block0.attn.out"),
+         .last = node("block1.mlp.up"),
+         .predicted = {.f_ns = 1}},
         {.rank = 2, .first = node("block1.mlp.gelu"), .last = node("loss")}};
     struct dawn_plan *plan = NULL;
 
     if (dawn_plan_create(graph, &info, stage, &plan, NULL) ||
-        dawn_plan_decide(plan, 0, tensor("block0.ln1"), DAWN_RECOMPUTE,
-                         NULL) ||
+        dawn_plan_decide(plan, 0, tensor("block0.ln1"), DAWN_RECOMPUTE, NULL) ||
         dawn_plan_decide(plan, 1, tensor("block1.attn.core.lse"),
                          DAWN_RECOMPUTE, NULL))
         abort();
@@ -160,16 +179,20 @@ static void test_create_bad(void)
         {2, 0, 1, 1, 5, 4, 1, 24, "ranks 0"},
         {2, 2, 0, 1, 5, 4, 1, 24, "microbatches 0, must be >= 1"},
         {2, 2, 1, 0, 5, 4, 1, 24, "microbatch 0, must be >= 1"},
-        {2, 2, 1, 1, 6, 4, 1, 24, "node 'block0.attn.out' is in no stage: "
-                                  "stage 1 begins at 'block0.attn.add'"},
-        {2, 2, 1, 1, 4, 4, 1, 24, "node 'block0.attn.core' is in two stages: "
-                                  "stage 1 begins there, before stage 0 ends"},
+        {2, 2, 1, 1, 6, 4, 1, 24,
+         "node 'block0.attn.out' is in no stage: "
+         "stage 1 begins at 'block0.attn.add'"},
+        {2, 2, 1, 1, 4, 4, 1, 24,
+         "node 'block0.attn.core' is in two stages: "
+         "stage 1 begins there, before stage 0 ends"},
         {2, 2, 1, 1, 5, 4, 0, 24, "stage 1 is on rank 0, must be on rank 1"},
-        {2, 2, 1, 1, 5, 4, 1, 23, "node 'loss' is in no stage: the last stage "
-                                  "ends at 'head'"},
+        {2, 2, 1, 1, 5, 4, 1, 23,
+         "node 'loss' is in no stage: the last stage "
+         "ends at 'head'"},
         {2, 2, 1, 1, 5, 4, 1, 25, "stage 1 is nodes 5 to 25, the graph has 0"},
-        {2, 2, 1, 1, 5, 4, 1, 3, "stage 1 ends at 'block0.attn.qkv', before it "
-                                 "begins at 'block0.attn.out'"},
+        {2, 2, 1, 1, 5, 4, 1, 3,
+         "stage 1 ends at 'block0.attn.qkv', before it "
+         "begins at 'block0.attn.out'"},
     };
     struct dawn_plan *plan = NULL;
     struct dawn_error err;
@@ -182,10 +205,12 @@ static void test_create_bad(void)
                                        .microbatch = row[i].microbatch};
         const struct dawn_plan_stage stage[2] = {
             {.rank = 0, .first = 0, .last = row[i].last0},
-            {.rank = row[i].rank1, .first = row[i].first1,
+            {.rank = row[i].rank1,
+             .first = row[i].first1,
              .last = row[i].last1}};
         ok(dawn_plan_create(graph, &wrong, stage, &plan, &err) ==
-                   DAWN_E_INVAL && !plan && strstr(err.text, row[i].wanted),
+                   DAWN_E_INVAL &&
+               !plan && strstr(err.text, row[i].wanted),
            "refused: %s", err.text);
     }
 }
@@ -200,7 +225,8 @@ static const struct {
     {"", ":1: key 'schedule' is missing"},
     {SCHEDULE, ":1: key 'stages' is missing"},
     {"schedule: {kind: 1f1b, microbatches: 0, microbatch: 4}\nstages: []\n",
-     ":3: key 'microbatches': expected an integer from 1 to 1048576, found '0'"},
+     ":3: key 'microbatches': expected an integer from 1 to 1048576, found "
+     "'0'"},
     {"schedule: {kind: 1f1b, microbatches: 1, microbatch: 0}\nstages: []\n",
      ":3: key 'microbatch': expected an integer from 1"},
     {"schedule: {kind: '', microbatches: 1, microbatch: 1}\nstages: []\n",

@@ -19,8 +19,10 @@ static const struct dawn_layer_fns fns = {.forward = forward};
 static struct dawn_tensor_desc tensor(const char *name, enum dawn_dtype dtype,
                                       bool batched, int dims)
 {
-    return (struct dawn_tensor_desc){.name = name, .dtype = dtype,
-                                     .batched = batched, .dims = dims,
+    return (struct dawn_tensor_desc){.name = name,
+                                     .dtype = dtype,
+                                     .batched = batched,
+                                     .dims = dims,
                                      .shape = {4, 3, 2}};
 }
 
@@ -40,23 +42,41 @@ static struct dawn_graph *odd_graph(void)
     dawn_graph_create("odd graph: \"1\"", &g, NULL);
     dawn_graph_add_input(g, &x);
     int w = dawn_graph_add_param(
-        g, &(struct dawn_param_desc){.name = "w", .dims = 2, .shape = {4, 3},
-                                     .init = DAWN_INIT_NORMAL, .std = 0.02,
+        g, &(struct dawn_param_desc){.name = "w",
+                                     .dims = 2,
+                                     .shape = {4, 3},
+                                     .init = DAWN_INIT_NORMAL,
+                                     .std = 0.02,
                                      .decay = true});
-    dawn_graph_add_node(
-        g, &(struct dawn_node_desc){
-               .name = "a", .op = "layer", .inputs = 1, .input = (int[]){0},
-               .params = 1, .param = &w, .outputs = 2, .output = out,
-               .save_inputs = 1, .save_outputs = 2,
-               .flags = DAWN_NODE_INPLACE | DAWN_NODE_GRAD_INPLACE, .attrs = 2,
-               .attr = attr, .flops = {1, 2, 3.5}, .fns = &fns});
+    dawn_graph_add_node(g,
+                        &(struct dawn_node_desc){
+                            .name = "a",
+                            .op = "layer",
+                            .inputs = 1,
+                            .input = (int[]){0},
+                            .params = 1,
+                            .param = &w,
+                            .outputs = 2,
+                            .output = out,
+                            .save_inputs = 1,
+                            .save_outputs = 2,
+                            .flags = DAWN_NODE_INPLACE | DAWN_NODE_GRAD_INPLACE,
+                            .attrs = 2,
+                            .attr = attr,
+                            .flops = {1, 2, 3.5},
+                            .fns = &fns});
     dawn_graph_add_input(g, &mask);
-    dawn_graph_add_node(
-        g, &(struct dawn_node_desc){
-               .name = "b", .op = "layer", .inputs = 2,
-               .input = (int[]){dawn_graph_output(g, 0, 0), 3}, .params = 1,
-               .param = &w, .outputs = 1, .output = &loss,
-               .flags = DAWN_NODE_GRAD_PASS, .fns = &fns});
+    dawn_graph_add_node(g, &(struct dawn_node_desc){
+                               .name = "b",
+                               .op = "layer",
+                               .inputs = 2,
+                               .input = (int[]){dawn_graph_output(g, 0, 0), 3},
+                               .params = 1,
+                               .param = &w,
+                               .outputs = 1,
+                               .output = &loss,
+                               .flags = DAWN_NODE_GRAD_PASS,
+                               .fns = &fns});
     dawn_graph_set_loss(g, dawn_graph_find_tensor(g, "loss"));
     if (dawn_graph_finish(g, NULL))
         abort();
@@ -101,8 +121,7 @@ static void test_round_trip(struct dawn_graph *graph, const char *what)
     is_u64(dawn_profile_digest(q), dawn_profile_digest(p), "and it too");
     int last = dawn_graph_nodes(graph) - 1;
     ok(!memcmp(dawn_profile_cost_of(p, last, 2),
-               dawn_profile_cost_of(q, last, 2),
-               sizeof(struct dawn_node_cost)),
+               dawn_profile_cost_of(q, last, 2), sizeof(struct dawn_node_cost)),
        "costs come back to the bit");
     ok(dawn_graph_node(dawn_profile_graph(q), 0)->flops[2] ==
            dawn_graph_node(graph, 0)->flops[2],
@@ -121,10 +140,15 @@ static void test_round_trip(struct dawn_graph *graph, const char *what)
 
 static struct dawn_graph *gpt2(int layers)
 {
-    struct dawn_model_opts opts = {
-        .preset = "gpt2", .layers = layers, .hidden = 16, .heads = 2,
-        .context = 8, .vocab = 32, .fused_attention = true, .dropout = 0.1,
-        .dtype = DAWN_BF16};
+    struct dawn_model_opts opts = {.preset = "gpt2",
+                                   .layers = layers,
+                                   .hidden = 16,
+                                   .heads = 2,
+                                   .context = 8,
+                                   .vocab = 32,
+                                   .fused_attention = true,
+                                   .dropout = 0.1,
+                                   .dtype = DAWN_BF16};
     struct dawn_graph *g = NULL;
 
     if (dawn_model_build(&opts, &g, NULL))
@@ -182,7 +206,8 @@ static void test_create_bad(void)
 
     for (size_t i = 0; i < sizeof row / sizeof *row; i++)
         ok(dawn_profile_create(g, "host", NULL, row[i].sizes, row[i].size, &p,
-                               &err) == DAWN_E_INVAL && !p,
+                               &err) == DAWN_E_INVAL &&
+               !p,
            "refused: %s", err.text);
     dawn_graph_destroy(g);
 }
@@ -209,8 +234,10 @@ static const struct {
 } bad[] = {
     {"dawn: profile/1", "dawn: profile/9", ":1: key 'dawn': expected profile/1",
      DAWN_E_FORMAT},
-    {"device: host", "devise: host", "unknown key 'devise'; did you mean "
-                                     "'device'?", DAWN_E_FORMAT},
+    {"device: host", "devise: host",
+     "unknown key 'devise'; did you mean "
+     "'device'?",
+     DAWN_E_FORMAT},
     {"std: 0.02", "std: 0.03", "digest xxh3:", DAWN_E_MISMATCH},
     {"save_in: [0]", "save_in: []", "digest xxh3:", DAWN_E_MISMATCH},
     {"p: 0.1", "p: 0.2", "digest xxh3:", DAWN_E_MISMATCH},
@@ -226,8 +253,10 @@ static const struct {
     {"params: [w]", "params: [v]", "no parameter 'v'", DAWN_E_FORMAT},
     {"save_in: [0]", "save_in: [1]", "expected the integer 0, found '1'",
      DAWN_E_FORMAT},
-    {"dtype: bf16", "dtype: f16", "key 'dtype': expected f32, bf16, i32 or u8, "
-                                  "found 'f16'", DAWN_E_FORMAT},
+    {"dtype: bf16", "dtype: f16",
+     "key 'dtype': expected f32, bf16, i32 or u8, "
+     "found 'f16'",
+     DAWN_E_FORMAT},
     {"shape: [4, 3, 2]", "shape: [4, 0]", "expected an integer from 1 to",
      DAWN_E_FORMAT},
     {"shape: [4, 3, 2]", "shape: [1, 1, 1, 1, 1, 1, 1]", "7 extents, at most 6",
@@ -244,8 +273,8 @@ static const struct {
     {"loss: loss", "loss: a", "'a' is no scalar f32", DAWN_E_FORMAT},
     {"flops: [1, 2, 3.5]", "flops: [1, 2]", "key 'flops': expected 3 numbers",
      DAWN_E_FORMAT},
-    {"- {ns: [0,", "- {ns: [-1,", "key 'ns': expected a number >= 0, found '-1'",
-     DAWN_E_FORMAT},
+    {"- {ns: [0,", "- {ns: [-1,",
+     "key 'ns': expected a number >= 0, found '-1'", DAWN_E_FORMAT},
     {"- {ns: [0,", "- {ms: [0,", "unknown key 'ms'; did you mean 'ns'?",
      DAWN_E_FORMAT},
     {"inplace: true", "inplace: 1", "expected true or false", DAWN_E_FORMAT},

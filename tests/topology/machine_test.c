@@ -36,7 +36,8 @@ static void test_defaults(void)
 
 static struct dawn_machine *make(void)
 {
-    const struct dawn_machine_tier ssd = {.kind = "ssd", .path = "/tmp/a b",
+    const struct dawn_machine_tier ssd = {.kind = "ssd",
+                                          .path = "/tmp/a b",
                                           .read_bytes_per_s = 2.5e9,
                                           .write_bytes_per_s = 1e9 / 3,
                                           .latency_ns = 1e5,
@@ -129,8 +130,9 @@ static const struct {
     {HEAD "devices: [2]\n", ":2: key 'devices': expected a mapping, found '2'"},
     {HEAD "devices:\n- {kind: tpu}\n",
      ":3: key 'kind': expected host or cuda, found 'tpu'"},
-    {HEAD "devices:\n- {speed: 0}\n", ":3: key 'speed': expected a number above "
-                                      "0, found '0'"},
+    {HEAD "devices:\n- {speed: 0}\n",
+     ":3: key 'speed': expected a number above "
+     "0, found '0'"},
     {HEAD "devices:\n- {memory: 1}\n",
      ":3: unknown key 'memory'; known here: name, kind, memory_bytes"},
     {HEAD "devices: [{}]\nlinks: {default: {from: 1}}\n",
@@ -165,8 +167,8 @@ static void test_bad(void)
            "a missing file: %s", err.text);
     m = make();
     dawn_machine_link(m, 0, 1)->latency_ns = NAN;
-    is_int(dawn_machine_save(m, scratch_path("bad.yaml"), &err),
-           DAWN_E_NUMERIC, "a NaN is not saved: %s", err.text);
+    is_int(dawn_machine_save(m, scratch_path("bad.yaml"), &err), DAWN_E_NUMERIC,
+           "a NaN is not saved: %s", err.text);
     strcpy(dawn_machine_device(m, 0)->name, "\377");
     is_int(dawn_machine_save(m, scratch_path("bad.yaml"), &err), DAWN_E_INVAL,
            "nor a name that is not UTF-8: %s", err.text);
