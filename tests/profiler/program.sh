@@ -1,0 +1,55 @@
+#!/bin/sh
+# SPDX-License-Identifier: Apache-2.0
+# dawn-profile: what it writes, what it prints, what it refuses.
+. "$(dirname "$0")/../trainer/lib.sh"
+
+make_job bf16
+sed -i 's/microbatch: 2/microbatch: 3/' job.yaml
+profile() { # RANKS ARGUMENTS...
+    count=$1
+    shift
+    ranks "$count" "$bin/dawn-profile" "$@" > out 2>&1
+}
+
+profile 2 job.yaml --repeats 2
+report $? "two ranks measure a model" || comment out
+grep -q '^microbatches: \[1, 2, 3\]$' profile.yaml
+report $? "sizes are the job's, and powers of two below"
+grep -q 'written to profile.yaml' out && grep -q '^linear  *9 ' out
+report $? "the table by operator is printed"
+"$bin/dawn-plan" profile.yaml --stages 2 --microbatches 2 -o plan.yaml \
+    > /dev/null 2>&1
+report $? "a plan can be made of it"
+profile 1 job.yaml --repeats 2 --microbatch 2,5 -o other.yaml
+grep -q '^microbatches: \[2, 5\]$' other.yaml
+report $? "one rank measures the sizes asked for, into the file asked for"
+
+profile 2 --machine --dir "$work" -o machine.yaml
+report $? "two ranks measure the machine" || comment out
+"$bin/dawn-plan" profile.yaml --machine machine.yaml --stages 2 \
+    --microbatches 2 -o plan.yaml > /dev/null 2>&1
+report $? "a plan can be made for it"
+
+refused() { # CODE PATTERN ARGUMENTS...
+    code=$1 pattern=$2
+    shift 2
+    profile 2 "$@"
+    status=$?
+    [ $status -eq "$code" ] && [ "$(grep -c '^dawn-profile: ' out)" -eq 1 ] &&
+        grep -qE -- "$pattern" out
+    verdict=$?
+    report $verdict "refused with exit code $code, one line: $*"
+    [ $verdict -eq 0 ] || comment out
+}
+refused 2 'no JOB'
+refused 2 "'--fast'" job.yaml --fast
+refused 2 'one job only' job.yaml other.yaml
+refused 2 '2,1' job.yaml --microbatch 2,1
+refused 2 '1,x' job.yaml --microbatch 1,x
+refused 2 '--repeats 0' job.yaml --repeats 0
+refused 2 'takes no job' job.yaml --machine
+refused 2 'goes with --machine' job.yaml --dir .
+refused 1 'nowhere.yaml' nowhere.yaml
+refused 1 'abacus' job.yaml --device abacus
+refused 1 'nowhere/p.yaml' job.yaml --repeats 1 --microbatch 1 -o nowhere/p.yaml
+done_testing
