@@ -64,25 +64,29 @@ DAWNI_INLINE float chunk_sum(const void *x, int64_t n, float top, bool bf16)
     return sum;
 }
 
+DAWNI_INLINE float row_lse(const void *x, int64_t n, bool bf16)
+{
+    float top = -INFINITY, sum = 0;
+    for (int64_t i = 0; i < n; i += CHUNK) {
+        int64_t left = n - i < CHUNK ? n - i : CHUNK;
+        const void *chunk = dawni_at(x, i, bf16);
+        float high = chunk_max(chunk, left, bf16);
+        if (high > top) {
+            sum *= expf(top - high);
+            top = high;
+        }
+        sum += chunk_sum(chunk, left, top, bf16);
+    }
+    return top + logf(sum);
+}
+
 DAWNI_INLINE void lse_body(const struct ce_task *t, int64_t first, int64_t last,
                            bool bf16)
 {
     const int64_t v = t->k->vocab;
     float *lse = t->args->out[1];
-    for (int64_t row = first; row < last; row++) {
-        float top = -INFINITY, sum = 0;
-        for (int64_t i = 0; i < v; i += CHUNK) {
-            int64_t n = v - i < CHUNK ? v - i : CHUNK;
-            const void *x = dawni_at(t->args->in[0], row * v + i, bf16);
-            float high = chunk_max(x, n, bf16);
-            if (high > top) {
-                sum *= expf(top - high);
-                top = high;
-            }
-            sum += chunk_sum(x, n, top, bf16);
-        }
-        lse[row] = top + logf(sum);
-    }
+    for (int64_t row = first; row < last; row++)
+        lse[row] = row_lse(dawni_at(t->args->in[0], row * v, bf16), v, bf16);
 }
 
 DAWNI_RANGE(lse, ce_task, t->k->dtype)
