@@ -260,7 +260,7 @@ static enum dawn_status read_int(const struct dawni_yaml *node,
                                  const struct dawni_yaml_field *f, int *out,
                                  struct dawn_error *err)
 {
-    int64_t x;
+    int64_t x = 0;
     enum dawn_status st = dawni_yaml_int(node, f->ilo, f->ihi, &x, err);
 
     if (!st)
@@ -272,7 +272,7 @@ static enum dawn_status read_word(const struct dawni_yaml *node,
                                   const struct dawni_yaml_field *f, char *out,
                                   struct dawn_error *err)
 {
-    int x;
+    int x = 0;
     enum dawn_status st = dawni_yaml_choice(node, f->choices, &x, err);
 
     return st ? st : dawni_yaml_string(node, out, f->room, err);

@@ -3,6 +3,7 @@
 #include "common/yaml.h"
 #include "models/models.h"
 
+#include <assert.h>
 #include <dawnpiper/job.h>
 #include <math.h>
 #include <stdio.h>
@@ -143,6 +144,7 @@ static enum dawn_status read_model(const struct dawni_yaml *map,
     if ((st = dawni_yaml_read(map, model_fields, COUNT(model_fields), &model,
                               err)))
         return st;
+    assert(preset); /* its key is required, and a scalar */
     for (int i = 0; i < COUNT(sizes) && !preset->sized; i++)
         if (!dawni_yaml_get(map, sizes[i]))
             return dawni_yaml_fail(map, DAWN_E_FORMAT, err,
