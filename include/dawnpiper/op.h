@@ -65,6 +65,10 @@ struct dawn_layer_fns {
  * dropout         x                                     p
  * add             a, b
  * cross_entropy   logits (T,V), targets (T) i32         -> loss, scalar f32
+ *
+ * Of the attributes, causal and fused are 1 and eps is 1e-5 unless given; heads
+ * and p must be given. Attention with fused 0 is three nodes, NAME.scores,
+ * NAME.probs and NAME.
  */
 struct dawn_op_desc {
     const char *name; /* of the node; output 0 has the same name */

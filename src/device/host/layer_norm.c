@@ -185,24 +185,30 @@ DAWNI_INLINE void parts_body(const struct ln_task *t, int64_t first,
 
 DAWNI_RANGE(parts, ln_task, t->k->dtype)
 
-/* Columns [first, last) of dgain and dbias side by side. Either may be unwanted
- * (NULL). */
-static void add_parts(const void *task, int64_t first, int64_t last)
+/* Columns [first, last), at most COLUMNS, of dgain and dbias side by side.
+ * Either may be unwanted (NULL). */
+DAWNI_INLINE void columns_body(const struct ln_task *t, int64_t first,
+                               int64_t last, bool bf16)
 {
-    const struct ln_task *t = task;
-    const struct layer_norm *k = t->k;
-    const float *part = t->args->scratch;
-    for (int64_t column = first; column < last; column++) {
-        bool is_bias = column >= k->width;
-        float *sum = t->args->dparam[is_bias];
-        int64_t i = is_bias ? column - k->width : column;
-        float s = 0;
-        for (int64_t p = 0; p < k->parts; p++)
-            s += part[p * 2 * k->width + column];
-        if (sum)
-            sum[i] = t->args->dparam_add ? sum[i] + s : s;
+    (void)bf16;
+    const int64_t width = t->k->width, n = last - first;
+    const float *part = (const float *)t->args->scratch + first;
+    float sum[COLUMNS] = {0};
+    for (int64_t p = 0; p < t->k->parts; p++, part += 2 * width)
+#pragma omp simd
+        for (int64_t i = 0; i < n; i++)
+            sum[i] += part[i];
+    for (int64_t i = 0; i < n; i++) {
+        bool is_bias = first + i >= width;
+        float *to = t->args->dparam[is_bias];
+        if (!to)
+            continue;
+        to += first + i - (is_bias ? width : 0);
+        *to = t->args->dparam_add ? *to + sum[i] : sum[i];
     }
 }
+
+DAWNI_RANGE(columns, ln_task, DAWN_F32)
 
 static enum dawn_status ln_forward(struct dawni_kernel *kernel,
                                    const struct dawn_op_args *args,
@@ -232,7 +238,7 @@ static enum dawn_status ln_backward_param(struct dawni_kernel *kernel,
     const struct layer_norm *k = (const struct layer_norm *)kernel;
     const struct ln_task task = {k, args};
     dawni_host_parallel(parts, &task, k->parts, 1);
-    dawni_host_parallel(add_parts, &task, 2 * k->width, COLUMNS);
+    dawni_host_parallel(columns, &task, 2 * k->width, COLUMNS);
     return DAWN_OK;
 }
 
