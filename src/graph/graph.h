@@ -53,4 +53,8 @@ uint64_t dawni_graph_digest(const struct dawn_graph *graph);
 uint64_t dawni_graph_padded_bytes(const struct dawn_graph *graph, int tensor,
                                   int64_t microbatch);
 
+/* Does any backward of nodes first..last need this tensor? */
+bool dawni_tensor_saved(const struct dawn_graph *graph, int tensor, int first,
+                        int last);
+
 #endif

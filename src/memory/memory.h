@@ -5,6 +5,7 @@
 #ifndef DAWNI_MEMORY_MEMORY_H
 #define DAWNI_MEMORY_MEMORY_H
 
+#include "graph/graph.h"
 #include <dawnpiper/memory.h>
 
 /* What only the device knows, by node. From a profile, or from kernels. */
@@ -64,9 +65,5 @@ static inline uint64_t dawni_stage_peak(const struct dawni_stage_memory *m,
     uint64_t one = m->f_peak > m->b_peak ? m->f_peak : m->b_peak;
     return m->kept + m->comm + (uint64_t)(in_flight - 1) * m->saved + one;
 }
-
-/* Does any backward of nodes first..last need this tensor? */
-bool dawni_tensor_saved(const struct dawn_graph *graph, int tensor, int first,
-                        int last);
 
 #endif

@@ -209,23 +209,3 @@ enum dawn_status dawni_stage_price(struct dawni_stage_pricer *p, int first,
                    dawni_cut_bytes(g, &p->cuts.grad[1], p->l.sizes->microbatch);
     return DAWN_OK;
 }
-
-bool dawni_tensor_saved(const struct dawn_graph *g, int tensor, int first,
-                        int last)
-{
-    const struct dawni_tensor *t = &g->tensor[tensor];
-    if (t->producer >= first && t->producer <= last) {
-        const struct dawni_node *n = &g->node[t->producer];
-        if (n->active && (n->desc.save_outputs >> t->port & 1))
-            return true;
-    }
-    for (int u = 0; u < t->users; u++) {
-        const struct dawni_node *n = &g->node[t->user[u]];
-        if (t->user[u] < first || t->user[u] > last || !n->active)
-            continue;
-        for (int i = 0; i < n->desc.inputs; i++)
-            if (n->desc.input[i] == tensor && (n->desc.save_inputs >> i & 1))
-                return true;
-    }
-    return false;
-}

@@ -170,35 +170,6 @@ int dawn_plan_stage_of(const struct dawn_plan *plan, int node)
 
 /* Decisions */
 
-static bool node_saves(const struct dawni_node *n, int tensor)
-{
-    if (!n->active)
-        return false;
-    for (int i = 0; i < n->desc.inputs; i++)
-        if (n->desc.input[i] == tensor && n->desc.save_inputs >> i & 1)
-            return true;
-    for (int i = 0; i < n->desc.outputs; i++)
-        if (n->output[i] == tensor && n->desc.save_outputs >> i & 1)
-            return true;
-    return false;
-}
-
-/* Does a backward of the stage need the tensor? */
-static bool stage_saves(const struct dawn_graph *g,
-                        const struct dawn_plan_stage *s, int tensor)
-{
-    const struct dawni_tensor *t = &g->tensor[tensor];
-
-    if (t->producer >= s->first && t->producer <= s->last &&
-        node_saves(&g->node[t->producer], tensor))
-        return true;
-    for (int i = 0; i < t->users; i++)
-        if (t->user[i] >= s->first && t->user[i] <= s->last &&
-            node_saves(&g->node[t->user[i]], tensor))
-            return true;
-    return false;
-}
-
 enum dawn_decision dawn_plan_decision(const struct dawn_plan *plan, int stage,
                                       int tensor)
 {
@@ -227,7 +198,7 @@ enum dawn_status dawn_plan_decide(struct dawn_plan *plan, int stage, int tensor,
     if (decision != DAWN_KEEP && decision != DAWN_RECOMPUTE)
         return dawn_fail(err, DAWN_E_INVAL, "tensor '%s': decision %d",
                          t->desc.name, (int)decision);
-    if (!stage_saves(g, s, tensor))
+    if (!dawni_tensor_saved(g, tensor, s->first, s->last))
         return dawn_fail(err, DAWN_E_INVAL,
                          "tensor '%s': no backward of stage %d needs it",
                          t->desc.name, stage);
