@@ -64,9 +64,12 @@ void dawni_lower_kept(struct dawni_lowering *l)
             keep_node(l, n);
 }
 
-static int param_tag(const struct dawni_lowering *l, int param)
+/* Tags beyond those of the edges. All ranks go through parameters and uses in
+ * one order, so one tag does for all gradients and one for all values. */
+static int param_tag(const struct dawni_lowering *l, bool value)
 {
-    return 2 * l->stages * l->stages + param;
+    int chunks = dawni_lower_chunks(l);
+    return 2 * chunks * chunks + value;
 }
 
 /* The buffer that the sum over the uses ends up in: the first use's. */
@@ -87,7 +90,7 @@ static void reduce_use(struct dawni_lowering *l, int param, int node, int use)
     int owner = rank_of_user(l, param, 0);
     int rank = stage_of(l, node) % l->ranks;
     struct dawni_message m = {
-        .microbatch = -1, .id = param, .tag = param_tag(l, param)};
+        .microbatch = -1, .id = param, .tag = param_tag(l, false)};
     int part = use;
 
     if (owner != l->rank && rank != l->rank)
@@ -156,7 +159,7 @@ static void copy_param(struct dawni_lowering *l, int param)
             .microbatch = -1,
             .id = param,
             .peer = from_me ? r : owner,
-            .tag = param_tag(l, l->graph->params + param),
+            .tag = param_tag(l, true),
         };
         dawni_lower_message(l, &m, p->master[param]);
         m.kind = from_me ? DAWNI_I_SEND_WAIT : DAWNI_I_RECV_WAIT;

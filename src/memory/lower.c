@@ -216,6 +216,19 @@ static const struct {
     [DAWN_ACTION_WAIT_GRAD] = {DAWNI_I_SEND_WAIT, false, false},
 };
 
+int dawni_lower_chunks(const struct dawni_lowering *l)
+{
+    return (l->stages + l->ranks - 1) / l->ranks;
+}
+
+/* Tells edges between the same two ranks apart: by their chunks. */
+static int transfer_tag(const struct dawni_lowering *l, int from, int to,
+                        bool activation)
+{
+    int chunks = dawni_lower_chunks(l);
+    return 2 * (from / l->ranks * chunks + to / l->ranks) + !activation;
+}
+
 void dawni_lower_transfer(struct dawni_lowering *l,
                           const struct dawn_action *a)
 {
@@ -233,7 +246,7 @@ void dawni_lower_transfer(struct dawni_lowering *l,
         .kind = kind,
         .microbatch = a->microbatch,
         .peer = a->peer % l->ranks,
-        .tag = 2 * (from * l->stages + to) + !activation,
+        .tag = transfer_tag(l, from, to, activation),
     };
     for (int i = 0; cut && i < cut->tensors; i++) {
         int t = cut->tensor[i];
@@ -322,8 +335,7 @@ enum dawn_status dawni_lowering_begin(struct dawni_lowering *l,
                                       struct dawn_error *err)
 {
     int64_t tensors = l->graph->tensors;
-    int64_t chunks = (l->stages + l->ranks - 1) / l->ranks;
-    int64_t all = tensors * chunks * l->microbatches;
+    int64_t all = tensors * dawni_lower_chunks(l) * l->microbatches;
     struct dawni_program *p = l->program;
     l->act = slots(all);
     l->cross = slots(all);

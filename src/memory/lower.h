@@ -43,6 +43,9 @@ dawni_decision(const struct dawni_lowering *l, int stage, int tensor)
     return d ? (enum dawn_decision)d[tensor] : DAWN_KEEP;
 }
 
+/* Most stages that a rank runs. */
+int dawni_lower_chunks(const struct dawni_lowering *l);
+
 /* A new buffer, live from where it is first named. -1 without memory. */
 int dawni_lower_buffer(struct dawni_lowering *l, uint64_t bytes,
                        enum dawn_category category);
