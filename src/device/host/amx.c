@@ -19,11 +19,11 @@
 #include <sys/syscall.h>
 #include <unistd.h>
 
-#define L2_ELEMENTS 589824 /* of the packed operand that stays in L2 */
-#define K_LONG 2304        /* a longer k is cut into parts of K_PART */
-#define K_PART 1536
-#define K_GRADIENT 1024 /* rows of X and dY taken at a time */
-#define WIDE 4          /* blocks packed together: 256 bytes of a row */
+#define B_ELEMENTS 589824 /* of packed B that stay in L2: product */
+#define A_ELEMENTS 393216 /* of packed A that do: gradient */
+#define K_PART 1024       /* a longer k is cut into equal parts */
+#define K_GRADIENT 1024   /* rows of X and dY taken at a time */
+#define WIDE 4            /* blocks packed together: 256 bytes of a row */
 
 static int64_t min64(int64_t a, int64_t b)
 {
@@ -330,6 +330,7 @@ struct cut {
     int64_t groups; /* of panels */
     int64_t k_part; /* multiple of AMX_STEP */
     int64_t k_parts;
+    bool shared; /* A is packed once, for all groups of all threads */
 };
 
 static struct cut cut_product(const struct dawni_amx_product *p)
@@ -337,16 +338,19 @@ static struct cut cut_product(const struct dawni_amx_product *p)
     struct cut c = {.strips = ceil_div(p->m, 32), .panels = ceil_div(p->n, 32)};
     int64_t steps = ceil_div(p->k, AMX_STEP), room;
 
-    c.k_part = (p->k > K_LONG ? K_PART / AMX_STEP : steps) * AMX_STEP;
+    c.k_parts = ceil_div(p->k, K_PART);
+    c.k_part = ceil_div(steps, c.k_parts) * AMX_STEP;
     c.k_parts = ceil_div(p->k, c.k_part);
-    room = L2_ELEMENTS / (c.k_part * 32);
+    room = B_ELEMENTS / (c.k_part * 32);
     c.groups = ceil_div(c.panels, room);
     c.groups = min64(ceil_div(c.groups, p->threads) * p->threads, c.panels);
+    c.shared = c.groups > p->threads;
     return c;
 }
 
-/* Scratch: A of one part of k for all threads; then for each thread its group
- * of B and sums: of all its columns where k is in parts, else of two blocks. */
+/* Scratch: one part of k of A, or a strip of it for each thread; then for each
+ * thread its group of B, and sums: of all its columns where k is in parts, else
+ * of two blocks. */
 struct room {
     uint64_t strips, panels, sums;
 };
@@ -362,10 +366,11 @@ static struct room room_of(const struct cut *c, int threads)
     int64_t blocks =
         c->k_parts > 1 ? c->strips * most * thread_groups(c, threads) : 2;
     struct room r = {
-        .strips = (uint64_t)(c->strips * 32 * c->k_part) * sizeof(uint16_t),
+        .strips = (uint64_t)(32 * c->k_part) * sizeof(uint16_t),
         .panels = (uint64_t)(most * 32 * c->k_part) * sizeof(uint16_t),
         .sums = (uint64_t)(blocks * AMX_BLOCK) * sizeof(float),
     };
+    r.strips *= (uint64_t)(c->shared ? c->strips : threads);
     return r;
 }
 
@@ -415,7 +420,8 @@ static struct finish finish_of(const struct dawni_amx_product *p,
     return f;
 }
 
-/* Panels [first, last) of C; `sums` has two blocks, or all of theirs. */
+/* Panels [first, last) of C; `sums` has two blocks, or all of theirs. A strip
+ * that only this group needs is packed here, and so still is in L1. */
 static void multiply_group(struct product_work *w, int64_t first, int64_t last,
                            float *sums)
 {
@@ -423,12 +429,15 @@ static void multiply_group(struct product_work *w, int64_t first, int64_t last,
 
     pack_group(w, first, last);
     for (int64_t s = 0; s < w->cut->strips; s++) {
+        const uint16_t *strip = w->strips + (w->cut->shared ? s * size : 0);
+        if (!w->cut->shared)
+            dawni_amx_pack_strip(&w->a, s * 32, w->k, w->steps, w->strips);
         for (int64_t j = 0; j < panels; j++) {
             int64_t slot = w->first && w->last ? j % 2 : s * panels + j;
             float *c = sums + slot * AMX_BLOCK;
             /* the pending block is finished before c is written */
-            block_bf16(w->strips + s * size, w->panels + j * size, w->steps, c,
-                       w->first, &w->pending);
+            block_bf16(strip, w->panels + j * size, w->steps, c, w->first,
+                       &w->pending);
             w->pending.rows = 0;
             if (w->last)
                 w->pending = finish_of(w->p, c, s * 32, (first + j) * 32);
@@ -436,14 +445,15 @@ static void multiply_group(struct product_work *w, int64_t first, int64_t last,
     }
 }
 
-/* One part of k. Every thread packs its share of A's strips for all. */
+/* One part of k. Where A is shared, each thread packs some strips for all. */
 static void multiply_part(struct product_work *w, int thread)
 {
     const struct cut *c = w->cut;
     int64_t threads = w->p->threads, done = 0;
 
-    for (int64_t s = c->strips * thread / threads;
-         s < c->strips * (thread + 1) / threads; s++)
+    int64_t last_strip = c->shared ? c->strips * (thread + 1) / threads : 0;
+
+    for (int64_t s = c->strips * thread / threads; s < last_strip; s++)
         dawni_amx_pack_strip(&w->a, s * 32, w->k, w->steps,
                              w->strips + s * w->steps * AMX_BLOCK);
 #pragma omp barrier
@@ -472,7 +482,8 @@ void dawni_amx_multiply(const struct dawni_amx_product *p)
             .a = {p->a, p->a_row, p->m, p->k},
             .b = {p->b, p->b_row, p->b_transposed ? p->n : p->k,
                   p->b_transposed ? p->k : p->n},
-            .strips = p->scratch,
+            .strips = (uint16_t *)p->scratch +
+                      (cut.shared ? 0 : thread * 32 * cut.k_part),
             .panels = (uint16_t *)own,
             .sums = (float *)(own + room.panels),
         };
@@ -500,7 +511,7 @@ struct gradient_room {
 static struct gradient_room gradient_room(const struct dawni_amx_gradient *p)
 {
     int64_t k = ceil_div(min64(p->k, K_GRADIENT), AMX_STEP) * AMX_STEP;
-    int64_t rows = L2_ELEMENTS / k / 128 * 128;
+    int64_t rows = A_ELEMENTS / k / 128 * 128;
     int64_t share = ceil_div(p->m, p->threads * 128) * 128;
     struct gradient_room r = {.rows = min64(rows, share)};
 
@@ -623,6 +634,22 @@ void dawni_amx_gradient(const struct dawni_amx_gradient *p)
     }
 }
 
+/* ---- conversion ---- */
+
+AMX_TARGET void dawni_amx_convert(const float *from, uint16_t *to, int64_t n)
+{
+    int64_t i = 0;
+
+    for (; i + 32 <= n; i += 32) {
+        __m512bh x = _mm512_cvtne2ps_pbh(_mm512_loadu_ps(from + i + 16),
+                                         _mm512_loadu_ps(from + i));
+        _mm512_stream_si512((__m512i *)(to + i), (__m512i)x);
+    }
+    for (; i < n; i++)
+        to[i] = dawni_to_bf16(from[i]);
+    _mm_sfence();
+}
+
 #else /* never called where not usable */
 
 bool dawni_amx_usable(void)
@@ -650,6 +677,13 @@ uint64_t dawni_amx_gradient_scratch_bytes(const struct dawni_amx_gradient *p)
 void dawni_amx_gradient(const struct dawni_amx_gradient *p)
 {
     (void)p;
+}
+
+void dawni_amx_convert(const float *from, uint16_t *to, int64_t n)
+{
+    (void)from;
+    (void)to;
+    (void)n;
 }
 
 #endif

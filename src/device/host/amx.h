@@ -50,4 +50,8 @@ struct dawni_amx_gradient {
 uint64_t dawni_amx_gradient_scratch_bytes(const struct dawni_amx_gradient *p);
 void dawni_amx_gradient(const struct dawni_amx_gradient *p);
 
+/* to = from as bf16, n elements, past the caches: it is read much later. `to`
+ * is 64-byte aligned. Done by the calling thread. */
+void dawni_amx_convert(const float *from, uint16_t *to, int64_t n);
+
 #endif

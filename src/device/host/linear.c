@@ -296,6 +296,12 @@ DAWNI_INLINE void convert_body(const struct convert_task *t, int64_t first,
 
 DAWNI_RANGE(convert, convert_task, DAWN_BF16)
 
+static void convert_amx(const void *task, int64_t first, int64_t last)
+{
+    const struct convert_task *t = task;
+    dawni_amx_convert(t->from + first, t->to + first, last - first);
+}
+
 static enum dawn_status prepare(struct dawni_kernel *kernel,
                                 const float *const *param, void *prepared,
                                 struct dawn_error *err)
@@ -304,7 +310,8 @@ static enum dawn_status prepare(struct dawni_kernel *kernel,
     const struct convert_task task = {.from = param[0], .to = prepared};
 
     (void)err;
-    dawni_host_parallel(convert, &task, l->n * l->k, CONVERT_BLOCK);
+    dawni_host_parallel(l->amx ? convert_amx : convert, &task, l->n * l->k,
+                        CONVERT_BLOCK);
     return DAWN_OK;
 }
 
