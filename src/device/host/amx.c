@@ -93,13 +93,37 @@ AMX_TARGET void dawni_amx_pack_strip(const struct dawni_amx_source *s,
 {
     for (int64_t first = 0; first < steps; first += WIDE) {
         int64_t last = min64(first + WIDE, steps);
+        bool whole = row + 32 <= s->rows && k + last * AMX_STEP <= s->columns;
         for (int64_t i = 0; i < 32; i++) {
-            for (int64_t j = first; j < last; j++) {
-                int64_t column = k + j * AMX_STEP;
+            const uint16_t *from = s->p + (row + i) * s->stride + k;
+            for (int64_t j = first; j < last; j++)
                 _mm512_store_si512(out + j * AMX_BLOCK + i * 32,
-                                   load32(s, row + i, column));
-            }
+                                   whole
+                                       ? _mm512_loadu_si512(from + j * AMX_STEP)
+                                       : load32(s, row + i, k + j * AMX_STEP));
         }
+    }
+}
+
+/* A block of B from B stored as (k,n): 32 rows, 32 columns. */
+AMX_INLINE void pack_block(const struct dawni_amx_source *s, int64_t k,
+                           int64_t column, uint16_t *out)
+{
+    const __m512i low = _mm512_set_epi64(11, 10, 3, 2, 9, 8, 1, 0);
+    const __m512i high = _mm512_set_epi64(15, 14, 7, 6, 13, 12, 5, 4);
+    bool whole = k + 32 <= s->rows && column + 32 <= s->columns;
+    const uint16_t *p = s->p + k * s->stride + column;
+
+    for (int64_t i = 0; i < 32; i += 2, p += 2 * s->stride) {
+        __m512i x = whole ? _mm512_loadu_si512(p) : load32(s, k + i, column);
+        __m512i y = whole ? _mm512_loadu_si512(p + s->stride)
+                          : load32(s, k + i + 1, column);
+        __m512i even = _mm512_unpacklo_epi16(x, y);
+        __m512i odd = _mm512_unpackhi_epi16(x, y);
+        _mm512_store_si512(out + i * 16,
+                           _mm512_permutex2var_epi64(even, low, odd));
+        _mm512_store_si512(out + 512 + i * 16,
+                           _mm512_permutex2var_epi64(even, high, odd));
     }
 }
 
@@ -109,17 +133,10 @@ AMX_TARGET void dawni_amx_pack_panels(const struct dawni_amx_source *s,
                                       int64_t k, int64_t steps, int64_t column,
                                       int64_t panels, uint16_t *out)
 {
-    for (int64_t first = 0; first < panels; first += WIDE) {
-        int64_t last = min64(first + WIDE, panels);
-        for (int64_t i = 0; i < steps * 16; i++) {
-            uint16_t *to = out + i / 16 * AMX_BLOCK + i % 16 * 32;
-            for (int64_t p = first; p < last; p++) {
-                int64_t row = k + 2 * i, at = column + p * 32;
-                uint16_t *q = to + p * steps * AMX_BLOCK;
-                _mm512_store_si512(q, load_pairs(s, row, at));
-                _mm512_store_si512(q + 512, load_pairs(s, row, at + 16));
-            }
-        }
+    for (int64_t j = 0; j < steps; j++) {
+        for (int64_t p = 0; p < panels; p++)
+            pack_block(s, k + j * AMX_STEP, column + p * 32,
+                       out + (p * steps + j) * AMX_BLOCK);
     }
 }
 
