@@ -105,12 +105,22 @@ AMX_TARGET void dawni_amx_pack_strip(const struct dawni_amx_source *s,
     }
 }
 
+/* Two rows of 32 words as one of pairs in each of a block's two tiles. */
+AMX_INLINE void put_pairs(__m512i x, __m512i y, uint16_t *out)
+{
+    const __m512i low = _mm512_set_epi64(11, 10, 3, 2, 9, 8, 1, 0);
+    const __m512i high = _mm512_set_epi64(15, 14, 7, 6, 13, 12, 5, 4);
+    __m512i even = _mm512_unpacklo_epi16(x, y);
+    __m512i odd = _mm512_unpackhi_epi16(x, y);
+
+    _mm512_store_si512(out, _mm512_permutex2var_epi64(even, low, odd));
+    _mm512_store_si512(out + 512, _mm512_permutex2var_epi64(even, high, odd));
+}
+
 /* A block of B from B stored as (k,n): 32 rows, 32 columns. */
 AMX_INLINE void pack_block(const struct dawni_amx_source *s, int64_t k,
                            int64_t column, uint16_t *out)
 {
-    const __m512i low = _mm512_set_epi64(11, 10, 3, 2, 9, 8, 1, 0);
-    const __m512i high = _mm512_set_epi64(15, 14, 7, 6, 13, 12, 5, 4);
     bool whole = k + 32 <= s->rows && column + 32 <= s->columns;
     const uint16_t *p = s->p + k * s->stride + column;
 
@@ -118,12 +128,7 @@ AMX_INLINE void pack_block(const struct dawni_amx_source *s, int64_t k,
         __m512i x = whole ? _mm512_loadu_si512(p) : load32(s, k + i, column);
         __m512i y = whole ? _mm512_loadu_si512(p + s->stride)
                           : load32(s, k + i + 1, column);
-        __m512i even = _mm512_unpacklo_epi16(x, y);
-        __m512i odd = _mm512_unpackhi_epi16(x, y);
-        _mm512_store_si512(out + i * 16,
-                           _mm512_permutex2var_epi64(even, low, odd));
-        _mm512_store_si512(out + 512 + i * 16,
-                           _mm512_permutex2var_epi64(even, high, odd));
+        put_pairs(x, y, out + i * 16);
     }
 }
 
@@ -338,6 +343,77 @@ AMX_TARGET static void finish_now(const struct finish *f, enum kind kind)
     finish_rows(f, finish_bias(f), 0, f->rows, kind);
 }
 
+/* ---- weights ---- */
+
+/* Blocks of a packed weight: panel of 32 rows of w, step of 32 columns. */
+static int64_t weight_steps(int64_t k)
+{
+    return ceil_div(k, AMX_STEP);
+}
+
+uint64_t dawni_amx_weight_bytes(int64_t n, int64_t k)
+{
+    return (uint64_t)(ceil_div(n, 32) * weight_steps(k) * AMX_BLOCK) *
+           sizeof(uint16_t);
+}
+
+/* 32 floats of row i from column j on as bf16; what is outside is 0. */
+AMX_INLINE __m512i load_weight(const float *w, int64_t n, int64_t k, int64_t i,
+                               int64_t j)
+{
+    __mmask32 mask = i < n ? amx_mask(k - j) : 0;
+    const float *p = w + i * k + j;
+    __m512 x = _mm512_maskz_loadu_ps((__mmask16)mask, p);
+    __m512 y = _mm512_maskz_loadu_ps((__mmask16)(mask >> 16), p + 16);
+    return (__m512i)_mm512_cvtne2ps_pbh(y, x);
+}
+
+AMX_TARGET static void pack_weight_panel(const float *w, int64_t n, int64_t k,
+                                         int64_t panel, uint16_t *out)
+{
+    for (int64_t j = 0; j < weight_steps(k); j++) {
+        for (int64_t half = 0; half < 2; half++, out += 512) {
+            __m512i r[16];
+            for (int64_t i = 0; i < 16; i++)
+                r[i] = load_weight(w, n, k, panel * 32 + half * 16 + i,
+                                   j * AMX_STEP);
+            amx_transpose(r);
+#pragma GCC unroll 16
+            for (int i = 0; i < 16; i++)
+                _mm512_stream_si512((__m512i *)(out + i * 32), r[i]);
+        }
+    }
+}
+
+void dawni_amx_pack_weight(const float *w, int64_t n, int64_t k, void *packed,
+                           int threads)
+{
+    int64_t size = weight_steps(k) * AMX_BLOCK;
+
+#pragma omp parallel num_threads(threads)
+    {
+#pragma omp for schedule(static)
+        for (int64_t p = 0; p < ceil_div(n, 32); p++)
+            pack_weight_panel(w, n, k, p, (uint16_t *)packed + p * size);
+        _mm_sfence();
+    }
+}
+
+/* A block of w^T as a block of w. */
+AMX_TARGET static void turn_block(const uint16_t *in, uint16_t *out)
+{
+    for (int half = 0; half < 2; half++, in += 512, out += 256) {
+        __m512i r[16];
+#pragma GCC unroll 16
+        for (int i = 0; i < 16; i++)
+            r[i] = _mm512_load_si512(in + i * 32);
+        amx_transpose(r);
+#pragma GCC unroll 8
+        for (int i = 0; i < 16; i += 2)
+            put_pairs(r[i], r[i + 1], out + i * 16);
+    }
+}
+
 /* ---- products ---- */
 
 /* How a product is cut; the same for the same shape and threads. */
@@ -377,8 +453,10 @@ static int64_t thread_groups(const struct cut *c, int threads)
     return ceil_div(c->groups, threads);
 }
 
-static struct room room_of(const struct cut *c, int threads)
+static struct room room_of(const struct cut *c,
+                           const struct dawni_amx_product *p)
 {
+    int threads = p->threads;
     int64_t most = ceil_div(c->panels, c->groups);
     int64_t blocks =
         c->k_parts > 1 ? c->strips * most * thread_groups(c, threads) : 2;
@@ -387,6 +465,8 @@ static struct room room_of(const struct cut *c, int threads)
         .panels = (uint64_t)(most * 32 * c->k_part) * sizeof(uint16_t),
         .sums = (uint64_t)(blocks * AMX_BLOCK) * sizeof(float),
     };
+    if (!p->turned)
+        r.panels = 0;
     r.strips *= (uint64_t)(c->shared ? c->strips : threads);
     return r;
 }
@@ -394,14 +474,14 @@ static struct room room_of(const struct cut *c, int threads)
 uint64_t dawni_amx_scratch_bytes(const struct dawni_amx_product *p)
 {
     struct cut c = cut_product(p);
-    struct room r = room_of(&c, p->threads);
+    struct room r = room_of(&c, p);
     return r.strips + (r.panels + r.sums) * (uint64_t)p->threads;
 }
 
 struct product_work { /* of one thread */
     const struct dawni_amx_product *p;
     const struct cut *cut;
-    struct dawni_amx_source a, b;
+    struct dawni_amx_source a;
     uint16_t *panels, *strips;
     float *sums;
     int64_t k, steps; /* the part of k */
@@ -409,27 +489,41 @@ struct product_work { /* of one thread */
     struct finish pending;
 };
 
-/* Panels [first, last) of B. */
-static void pack_group(const struct product_work *w, int64_t first,
+/* Panels [first, last) of B from a weight that must be turned. */
+static void turn_group(const struct product_work *w, int64_t first,
                        int64_t last)
 {
-    if (w->p->b_transposed)
-        dawni_amx_pack_panels_transposed(&w->b, w->k, w->steps, first * 32,
-                                         last - first, w->panels);
-    else
-        dawni_amx_pack_panels(&w->b, w->k, w->steps, first * 32, last - first,
-                              w->panels);
+    const uint16_t *b = w->p->b;
+
+    for (int64_t i = 0; i < w->steps; i++) {
+        const uint16_t *row =
+            b + (w->k / AMX_STEP + i) * weight_steps(w->p->n) * AMX_BLOCK;
+        for (int64_t p = first; p < last; p++)
+            turn_block(row + p * AMX_BLOCK,
+                       w->panels + ((p - first) * w->steps + i) * AMX_BLOCK);
+    }
+}
+
+/* Panel `panel` of B, one of the group that starts with `first`. */
+static const uint16_t *panel_of(const struct product_work *w, int64_t first,
+                                int64_t panel)
+{
+    const uint16_t *b = w->p->b;
+
+    if (w->p->turned)
+        return w->panels + (panel - first) * w->steps * AMX_BLOCK;
+    return b + (panel * weight_steps(w->p->k) + w->k / AMX_STEP) * AMX_BLOCK;
 }
 
 static struct finish finish_of(const struct dawni_amx_product *p,
                                const float *sums, int64_t row, int64_t column)
 {
-    int64_t at = row * p->c_row + column;
+    int64_t at = row * p->n + column;
     struct finish f = {
         .sums = sums,
         .rows = (int)min64(32, p->m - row),
         .columns = amx_mask(p->n - column),
-        .c_row = p->c_row,
+        .c_row = p->n,
         .c = p->c + at,
         .bias = p->bias ? p->bias + column : NULL,
         .add = p->add ? p->add + at : NULL,
@@ -444,7 +538,8 @@ static void multiply_group(struct product_work *w, int64_t first, int64_t last,
 {
     int64_t size = w->steps * AMX_BLOCK, panels = last - first;
 
-    pack_group(w, first, last);
+    if (w->p->turned)
+        turn_group(w, first, last);
     for (int64_t s = 0; s < w->cut->strips; s++) {
         const uint16_t *strip = w->strips + (w->cut->shared ? s * size : 0);
         if (!w->cut->shared)
@@ -453,8 +548,8 @@ static void multiply_group(struct product_work *w, int64_t first, int64_t last,
             int64_t slot = w->first && w->last ? j % 2 : s * panels + j;
             float *c = sums + slot * AMX_BLOCK;
             /* the pending block is finished before c is written */
-            block_bf16(strip, w->panels + j * size, w->steps, c, w->first,
-                       &w->pending);
+            block_bf16(strip, panel_of(w, first, first + j), w->steps, c,
+                       w->first, &w->pending);
             w->pending.rows = 0;
             if (w->last)
                 w->pending = finish_of(w->p, c, s * 32, (first + j) * 32);
@@ -486,7 +581,7 @@ static void multiply_part(struct product_work *w, int thread)
 void dawni_amx_multiply(const struct dawni_amx_product *p)
 {
     struct cut cut = cut_product(p);
-    struct room room = room_of(&cut, p->threads);
+    struct room room = room_of(&cut, p);
     uint64_t each = room.panels + room.sums;
 
 #pragma omp parallel num_threads(p->threads)
@@ -496,9 +591,7 @@ void dawni_amx_multiply(const struct dawni_amx_product *p)
         struct product_work w = {
             .p = p,
             .cut = &cut,
-            .a = {p->a, p->a_row, p->m, p->k},
-            .b = {p->b, p->b_row, p->b_transposed ? p->n : p->k,
-                  p->b_transposed ? p->k : p->n},
+            .a = {p->a, p->k, p->m, p->k},
             .strips = (uint16_t *)p->scratch +
                       (cut.shared ? 0 : thread * 32 * cut.k_part),
             .panels = (uint16_t *)own,
@@ -651,22 +744,6 @@ void dawni_amx_gradient(const struct dawni_amx_gradient *p)
     }
 }
 
-/* ---- conversion ---- */
-
-AMX_TARGET void dawni_amx_convert(const float *from, uint16_t *to, int64_t n)
-{
-    int64_t i = 0;
-
-    for (; i + 32 <= n; i += 32) {
-        __m512bh x = _mm512_cvtne2ps_pbh(_mm512_loadu_ps(from + i + 16),
-                                         _mm512_loadu_ps(from + i));
-        _mm512_stream_si512((__m512i *)(to + i), (__m512i)x);
-    }
-    for (; i < n; i++)
-        to[i] = dawni_to_bf16(from[i]);
-    _mm_sfence();
-}
-
 #else /* never called where not usable */
 
 bool dawni_amx_usable(void)
@@ -696,11 +773,21 @@ void dawni_amx_gradient(const struct dawni_amx_gradient *p)
     (void)p;
 }
 
-void dawni_amx_convert(const float *from, uint16_t *to, int64_t n)
+uint64_t dawni_amx_weight_bytes(int64_t n, int64_t k)
 {
-    (void)from;
-    (void)to;
     (void)n;
+    (void)k;
+    return 0;
+}
+
+void dawni_amx_pack_weight(const float *w, int64_t n, int64_t k, void *packed,
+                           int threads)
+{
+    (void)w;
+    (void)n;
+    (void)k;
+    (void)packed;
+    (void)threads;
 }
 
 #endif

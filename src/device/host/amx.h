@@ -3,7 +3,7 @@
  *
  * oneDNN does not reach half of what the tiles can do on the shapes of a
  * transformer. Here operands are repacked on the fly, a part that fits the L2
- * cache at a time, so a weight is kept once, row-major, for both directions,
+ * cache at a time, so a weight is kept once, packed, for both directions,
  * and what follows a product (bias, addend, conversion) is done beside the
  * tiles' work. The result depends on shapes and threads only.
  */
@@ -17,14 +17,24 @@
  * while dawni_simd_limit is below AVX-512. */
 bool dawni_amx_usable(void);
 
-/* C (m,n) = A (m,k) B (k,n) [+ bias] [+ add], operands bf16, row-major with the
- * given distance between rows, sums f32.
+/* A weight w (n,k), f32 row-major, as packed bf16, past the caches: it is read
+ * much later. The form is the one that w^T has as an operand of tiles; w is
+ * made from it as it is needed. Bytes of it, and the making of it by all
+ * threads.
+ */
+uint64_t dawni_amx_weight_bytes(int64_t n, int64_t k);
+void dawni_amx_pack_weight(const float *w, int64_t n, int64_t k, void *packed,
+                           int threads);
+
+/* C (m,n) = A (m,k) B (k,n) [+ bias] [+ add]; A and C bf16, row-major, sums
+ * f32. B is a packed weight: w^T where w is (n,k), or, turned, w where w is
+ * (k,n).
  */
 struct dawni_amx_product {
     int64_t m, n, k;
-    const uint16_t *a, *b, *add; /* add: as c, NULL: none; may be c itself */
-    int64_t a_row, b_row, c_row;
-    bool b_transposed; /* b is stored as (n,k) */
+    const uint16_t *a, *add; /* add: (m,n), NULL: none; may be c itself */
+    const void *b;
+    bool turned;
     const float *bias; /* (n) or NULL */
     uint16_t *c;
     int threads;
@@ -49,9 +59,5 @@ struct dawni_amx_gradient {
 
 uint64_t dawni_amx_gradient_scratch_bytes(const struct dawni_amx_gradient *p);
 void dawni_amx_gradient(const struct dawni_amx_gradient *p);
-
-/* to = from as bf16, n elements, past the caches: it is read much later. `to`
- * is 64-byte aligned. Done by the calling thread. */
-void dawni_amx_convert(const float *from, uint16_t *to, int64_t n);
 
 #endif

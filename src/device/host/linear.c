@@ -1,9 +1,9 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* linear: y (M,N) = x (M,K) w (N,K)^T + bias, M rows of all samples.
  *
- * bf16 tensors use a bf16 copy of w, row-major, made once per optimizer step:
- * AMX tiles where the processor has them (amx.c), else oneDNN. f32 tensors use
- * the master itself, by oneDNN.
+ * bf16 tensors use a bf16 copy of w, made once per optimizer step: packed for
+ * AMX tiles where the processor has them (amx.c), else row-major for oneDNN.
+ * f32 tensors use the master itself, by oneDNN.
  */
 #include "device/host/amx.h"
 #include "device/host/dnnl.h"
@@ -55,6 +55,8 @@ static enum dawn_status make_products(struct linear *l, struct dawn_error *err)
     };
     enum dawn_status st;
 
+    if (t == DAWN_BF16)
+        l->base.prepared_bytes = (uint64_t)(n * k) * sizeof(uint16_t);
     desc[INPUT_ADD] = desc[INPUT];
     desc[INPUT_ADD].accumulate = true;
     desc[PARAM_ADD] = desc[PARAM];
@@ -160,25 +162,14 @@ static enum dawn_status param_dnnl(struct linear *l,
 
 static struct dawni_amx_product forward_product(const struct linear *l)
 {
-    return (struct dawni_amx_product){.m = l->m,
-                                      .n = l->n,
-                                      .k = l->k,
-                                      .a_row = l->k,
-                                      .b_row = l->k,
-                                      .b_transposed = true,
-                                      .c_row = l->n,
-                                      .threads = l->threads};
+    return (struct dawni_amx_product){
+        .m = l->m, .n = l->n, .k = l->k, .threads = l->threads};
 }
 
 static struct dawni_amx_product input_product(const struct linear *l)
 {
-    return (struct dawni_amx_product){.m = l->m,
-                                      .n = l->k,
-                                      .k = l->n,
-                                      .a_row = l->n,
-                                      .b_row = l->k,
-                                      .c_row = l->k,
-                                      .threads = l->threads};
+    return (struct dawni_amx_product){
+        .m = l->m, .n = l->k, .k = l->n, .turned = true, .threads = l->threads};
 }
 
 static struct dawni_amx_gradient param_gradient(const struct linear *l)
@@ -224,11 +215,12 @@ static void param_amx(const struct linear *l, const struct dawn_op_args *args)
     dawni_amx_gradient(&p);
 }
 
-static void set_amx_scratch(struct linear *l)
+static void set_amx_bytes(struct linear *l)
 {
     struct dawni_amx_product f = forward_product(l), b = input_product(l);
     struct dawni_amx_gradient w = param_gradient(l);
 
+    l->base.prepared_bytes = dawni_amx_weight_bytes(l->n, l->k);
     l->base.scratch_bytes[DAWNI_F] = dawni_amx_scratch_bytes(&f);
     l->base.scratch_bytes[DAWNI_B] = dawni_amx_scratch_bytes(&b);
     l->base.scratch_bytes[DAWNI_W] = dawni_amx_gradient_scratch_bytes(&w);
@@ -266,10 +258,8 @@ static enum dawn_status create(const struct dawn_graph *graph, int node,
     l->bias = desc->params > 1;
     l->threads = omp_get_max_threads();
     l->amx = l->dtype == DAWN_BF16 && dawni_amx_usable();
-    if (l->dtype == DAWN_BF16)
-        l->base.prepared_bytes = (uint64_t)(l->n * l->k) * sizeof(uint16_t);
     if (l->amx)
-        set_amx_scratch(l);
+        set_amx_bytes(l);
     else if ((st = make_products(l, err))) {
         destroy(&l->base);
         return st;
@@ -296,12 +286,6 @@ DAWNI_INLINE void convert_body(const struct convert_task *t, int64_t first,
 
 DAWNI_RANGE(convert, convert_task, DAWN_BF16)
 
-static void convert_amx(const void *task, int64_t first, int64_t last)
-{
-    const struct convert_task *t = task;
-    dawni_amx_convert(t->from + first, t->to + first, last - first);
-}
-
 static enum dawn_status prepare(struct dawni_kernel *kernel,
                                 const float *const *param, void *prepared,
                                 struct dawn_error *err)
@@ -310,8 +294,10 @@ static enum dawn_status prepare(struct dawni_kernel *kernel,
     const struct convert_task task = {.from = param[0], .to = prepared};
 
     (void)err;
-    dawni_host_parallel(l->amx ? convert_amx : convert, &task, l->n * l->k,
-                        CONVERT_BLOCK);
+    if (l->amx)
+        dawni_amx_pack_weight(param[0], l->n, l->k, prepared, l->threads);
+    else
+        dawni_host_parallel(convert, &task, l->n * l->k, CONVERT_BLOCK);
     return DAWN_OK;
 }
 
