@@ -1,0 +1,111 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* The bottleneck search: the least bound under which every stage can be. Under
+ * a bound each stage takes as many nodes as it can; where a longer run never
+ * costs less, no other partition gets further.
+ */
+#include "common/array.h"
+#include "planner/planner.h"
+#include <math.h>
+
+/* Each round but the last few halves the interval. */
+#define MOST_ROUNDS 200
+
+struct bottleneck {
+    struct dawni_planner *pl;
+    dawni_step_fn step;
+    void *arg;
+    int *cut;
+    double reached; /* largest S of the partition, where it is whole */
+    double next;    /* least S above the bound that a stage was refused for */
+};
+
+/* Last node that stage x may have when it begins at `first`; the node before
+ * `first` when it may not even have that one. *step_p: its S then. */
+static int extend(struct bottleneck *s, int first, int x, double bound,
+                  double *step_p)
+{
+    int most = s->pl->n - (s->pl->l - x); /* a node for each stage behind */
+    int low = x == s->pl->l - 1 ? most - 1 : first - 1, high = most + 1;
+
+    while (high - low > 1) {
+        int last = low + (high - low) / 2;
+        double step = s->step(s->arg, first, last, x, bound);
+        if (step <= bound) {
+            low = last;
+            *step_p = step;
+        } else {
+            high = last;
+            s->next = fmin(s->next, step);
+        }
+    }
+    return low;
+}
+
+/* Can every stage be within the bound? */
+static bool try_bound(struct bottleneck *s, double bound)
+{
+    int l = s->pl->l;
+
+    s->reached = 0;
+    s->next = INFINITY;
+    for (int x = 0; x < l; x++) {
+        double step = 0;
+        int last = extend(s, s->cut[x], x, bound, &step);
+        if (last < s->cut[x])
+            return false;
+        s->cut[x + 1] = last + 1;
+        s->reached = fmax(s->reached, step);
+    }
+    return s->cut[l] == s->pl->n;
+}
+
+/* Raise the bound until it can be reached. *high_p: what was reached; INFINITY:
+ * nothing ever is. Returns a bound that none is below. */
+static double first_bound(struct bottleneck *s, double *high_p)
+{
+    double total = dawni_sum_t(s->pl, s->pl->n) / s->pl->max_speed;
+    double low = total * fmax(1, (double)s->pl->m / s->pl->l);
+    double bound = low;
+
+    *high_p = INFINITY;
+    while (!try_bound(s, bound)) {
+        if (isinf(s->next) || s->pl->status)
+            return low;
+        low = fmax(low, s->next);
+        bound = fmax(low, bound * 1.1);
+    }
+    *high_p = s->reached;
+    return low;
+}
+
+static double search(struct bottleneck *s)
+{
+    double high, low = first_bound(s, &high);
+
+    for (int i = 0; i < MOST_ROUNDS && low < high && !isinf(high); i++) {
+        double bound = high - low > 1e-9 * high ? low + (high - low) / 2 : low;
+        if (try_bound(s, bound))
+            high = s->reached;
+        else
+            low = fmax(low, s->next);
+    }
+    return !isinf(high) && try_bound(s, high) ? high : INFINITY;
+}
+
+double dawni_bottleneck(struct dawni_planner *pl, dawni_step_fn step, void *arg,
+                        int *cut)
+{
+    struct bottleneck s = {.pl = pl, .step = step, .arg = arg};
+    double reached;
+
+    s.cut = dawni_calloc(pl->l + 1, sizeof *s.cut);
+    if (!s.cut) {
+        dawni_planner_fail(pl, DAWN_E_NOMEM, "no memory for the search");
+        return INFINITY;
+    }
+    reached = search(&s);
+    if (cut && !isinf(reached))
+        memcpy(cut, s.cut, (size_t)(pl->l + 1) * sizeof *cut);
+    free(s.cut);
+    return reached;
+}

@@ -1,0 +1,130 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* A lower bound on the step of any plan with these stages and this schedule,
+ * whatever its cuts and decisions: the bottleneck search on a cost that is
+ * never above the true one.
+ *
+ * The cost leaves out messages and whatever is live for a moment only. When the
+ * last of k microbatches has gone forward, what is kept and k times what is
+ * saved is live; what is over the cap must have been dropped, which costs at
+ * least the forward of each node whose outputs go, in parts of a node if need
+ * be, and nothing for tensors that come from other stages (they cannot be
+ * dropped, but so a longer run never costs less, which the search relies on).
+ */
+#include "common/array.h"
+#include "planner/planner.h"
+#include <math.h>
+
+struct bound {
+    struct dawni_planner *pl;
+    uint64_t *bytes; /* by node: its outputs that some backward needs */
+    int *worth;      /* nodes by bytes per nanosecond, most first */
+};
+
+static double forward_ns(const struct dawni_planner *pl, int node)
+{
+    return pl->sum_f[node + 1] - pl->sum_f[node];
+}
+
+static int by_worth(const void *a, const void *b, void *arg)
+{
+    const struct bound *s = arg;
+    int i = *(const int *)a, j = *(const int *)b;
+    double x = (double)s->bytes[i] * forward_ns(s->pl, j);
+    double y = (double)s->bytes[j] * forward_ns(s->pl, i);
+
+    return x > y ? -1 : x < y ? 1 : i - j;
+}
+
+static bool begin(struct bound *s)
+{
+    const struct dawn_graph *g = s->pl->graph;
+
+    s->bytes = dawni_calloc(g->nodes, sizeof *s->bytes);
+    s->worth = dawni_calloc(g->nodes, sizeof *s->worth);
+    if (!s->bytes || !s->worth)
+        return dawni_planner_fail(s->pl, DAWN_E_NOMEM, "no memory for a bound");
+    for (int i = 0; i < g->nodes; i++) {
+        s->worth[i] = i;
+        for (int k = 0; k < g->node[i].desc.outputs; k++) {
+            int t = g->node[i].output[k];
+            if (dawni_tensor_saved(g, t, 0, g->nodes - 1))
+                s->bytes[i] += dawni_graph_padded_bytes(g, t, s->pl->b);
+        }
+    }
+    qsort_r(s->worth, (size_t)g->nodes, sizeof *s->worth, by_worth, s);
+    return true;
+}
+
+/* Bytes of one microbatch that the run saves of what it makes itself. */
+static uint64_t own_saved(const struct bound *s, int first, int last)
+{
+    const struct dawn_graph *g = s->pl->graph;
+    uint64_t bytes = 0;
+
+    for (int i = first; i <= last; i++)
+        for (int k = 0; k < g->node[i].desc.outputs; k++) {
+            int t = g->node[i].output[k];
+            if (dawni_tensor_saved(g, t, first, last))
+                bytes += dawni_graph_padded_bytes(g, t, s->pl->b);
+        }
+    return bytes;
+}
+
+/* Least forward time that is run again to drop `excess` bytes of a microbatch.
+ */
+static double drop_ns(const struct bound *s, int first, int last, double excess)
+{
+    double ns = 0;
+
+    for (int w = 0; w < s->pl->n && excess > 0; w++) {
+        int i = s->worth[w];
+        double bytes = (double)s->bytes[i];
+        if (i < first || i > last || bytes == 0)
+            continue;
+        ns += forward_ns(s->pl, i) * fmin(1, excess / bytes);
+        excess -= bytes;
+    }
+    return excess > 0 ? INFINITY : ns;
+}
+
+static double step_of(void *arg, int first, int last, int x, double limit)
+{
+    const struct bound *s = arg;
+    struct dawni_planner *pl = s->pl;
+    const struct dawni_stage_spec *spec = &pl->stage[x];
+    double time = dawni_base_time(pl, first, last, x);
+    double step = dawni_step_of(pl, first, last, x, time);
+    struct dawni_stage_memory m;
+    enum dawn_status st;
+
+    if (step > limit || spec->cap == UINT64_MAX || pl->status)
+        return step;
+    st = dawni_stage_price(pl->pricer, first, last, NULL, &m, NULL, &pl->error);
+    if (st) {
+        dawni_planner_fail(pl, st, NULL);
+        return INFINITY;
+    }
+    if (m.kept > spec->cap)
+        return INFINITY;
+    uint64_t room = (spec->cap - m.kept) / (uint64_t)spec->in_flight;
+    if (m.saved <= room)
+        return step;
+    if (pl->no_recompute)
+        return INFINITY;
+    uint64_t own = own_saved(s, first, last);
+    double excess = fmin((double)(m.saved - room), (double)own - (double)room);
+    return dawni_step_of(pl, first, last, x,
+                         time + drop_ns(s, first, last, excess) / spec->speed);
+}
+
+double dawni_bound(struct dawni_planner *pl)
+{
+    struct bound s = {.pl = pl};
+    double bound = INFINITY;
+
+    if (begin(&s))
+        bound = dawni_bottleneck(pl, step_of, &s, NULL);
+    free(s.bytes);
+    free(s.worth);
+    return isinf(bound) ? 0 : bound;
+}

@@ -1,0 +1,213 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* What a run of nodes costs as a stage: time by sums, memory by exact pricing,
+ * the price of fitting by dawni_decide. Each answer is remembered.
+ */
+#include "common/array.h"
+#include "planner/planner.h"
+#include <math.h>
+
+static void sum_times(struct dawni_planner *pl)
+{
+    for (int i = 0; i < pl->n; i++) {
+        const struct dawn_node_cost *c =
+            dawn_profile_cost_of(pl->profile, i, pl->size);
+        pl->sum_f[i + 1] = pl->sum_f[i] + c->ns[0];
+        pl->sum_b[i + 1] = pl->sum_b[i] + c->ns[1];
+        pl->sum_w[i + 1] = pl->sum_w[i] + c->ns[2];
+        pl->sum_update[i + 1] = pl->sum_update[i] + c->update_ns;
+    }
+}
+
+/* Bytes of tensors that node i is the first to need in its backward. */
+static double first_saved(struct dawni_planner *pl, int i)
+{
+    const struct dawni_node *node = &pl->graph->node[i];
+    double bytes = 0;
+
+    for (int k = 0; k < node->desc.inputs + node->desc.outputs; k++) {
+        int o = k - node->desc.inputs;
+        int t = o < 0 ? node->desc.input[k] : node->output[o];
+        if (pl->stamp[t] == pl->stamps ||
+            !dawni_tensor_saved(pl->graph, t, i, i))
+            continue;
+        pl->stamp[t] = pl->stamps;
+        bytes += (double)dawni_graph_padded_bytes(pl->graph, t, pl->b);
+    }
+    return bytes;
+}
+
+static enum dawn_status sum_memory(struct dawni_planner *pl,
+                                   struct dawn_error *err)
+{
+    pl->stamps++;
+    for (int i = 0; i < pl->n; i++) {
+        struct dawni_stage_memory memory;
+        enum dawn_status st =
+            dawni_stage_price(pl->pricer, i, i, NULL, &memory, NULL, err);
+        if (st)
+            return st;
+        pl->sum_kept[i + 1] = pl->sum_kept[i] + (double)memory.kept;
+        pl->sum_saved[i + 1] = pl->sum_saved[i] + first_saved(pl, i);
+    }
+    return DAWN_OK;
+}
+
+enum dawn_status dawni_cost_init(struct dawni_planner *pl,
+                                 struct dawn_error *err)
+{
+    double **sum[] = {&pl->sum_f,      &pl->sum_b,    &pl->sum_w,
+                      &pl->sum_update, &pl->sum_kept, &pl->sum_saved};
+
+    for (size_t i = 0; i < sizeof sum / sizeof sum[0]; i++)
+        if (!(*sum[i] = dawni_calloc(pl->n + 1, sizeof **sum[i])))
+            return dawn_fail(err, DAWN_E_NOMEM, "no memory to plan %d nodes",
+                             pl->n);
+    pl->stamp = dawni_calloc(pl->graph->tensors, sizeof *pl->stamp);
+    if (!pl->stamp)
+        return dawn_fail(err, DAWN_E_NOMEM, "no memory to plan %d tensors",
+                         pl->graph->tensors);
+    sum_times(pl);
+    return sum_memory(pl, err);
+}
+
+double dawni_base_time(const struct dawni_planner *pl, int first, int last,
+                       int x)
+{
+    double t = dawni_sum_t(pl, last + 1) - dawni_sum_t(pl, first);
+    return t / pl->stage[x].speed;
+}
+
+/* Time that stage x idles because others have the microbatch that it needs. */
+static double idle_ns(const struct dawni_planner *pl, int first, int last,
+                      int x, double time_ns)
+{
+    const struct dawni_stage_spec *spec = &pl->stage[x];
+    double f = (pl->sum_f[last + 1] - pl->sum_f[first]) / spec->speed;
+    double behind =
+        (dawni_sum_t(pl, pl->n) - dawni_sum_t(pl, last + 1)) / pl->max_speed;
+    double fill = fmax(0, behind - (spec->in_flight - 1) * f);
+    double drain = fmax(0, behind - (spec->in_flight - 1) * (time_ns - f));
+
+    if (pl->stage[pl->l - 1].in_flight == pl->m)
+        return behind;
+    return spec->in_flight < pl->m ? fill + drain : fmax(fill, drain);
+}
+
+double dawni_step_of(const struct dawni_planner *pl, int first, int last, int x,
+                     double time_ns)
+{
+    double update = pl->sum_update[last + 1] - pl->sum_update[first];
+
+    return dawni_sum_t(pl, first) / pl->max_speed + pl->m * time_ns +
+           idle_ns(pl, first, last, x, time_ns) + update / pl->stage[x].speed;
+}
+
+/* Messages */
+
+/* Bytes of an activation, and of its gradient on the way back. */
+static double message_bytes(const struct dawni_planner *pl, int tensor)
+{
+    int messages = pl->graph->tensor[tensor].needs_grad ? 2 : 1;
+    return messages * (double)dawn_graph_tensor_bytes(pl->graph, tensor, pl->b);
+}
+
+/* Bytes that cross the run's first and last cut, both ways. A tensor that
+ * several later stages need is counted once. */
+static void scan_traffic(struct dawni_planner *pl, int first, int last,
+                         double *in, double *out)
+{
+    const struct dawn_graph *g = pl->graph;
+
+    pl->stamps++;
+    for (int i = first; i <= last; i++) {
+        const struct dawni_node *node = &g->node[i];
+        for (int k = 0; k < node->desc.inputs; k++) {
+            int t = node->desc.input[k], maker = g->tensor[t].producer;
+            if (maker < 0 || maker >= first || pl->stamp[t] == pl->stamps)
+                continue;
+            pl->stamp[t] = pl->stamps;
+            *in += message_bytes(pl, t);
+        }
+        for (int k = 0; k < node->desc.outputs; k++) {
+            const struct dawni_tensor *t = &g->tensor[node->output[k]];
+            if (t->users && t->user[t->users - 1] > last)
+                *out += message_bytes(pl, node->output[k]);
+        }
+    }
+}
+
+static double copy_ns(const struct dawni_planner *pl, int x, int y,
+                      double bytes)
+{
+    int from = x % pl->ranks, to = y % pl->ranks;
+
+    if (from == to)
+        return 0;
+    return bytes / dawn_machine_link(pl->machine, from, to)->bytes_per_s * 1e9;
+}
+
+/* Time that the processor of stage x moves messages for one microbatch. */
+static double comm_ns(struct dawni_planner *pl, int first, int last, int x)
+{
+    double in = 0, out = 0, ns = 0;
+
+    if (!pl->host_copies)
+        return 0;
+    scan_traffic(pl, first, last, &in, &out);
+    if (x > 0)
+        ns += copy_ns(pl, x - 1, x, in);
+    if (x < pl->l - 1)
+        ns += copy_ns(pl, x, x + 1, out);
+    return ns;
+}
+
+/* Costs */
+
+static struct dawni_stage_cost make_cost(struct dawni_planner *pl, int first,
+                                         int last, int x)
+{
+    struct dawni_decided d = dawni_decide(pl, first, last, x, false, NULL);
+    struct dawni_stage_cost c = {.fits = d.fits, .peak = d.peak};
+
+    c.recompute_ns = d.recompute_ns / pl->stage[x].speed;
+    c.comm_ns = comm_ns(pl, first, last, x);
+    c.time_ns =
+        dawni_base_time(pl, first, last, x) + c.recompute_ns + c.comm_ns;
+    c.step_ns =
+        c.fits ? dawni_step_of(pl, first, last, x, c.time_ns) : INFINITY;
+    return c;
+}
+
+struct dawni_stage_cost dawni_stage_cost_of(struct dawni_planner *pl, int first,
+                                            int last, int x)
+{
+    uint64_t key = dawni_memo_key(first, last, x);
+    int at = dawni_memo_find(&pl->costs, key);
+    struct dawni_stage_cost c;
+
+    if (at >= 0)
+        return pl->cost[at];
+    c = make_cost(pl, first, last, x);
+    at = pl->cost_count;
+    if (!dawni_array_reserve(&pl->cost, &pl->cost_room, at + 1) ||
+        !dawni_memo_set(&pl->costs, key, at)) {
+        dawni_planner_fail(pl, DAWN_E_NOMEM, "no memory for a stage's cost");
+        return c;
+    }
+    pl->cost[pl->cost_count++] = c;
+    return c;
+}
+
+void dawni_cost_forget(struct dawni_planner *pl, int x)
+{
+    struct dawni_memo kept = {0};
+    bool whole = true;
+
+    for (int i = 0; i < pl->costs.room && whole; i++) {
+        const struct dawni_memo_entry *e = &pl->costs.entry[i];
+        if (e->key && (int)(e->key >> 1 & 0x7fff) != x)
+            whole = dawni_memo_set(&kept, e->key, e->value);
+    }
+    dawni_memo_clear(&pl->costs);
+    pl->costs = kept; /* without memory: less is remembered */
+}

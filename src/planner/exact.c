@@ -1,0 +1,47 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* Policy `exact`: least max S by the bottleneck search, with the decisions of
+ * dawni_decide. That is optimal for this order of nodes where a longer run
+ * never costs less. Then all cuts that could still be better are gone through,
+ * if they are not too many: that is optimal without conditions.
+ */
+#include "planner/planner.h"
+#include <math.h>
+#include <stdlib.h>
+
+static double step_of(void *arg, int first, int last, int x, double limit)
+{
+    struct dawni_planner *pl = arg;
+    double time = dawni_base_time(pl, first, last, x);
+    double step = dawni_step_of(pl, first, last, x, time);
+
+    if (step > limit)
+        return step; /* whatever it would have to recompute */
+    return dawni_stage_cost_of(pl, first, last, x).step_ns;
+}
+
+/* What the halves of binary partitioning find is a start like any other, and
+ * the only one where memory makes the bottleneck search give up too early. */
+static bool partition(struct dawni_planner *pl, int *cut)
+{
+    double step = dawni_bottleneck(pl, step_of, pl, cut);
+    double halves = dawni_halves(pl, step, cut);
+    struct dawni_window *window;
+
+    if (pl->status)
+        return false;
+    step = fmin(step, halves);
+    window = dawni_windows_below(pl, step);
+    if (window)
+        step = dawni_window_search(pl, window, step, cut);
+    else
+        dawni_planner_fail(pl, DAWN_E_NOMEM, "no memory for the search");
+    free(window);
+    return !isinf(step) && !pl->status;
+}
+
+const struct dawni_policy_ops dawni_policy_exact = {
+    .name = "exact",
+    .text = "bottleneck search over all cuts, refined by simulation",
+    .refine = true,
+    .partition = partition,
+};

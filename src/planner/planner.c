@@ -1,0 +1,248 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* Making a plan: the policy chooses cuts under the stages' budgets, decisions
+ * are made, and the exact memory of each rank is the judge. A rank over its cap
+ * gets less room, and all is done again.
+ */
+#include "common/array.h"
+#include "planner/planner.h"
+#include <stdio.h>
+
+/* Packing costs little: a budget is rarely lowered more than twice. */
+#define MOST_ROUNDS 16
+
+static const struct dawni_policy_ops *const policy[] = {
+    &dawni_policy_dawnpiper,
+    &dawni_policy_exact,
+    &dawni_policy_gpipe_uniform,
+};
+
+#define POLICIES ((int)(sizeof policy / sizeof policy[0]))
+
+const char *dawn_planner_policy(int i)
+{
+    return i >= 0 && i < POLICIES ? policy[i]->name : NULL;
+}
+
+const char *dawn_planner_policy_text(int i)
+{
+    return i >= 0 && i < POLICIES ? policy[i]->text : NULL;
+}
+
+const struct dawni_policy_ops *dawni_policy_find(const char *name)
+{
+    for (int i = 0; i < POLICIES; i++)
+        if (strcmp(policy[i]->name, name) == 0)
+            return policy[i];
+    return NULL;
+}
+
+/* The largest cap; 0: none */
+static uint64_t largest_cap(const struct dawni_planner *pl)
+{
+    uint64_t cap = 0;
+
+    for (int x = 0; x < pl->l; x++)
+        if (pl->stage[x].cap > cap)
+            cap = pl->stage[x].cap;
+    return cap == UINT64_MAX ? 0 : cap;
+}
+
+static enum dawn_status create_plan(const struct dawni_planner *pl,
+                                    const int *cut, struct dawn_plan **plan_p,
+                                    struct dawn_error *err)
+{
+    struct dawn_plan_stage *stage = dawni_calloc(pl->l, sizeof *stage);
+    struct dawn_plan_info info = {
+        .stages = pl->l,
+        .ranks = pl->ranks,
+        .microbatches = pl->m,
+        .microbatch = pl->b,
+        .profile_digest = dawn_profile_digest(pl->profile),
+        .cap_bytes = largest_cap(pl),
+    };
+    enum dawn_status st;
+
+    if (!stage)
+        return dawn_fail(err, DAWN_E_NOMEM, "no memory for %d stages", pl->l);
+    snprintf(info.policy, sizeof info.policy, "%s", pl->policy->name);
+    snprintf(info.schedule, sizeof info.schedule, "%s", pl->schedule);
+    for (int x = 0; x < pl->l; x++) {
+        stage[x].rank = x % pl->ranks;
+        stage[x].first = cut[x];
+        stage[x].last = cut[x + 1] - 1;
+    }
+    st = dawn_plan_create(pl->graph, &info, stage, plan_p, err);
+    free(stage);
+    return st;
+}
+
+/* Decide about stage x and write it down. */
+static enum dawn_status decide_stage(struct dawni_planner *pl,
+                                     struct dawn_plan *plan, int x,
+                                     struct dawni_decided *priced,
+                                     struct dawn_error *err)
+{
+    const struct dawn_plan_stage *s = dawn_plan_stage(plan, x);
+    int tensors = pl->graph->tensors;
+    uint8_t *decision = dawni_calloc(tensors, sizeof *decision);
+    enum dawn_status st = DAWN_OK;
+
+    if (!decision)
+        return dawn_fail(err, DAWN_E_NOMEM, "no memory for decisions");
+    if (pl->policy->decide)
+        pl->policy->decide(pl, s->first, s->last, x, decision);
+    else
+        dawni_decide(pl, s->first, s->last, x, true, decision);
+    *priced = dawni_price_decisions(pl, s->first, s->last, x, decision);
+    for (int t = 0; t < tensors && !st; t++)
+        if (decision[t] != DAWN_KEEP)
+            st = dawn_plan_decide(plan, x, t, decision[t], err);
+    free(decision);
+    return st;
+}
+
+/* Learn from a stage whose rank needs more than its cap: what is on top of its
+ * price is put down to messages, up to twice what it receives ahead, and the
+ * rest to packing.
+ */
+static void learn(struct dawni_planner *pl, int x,
+                  const struct dawni_decided *priced, uint64_t arena)
+{
+    struct dawni_stage_spec *s = &pl->stage[x];
+    double more = (double)arena - (double)priced->peak;
+    double share = priced->comm ? s->messages + more / (double)priced->comm : 0;
+
+    if (share > s->messages && share <= 2) {
+        s->messages = share;
+    } else {
+        uint64_t over = arena - s->cap;
+        uint64_t base = priced->peak < s->budget ? priced->peak : s->budget;
+        over += over / 2; /* the next packing differs a little */
+        s->budget = base > over ? base - over : 0;
+    }
+    dawni_cost_forget(pl, x);
+}
+
+static enum dawn_status judge_stage(struct dawni_planner *pl,
+                                    struct dawn_plan *plan, int x,
+                                    const struct dawni_decided *priced,
+                                    bool *over, struct dawn_error *err)
+{
+    struct dawn_memory memory;
+    enum dawn_status st =
+        dawni_rank_memory(pl, plan, x % pl->ranks, &memory, err);
+
+    if (st || memory.arena_bytes <= pl->stage[x].cap)
+        return st;
+    learn(pl, x, priced, memory.arena_bytes);
+    *over = true;
+    return DAWN_OK;
+}
+
+/* The stages that are nearly full first: they are the likely ones to fail.
+ * DAWN_E_NOFIT: some stage got less room. */
+static enum dawn_status judge(struct dawni_planner *pl, struct dawn_plan *plan,
+                              const struct dawni_decided *priced,
+                              struct dawn_error *err)
+{
+    bool over = false;
+
+    for (int full = 1; full >= 0 && !over; full--)
+        for (int x = 0; x < pl->l; x++) {
+            uint64_t cap = pl->stage[x].cap;
+            enum dawn_status st = DAWN_OK;
+            if (cap != UINT64_MAX && full == (priced[x].peak >= cap - cap / 10))
+                st = judge_stage(pl, plan, x, &priced[x], &over, err);
+            if (st)
+                return st;
+        }
+    return over ? DAWN_E_NOFIT : DAWN_OK;
+}
+
+/* One round. DAWN_E_NOFIT: no partition (*again_p false), or a stage got less
+ * room (true). */
+static enum dawn_status try_plan(struct dawni_planner *pl, int *cut,
+                                 struct dawni_decided *priced,
+                                 struct dawn_plan **plan_p, bool *again_p,
+                                 struct dawn_error *err)
+{
+    struct dawn_plan *plan = NULL;
+    bool found = pl->policy->partition(pl, cut);
+    enum dawn_status st;
+
+    *again_p = false;
+    if (found && pl->policy->refine)
+        dawni_refine(pl, cut);
+    if (pl->status)
+        return dawn_fail(err, pl->status, "%s", pl->error.text);
+    if (!found)
+        return DAWN_E_NOFIT;
+    st = create_plan(pl, cut, &plan, err);
+    for (int x = 0; x < pl->l && !st; x++)
+        st = decide_stage(pl, plan, x, &priced[x], err);
+    if (!st && pl->status)
+        st = dawn_fail(err, pl->status, "%s", pl->error.text);
+    if (!st) {
+        st = judge(pl, plan, priced, err);
+        *again_p = st == DAWN_E_NOFIT;
+    }
+    if (st)
+        dawn_plan_destroy(plan);
+    else
+        *plan_p = plan;
+    return st;
+}
+
+enum dawn_status dawni_plan_make(struct dawni_planner *pl,
+                                 struct dawn_plan **plan_p,
+                                 struct dawn_error *err)
+{
+    int *cut = dawni_calloc(pl->l + 1, sizeof *cut);
+    struct dawni_decided *priced = dawni_calloc(pl->l, sizeof *priced);
+    enum dawn_status st = DAWN_E_NOFIT;
+    bool again = true;
+
+    if (!cut || !priced) {
+        st = dawn_fail(err, DAWN_E_NOMEM, "no memory for %d stages", pl->l);
+        again = false;
+    }
+    for (int i = 0; i < MOST_ROUNDS && again; i++) {
+        cut[0] = 0;
+        cut[pl->l] = pl->n;
+        st = try_plan(pl, cut, priced, plan_p, &again, err);
+    }
+    free(cut);
+    free(priced);
+    return st;
+}
+
+enum dawn_status dawn_planner_run(const struct dawn_profile *profile,
+                                  const struct dawn_machine *machine,
+                                  const struct dawn_planner_opts *opts,
+                                  struct dawn_plan **plan_p,
+                                  struct dawn_error *err)
+{
+    struct dawni_planner *pl = NULL;
+    struct dawn_plan *plan = NULL;
+    enum dawn_status st =
+        dawni_planner_create(profile, machine, opts, opts->stages, &pl, err);
+
+    if (!st)
+        st = dawni_plan_make(pl, &plan, err);
+    if (st == DAWN_E_NOFIT)
+        st = dawni_plan_nofit(pl, err);
+    if (!st)
+        st = dawni_price_plan(pl, plan, err);
+    dawni_planner_destroy(pl);
+    if (st) {
+        dawn_plan_destroy(plan);
+        return st;
+    }
+    struct dawn_plan_info *info = dawn_plan_info(plan);
+    double tokens = (double)opts->tokens_per_sample * (double)info->microbatch *
+                    info->microbatches;
+    if (info->step_ns > 0)
+        info->tokens_per_s = tokens / info->step_ns * 1e9;
+    *plan_p = plan;
+    return DAWN_OK;
+}

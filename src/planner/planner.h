@@ -1,0 +1,272 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* The planner's inside. What all its files share: the run under way, what a run
+ * of nodes costs as a stage, and the table of policies.
+ *
+ * Symbols, after the paper; stages count from 0 here.
+ *   n        nodes; a run of them is first..last
+ *   l        stages, one of them x; cut[x] is the first node of x, cut[l] = n
+ *   m, b     microbatches in a step, samples in one
+ *   k_x      microbatches in flight on stage x
+ *   t_i      F + B + W of node i; P_i the sum of t before node i
+ *   T_x      what a microbatch costs stage x: its t, recompute, messages
+ *   U_x      what the optimizer costs stage x, once a step
+ *   D_x      the sum of t behind the last node of stage x
+ *   S_x      what stage x alone makes of the step; no step is faster, so
+ *            min max S_x is what is looked for. The first microbatch must get
+ * to x and the last one back from it: P with the P of its first node. All m
+ * pass through: m T_x. While the first one is further down, x can do k_x - 1
+ * more forwards, and then idles: D_x - (k_x - 1) F_x if that is positive. While
+ * the last one is, k_x - 1 backwards are left to do: D_x - (k_x - 1) (T_x -
+ * F_x). Both happen if k_x < m; if not, the longer one counts. Where the last
+ * stage holds all m at once, x has nothing to do between its last forward and
+ * its first backward: D_x. And U_x. With equal stages this is (m + l - 1) T_x +
+ * U_x, the step of 1F1B and of GPipe. A longer run of nodes never has a smaller
+ * S_x. C_x      memory that stage x may use, M_x what it does use p        a
+ * cut between two groups of stages; p_c balances their times, p_m what they are
+ * over their memory
+ */
+#ifndef DAWNI_PLANNER_PLANNER_H
+#define DAWNI_PLANNER_PLANNER_H
+
+#include "graph/graph.h"
+#include "memory/memory.h"
+#include "planner/memo.h"
+#include <dawnpiper/planner.h>
+#include <dawnpiper/schedule.h>
+
+struct dawni_stage_spec { /* what stage x has to live with */
+    int in_flight;        /* k_x */
+    uint64_t cap;         /* C_x; UINT64_MAX: none */
+    uint64_t budget;      /* C_x less what packing has turned out to cost */
+    double messages;      /* what messages have turned out to take on top of a
+                             stage's price, as a share of its `comm` bytes */
+    double speed;         /* of its device */
+};
+
+struct dawni_stage_cost { /* of a run of nodes as stage x */
+    bool fits;
+    uint64_t peak; /* M_x; the least that was found where it does not fit */
+    double recompute_ns; /* part of T_x */
+    double comm_ns;      /* part of T_x: messages that its processor moves */
+    double time_ns;      /* T_x */
+    double step_ns;      /* S_x; INFINITY where it does not fit */
+};
+
+struct dawni_known_memory { /* of a rank */
+    bool valid;
+    uint64_t key;
+    struct dawn_memory memory;
+};
+
+struct dawni_policy_ops;
+struct dawni_decider;
+
+struct dawni_planner {
+    const struct dawn_profile *profile;
+    const struct dawn_graph *graph;
+    const struct dawn_machine *machine;
+    struct dawn_machine *own_machine; /* where the caller has none */
+    const struct dawni_policy_ops *policy;
+    const char *schedule;
+    bool no_recompute;
+    int n, l, ranks, m;
+    int64_t b;
+    int size; /* index of b in the profile */
+    struct dawni_stage_spec *stage;
+    double max_speed;
+    bool host_copies; /* processors move messages: they are part of T */
+    /* by node: sums over all nodes before it, [n + 1] */
+    double *sum_f, *sum_b, *sum_w, *sum_update;
+    /* the same of memory, to aim with: kept, and saved by the first to need it
+     */
+    double *sum_kept, *sum_saved;
+    struct dawni_sizes sizes;
+    struct dawni_stage_pricer *pricer;
+    struct dawni_decider *decider;
+    struct dawni_memo costs; /* of dawni_stage_cost_of */
+    struct dawni_stage_cost *cost;
+    int cost_count, cost_room;
+    int *stamp, stamps; /* by tensor: seen in scan number `stamps` */
+    struct dawni_known_memory *known; /* [ranks]: of dawni_rank_memory */
+    bool drop_all;       /* gpipe-uniform: recompute on every stage */
+    int splits, widened; /* dawnpiper: cuts looked for, and how often the
+                            interval of the theorem did not hold the best */
+    /* a failure inside a search, which goes on with INFINITY; the first one */
+    enum dawn_status status;
+    struct dawn_error error;
+};
+
+struct dawni_policy_ops {
+    const char *name;
+    const char *text; /* one line for people */
+    bool refine;      /* move cuts by what the simulator says, afterwards */
+    /* Choose cut[1] to cut[l - 1] (cut[0] = 0 and cut[l] = n are set) under the
+     * budgets. False: found none, or pl->status is set. */
+    bool (*partition)(struct dawni_planner *pl, int *cut);
+    /* Decide what becomes of the saved tensors of a stage: decision[tensor],
+     * all DAWN_KEEP before. NULL: dawni_decide. */
+    bool (*decide)(struct dawni_planner *pl, int first, int last, int x,
+                   uint8_t *decision);
+};
+
+extern const struct dawni_policy_ops dawni_policy_dawnpiper;
+extern const struct dawni_policy_ops dawni_policy_exact;
+extern const struct dawni_policy_ops dawni_policy_gpipe_uniform;
+
+/* NULL: no such policy. */
+const struct dawni_policy_ops *dawni_policy_find(const char *name);
+
+/* create.c */
+
+/* Begin to plan, or to price a plan. opts: policy may be NULL; microbatch and
+ * cap_bytes may be 0. */
+enum dawn_status dawni_planner_create(const struct dawn_profile *profile,
+                                      const struct dawn_machine *machine,
+                                      const struct dawn_planner_opts *opts,
+                                      int ranks, struct dawni_planner **pl_p,
+                                      struct dawn_error *err);
+void dawni_planner_destroy(struct dawni_planner *pl); /* takes NULL */
+
+/* Give every stage the same cap, and forget what was known under another. */
+void dawni_planner_set_cap(struct dawni_planner *pl, uint64_t cap);
+
+/* Remember the first failure of a search; returns false. text NULL: it is in
+ * pl->error already. */
+bool dawni_planner_fail(struct dawni_planner *pl, enum dawn_status status,
+                        const char *text);
+
+/* planner.c */
+
+/* Make the policy's plan under the caps. DAWN_E_NOFIT: there is none; no text.
+ */
+enum dawn_status dawni_plan_make(struct dawni_planner *pl,
+                                 struct dawn_plan **plan_p,
+                                 struct dawn_error *err);
+
+/* judge.c: dawn_memory_of, remembered */
+enum dawn_status dawni_rank_memory(struct dawni_planner *pl,
+                                   struct dawn_plan *plan, int rank,
+                                   struct dawn_memory *memory,
+                                   struct dawn_error *err);
+
+/* nofit.c: find out which cap would do, and fail with DAWN_E_NOFIT. */
+enum dawn_status dawni_plan_nofit(struct dawni_planner *pl,
+                                  struct dawn_error *err);
+
+/* cost.c */
+
+enum dawn_status dawni_cost_init(struct dawni_planner *pl,
+                                 struct dawn_error *err);
+
+static inline double dawni_sum_t(const struct dawni_planner *pl, int before)
+{
+    return pl->sum_f[before] + pl->sum_b[before] + pl->sum_w[before];
+}
+
+/* S of a stage whose microbatch takes time_ns. */
+double dawni_step_of(const struct dawni_planner *pl, int first, int last, int x,
+                     double time_ns);
+
+/* T of a run of nodes where everything is kept and messages are free. */
+double dawni_base_time(const struct dawni_planner *pl, int first, int last,
+                       int x);
+
+/* Cost of a run of nodes as stage x, with the decisions of dawni_decide. */
+struct dawni_stage_cost dawni_stage_cost_of(struct dawni_planner *pl, int first,
+                                            int last, int x);
+
+/* Forget the costs of stage x, whose budget has changed. */
+void dawni_cost_forget(struct dawni_planner *pl, int x);
+
+/* decide.c */
+
+enum dawn_status dawni_decider_create(struct dawni_planner *pl,
+                                      struct dawn_error *err);
+void dawni_decider_destroy(struct dawni_decider *d); /* takes NULL */
+
+struct dawni_decided {
+    bool fits;
+    uint64_t peak;
+    uint64_t comm;       /* part of the peak: receives posted ahead */
+    double recompute_ns; /* of one microbatch, on the profiled device */
+};
+
+/* Decide what stage x recomputes so that it fits its budget at least cost.
+ *
+ *   decision  out, by tensor, all DAWN_KEEP before; NULL: only the cost
+ *   thorough  spend more time to save a little more
+ */
+struct dawni_decided dawni_decide(struct dawni_planner *pl, int first, int last,
+                                  int x, bool thorough, uint8_t *decision);
+
+/* Price given decisions. */
+struct dawni_decided dawni_price_decisions(struct dawni_planner *pl, int first,
+                                           int last, int x,
+                                           const uint8_t *decision);
+
+/* bottleneck.c */
+
+/* S of first..last as stage x, or any number above `limit` that the true one
+ * does not go below. Never less where the run is longer. */
+typedef double (*dawni_step_fn)(void *arg, int first, int last, int x,
+                                double limit);
+
+/* Least max S over all cuts; INFINITY: none fits. cut may be NULL. */
+double dawni_bottleneck(struct dawni_planner *pl, dawni_step_fn step, void *arg,
+                        int *cut);
+
+/* binary.c: max S of binary partitioning; INFINITY: none fits. cut is written
+ * if that is below `bound`. */
+double dawni_halves(struct dawni_planner *pl, double bound, int *cut);
+
+/* window.c */
+
+struct dawni_window {
+    int low, high; /* where a cut may be */
+};
+
+/* Least max S over all cuts within the windows window[0] to window[l], if it is
+ * below `bound` and they are not too many to go through; else `bound`, and cut
+ * is left as it is. */
+double dawni_window_search(struct dawni_planner *pl,
+                           const struct dawni_window *window, double bound,
+                           int *cut);
+
+/* At most `reach` nodes from the cuts; the caller frees it. NULL: no memory. */
+struct dawni_window *dawni_windows_around(const struct dawni_planner *pl,
+                                          const int *cut, int reach);
+
+/* All that may lead to a max S below the bound; likewise. */
+struct dawni_window *dawni_windows_below(const struct dawni_planner *pl,
+                                         double bound);
+
+/* bound.c: no plan has a faster step, whatever its cuts and decisions; 0: not
+ * known, or pl->status is set. */
+double dawni_bound(struct dawni_planner *pl);
+
+/* simulate.c */
+
+struct dawni_stage_times { /* by stage */
+    double *f_ns, *b_ns, *w_ns, *step_ns;
+};
+
+enum dawn_status dawni_stage_times_create(int stages,
+                                          struct dawni_stage_times *times,
+                                          struct dawn_error *err);
+void dawni_stage_times_clear(struct dawni_stage_times *times);
+
+/* Simulated time of a step. */
+enum dawn_status dawni_simulate_cuts(const struct dawni_planner *pl,
+                                     const int *cut,
+                                     const struct dawni_stage_times *times,
+                                     double *step_ns, struct dawn_error *err);
+
+/* price.c: dawn_planner_price with what is known already */
+enum dawn_status dawni_price_plan(struct dawni_planner *pl,
+                                  struct dawn_plan *plan,
+                                  struct dawn_error *err);
+
+/* refine.c: move cuts a little where the simulator says that it pays. */
+bool dawni_refine(struct dawni_planner *pl, int *cut);
+
+#endif

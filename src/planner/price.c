@@ -1,0 +1,129 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* All that is predicted of a plan, whoever made it. */
+#include "common/array.h"
+#include "planner/planner.h"
+
+/* Times of stage x, with its decisions. */
+static enum dawn_status price_times(struct dawni_planner *pl,
+                                    struct dawn_plan *plan, int x,
+                                    struct dawn_error *err)
+{
+    struct dawn_plan_stage *s = dawn_plan_stage(plan, x);
+    int tensors = pl->graph->tensors, first = s->first, end = s->last + 1;
+    double speed = pl->stage[x].speed;
+    uint8_t *decision = dawni_calloc(tensors, sizeof *decision);
+
+    if (!decision)
+        return dawn_fail(err, DAWN_E_NOMEM, "no memory for decisions");
+    for (int t = 0; t < tensors; t++)
+        decision[t] = (uint8_t)dawn_plan_decision(plan, x, t);
+    s->predicted.recompute_ns =
+        dawni_price_decisions(pl, first, s->last, x, decision).recompute_ns /
+        speed;
+    free(decision);
+    if (pl->status)
+        return dawn_fail(err, pl->status, "%s", pl->error.text);
+    s->predicted.f_ns = (pl->sum_f[end] - pl->sum_f[first]) / speed;
+    s->predicted.b_ns =
+        (pl->sum_b[end] - pl->sum_b[first]) / speed + s->predicted.recompute_ns;
+    s->predicted.w_ns = (pl->sum_w[end] - pl->sum_w[first]) / speed;
+    s->predicted.step_ns =
+        (pl->sum_update[end] - pl->sum_update[first]) / speed;
+    return DAWN_OK;
+}
+
+static enum dawn_status price_memory(struct dawni_planner *pl,
+                                     struct dawn_plan *plan, int rank,
+                                     struct dawn_error *err)
+{
+    struct dawn_memory memory;
+    enum dawn_status st = dawni_rank_memory(pl, plan, rank, &memory, err);
+
+    for (int x = rank; x < pl->l && !st; x += pl->ranks) {
+        struct dawn_plan_stage *s = dawn_plan_stage(plan, x);
+        s->predicted.peak_bytes = memory.peak_bytes;
+        s->predicted.arena_bytes = memory.arena_bytes;
+        memcpy(s->predicted.by, memory.by, sizeof s->predicted.by);
+    }
+    return st;
+}
+
+static enum dawn_status price_step(struct dawni_planner *pl,
+                                   struct dawn_plan *plan,
+                                   struct dawn_error *err)
+{
+    int *cut = dawni_calloc(pl->l + 1, sizeof *cut);
+    struct dawni_stage_times times = {0};
+    enum dawn_status st = dawni_stage_times_create(pl->l, &times, err);
+
+    if (!cut && !st)
+        st = dawn_fail(err, DAWN_E_NOMEM, "no memory for %d stages", pl->l);
+    for (int x = 0; x < pl->l && !st; x++) {
+        const struct dawn_plan_stage *s = dawn_plan_stage(plan, x);
+        cut[x] = s->first;
+        cut[x + 1] = s->last + 1;
+        times.f_ns[x] = s->predicted.f_ns;
+        times.b_ns[x] = s->predicted.b_ns;
+        times.w_ns[x] = s->predicted.w_ns;
+        times.step_ns[x] = s->predicted.step_ns;
+    }
+    if (!st)
+        st = dawni_simulate_cuts(pl, cut, &times,
+                                 &dawn_plan_info(plan)->step_ns, err);
+    dawni_stage_times_clear(&times);
+    free(cut);
+    return st;
+}
+
+enum dawn_status dawni_price_plan(struct dawni_planner *pl,
+                                  struct dawn_plan *plan,
+                                  struct dawn_error *err)
+{
+    struct dawn_plan_info *info = dawn_plan_info(plan);
+    enum dawn_status st = DAWN_OK;
+
+    for (int x = 0; x < pl->l && !st; x++)
+        st = price_times(pl, plan, x, err);
+    for (int rank = 0; rank < pl->ranks && !st; rank++)
+        st = price_memory(pl, plan, rank, err);
+    if (!st)
+        st = price_step(pl, plan, err);
+    if (st)
+        return st;
+    info->profile_digest = dawn_profile_digest(pl->profile);
+    info->bound_ns = dawni_bound(pl);
+    if (pl->status)
+        return dawn_fail(err, pl->status, "%s", pl->error.text);
+    return DAWN_OK;
+}
+
+enum dawn_status dawn_planner_price(struct dawn_plan *plan,
+                                    const struct dawn_profile *profile,
+                                    const struct dawn_machine *machine,
+                                    struct dawn_error *err)
+{
+    const struct dawn_plan_info *info = dawn_plan_info(plan);
+    uint64_t wanted = dawn_graph_digest(dawn_profile_graph(profile));
+    struct dawn_planner_opts opts = {
+        .schedule = info->schedule,
+        .stages = info->stages,
+        .microbatches = info->microbatches,
+        .microbatch = info->microbatch,
+        .cap_bytes = info->cap_bytes,
+    };
+    struct dawni_planner *pl;
+    enum dawn_status st;
+
+    if (info->graph_digest != wanted)
+        return dawn_fail(err, DAWN_E_MISMATCH,
+                         "the plan is for graph %016llx, the profile is of "
+                         "graph %016llx",
+                         (unsigned long long)info->graph_digest,
+                         (unsigned long long)wanted);
+    st = dawni_planner_create(profile, machine, &opts, info->ranks, &pl, err);
+    if (st)
+        return st;
+    st = dawni_price_plan(pl, plan, err);
+    dawni_planner_destroy(pl);
+    return st;
+}

@@ -1,0 +1,128 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* A partition in the simulator: its schedule, what crosses its cuts, the
+ * machine's links.
+ */
+#include "common/array.h"
+#include "plan/cuts.h"
+#include "planner/planner.h"
+
+enum dawn_status dawni_stage_times_create(int stages,
+                                          struct dawni_stage_times *times,
+                                          struct dawn_error *err)
+{
+    double *all = dawni_calloc((int64_t)stages * 4, sizeof *all);
+
+    if (!all)
+        return dawn_fail(err, DAWN_E_NOMEM, "no memory for %d stages", stages);
+    *times = (struct dawni_stage_times){all, all + stages, all + 2 * stages,
+                                        all + 3 * stages};
+    return DAWN_OK;
+}
+
+void dawni_stage_times_clear(struct dawni_stage_times *times)
+{
+    free(times->f_ns);
+    *times = (struct dawni_stage_times){0};
+}
+
+struct simulation { /* what dawn_simulate is told, to be freed */
+    struct dawni_cuts cuts;
+    struct dawn_edge *edge; /* acts, then grads */
+    double *bytes;          /* likewise */
+    double *latency, *rate; /* [ranks * ranks] */
+    struct dawn_schedule *schedule;
+};
+
+static void clear(struct simulation *s)
+{
+    dawn_schedule_destroy(s->schedule);
+    dawni_cuts_clear(&s->cuts);
+    free(s->edge);
+    free(s->bytes);
+    free(s->latency);
+    free(s->rate);
+}
+
+static void set_edges(struct simulation *s, const struct dawni_planner *pl)
+{
+    for (int i = 0; i < s->cuts.acts + s->cuts.grads; i++) {
+        int g = i - s->cuts.acts;
+        const struct dawni_cut *cut =
+            g < 0 ? &s->cuts.act[i] : &s->cuts.grad[g];
+        s->edge[i] = cut->edge;
+        s->bytes[i] = (double)dawni_cut_bytes(pl->graph, cut, pl->b);
+    }
+}
+
+static void set_links(struct simulation *s, const struct dawni_planner *pl)
+{
+    for (int i = 0; i < pl->ranks * pl->ranks; i++) {
+        int from = i / pl->ranks, to = i % pl->ranks;
+        const struct dawn_machine_link *link =
+            dawn_machine_link(pl->machine, from, to);
+        s->latency[i] = from == to ? 0 : link->latency_ns;
+        s->rate[i] = from == to ? 1e15 : link->bytes_per_s;
+    }
+}
+
+static enum dawn_status prepare(struct simulation *s,
+                                const struct dawni_planner *pl, const int *cut,
+                                struct dawn_error *err)
+{
+    enum dawn_status st =
+        dawni_cuts_create(pl->graph, pl->l, cut, &s->cuts, err);
+    if (st)
+        return st;
+    int edges = s->cuts.acts + s->cuts.grads;
+    int64_t links = (int64_t)pl->ranks * pl->ranks;
+    s->edge = dawni_calloc(edges, sizeof *s->edge);
+    s->bytes = dawni_calloc(edges, sizeof *s->bytes);
+    s->latency = dawni_calloc(links, sizeof *s->latency);
+    s->rate = dawni_calloc(links, sizeof *s->rate);
+    if (!s->edge || !s->bytes || !s->latency || !s->rate)
+        return dawn_fail(err, DAWN_E_NOMEM, "no memory to simulate %d ranks",
+                         pl->ranks);
+    set_edges(s, pl);
+    set_links(s, pl);
+    struct dawn_schedule_opts opts = {
+        .kind = pl->schedule,
+        .stages = pl->l,
+        .ranks = pl->ranks,
+        .microbatches = pl->m,
+        .act_edge = s->edge,
+        .act_edges = s->cuts.acts,
+        .grad_edge = s->edge + s->cuts.acts,
+        .grad_edges = s->cuts.grads,
+    };
+    return dawn_schedule_create(&opts, &s->schedule, err);
+}
+
+enum dawn_status dawni_simulate_cuts(const struct dawni_planner *pl,
+                                     const int *cut,
+                                     const struct dawni_stage_times *times,
+                                     double *step_ns, struct dawn_error *err)
+{
+    struct simulation s = {0};
+    struct dawn_sim_result result = {0};
+    enum dawn_status st = prepare(&s, pl, cut, err);
+
+    if (!st) {
+        struct dawn_sim_costs costs = {
+            .f_ns = times->f_ns,
+            .b_ns = times->b_ns,
+            .w_ns = times->w_ns,
+            .step_ns = times->step_ns,
+            .act_bytes = s.bytes,
+            .grad_bytes = s.bytes + s.cuts.acts,
+            .latency_ns = s.latency,
+            .bytes_per_s = s.rate,
+            .host_copies = pl->host_copies,
+        };
+        st = dawn_simulate(s.schedule, &costs, &result, err);
+    }
+    if (!st)
+        *step_ns = result.step_ns;
+    dawn_sim_result_clear(&result);
+    clear(&s);
+    return st;
+}
