@@ -1,0 +1,87 @@
+#!/bin/sh
+# SPDX-License-Identifier: Apache-2.0
+# dawn-plan from its command line: what it writes, what it says, how it fails.
+set -u
+: "${top_builddir:=.}"
+plan=$(cd "$top_builddir" && pwd)/dawn-plan
+make_profile=$(cd "$top_builddir" && pwd)/tests/planner/make_profile
+dir=$(mktemp -d) || exit 1
+trap 'rm -rf "$dir"' EXIT
+cd "$dir" || exit 1
+n=0
+
+ok() { # CLAIM, after a command
+    status=$?
+    n=$((n + 1))
+    [ $status -eq 0 ] && echo "ok $n - $1" && return
+    echo "not ok $n - $1"
+    sed 's/^/# /' out err
+}
+
+run() { # WANTED_STATUS ARG...
+    wanted=$1
+    shift
+    "$plan" "$@" >out 2>err
+    [ $? -eq "$wanted" ]
+}
+
+fails() { # STATUS TEXT CLAIM ARG...
+    wanted=$1 text=$2 claim=$3
+    shift 3
+    run "$wanted" "$@" && grep -q "^dawn-plan: .*$text" err &&
+        [ "$(wc -l <err)" -eq 1 ] && [ ! -s out ]
+    ok "$claim: exit $wanted, $text"
+}
+
+"$make_profile" profile.yaml
+ok "a profile to plan with"
+
+run 0 profile.yaml --stages 2 && grep -q '^dawn: plan/1' plan.yaml &&
+    grep -q '^plan.yaml: 2 stages' out && [ "$(wc -l <out)" -eq 1 ]
+ok "plan.yaml is written, and said in one line"
+run 0 profile.yaml -s 2 -o - && cmp -s out plan.yaml
+ok "-o - prints the same plan"
+run 0 profile.yaml -s 2 -o - && cp out first && run 0 profile.yaml -s 2 -o - &&
+    cmp -s out first
+ok "twice the same bytes"
+
+run 0 profile.yaml -s 2 -M 100KiB --explain && grep -q recomputes out &&
+    grep -q '^bubble' out && grep -q '^bound' out && grep -q 'of 100.0 KiB' out
+ok "--explain tells of recompute, bubble, bound and cap"
+run 0 profile.yaml -s 2 --json &&
+    { ! command -v python3 >/dev/null || python3 -m json.tool <out >/dev/null; }
+ok "--json is JSON"
+rm -f plan.yaml
+run 0 profile.yaml -s 2 --compare && grep -q '^dawnpiper' out &&
+    grep -q '^exact' out && grep -q '^gpipe-uniform' out && [ ! -e plan.yaml ]
+ok "--compare has a row for each policy and writes nothing"
+run 0 profile.yaml -s 2 --compare -o best.yaml && [ -s best.yaml ]
+ok "with -o it writes the best plan"
+run 0 --version && grep -q '^dawn-plan [0-9]' out
+ok "--version"
+run 0 --help && grep -q -- --explain out
+ok "--help"
+
+fails 2 'which PROFILE' "no profile"
+fails 2 'stages' "a count that is none" profile.yaml --stages none
+fails 2 'memory=lots' "a size that is none" profile.yaml --memory lots
+fails 2 'option .--frobnicate' "an unknown option" profile.yaml --frobnicate
+fails 2 'exclude' "--compare with --policy" profile.yaml --compare --policy exact
+fails 1 'missing.yaml' "no such file" missing.yaml
+fails 1 'nodes' "more stages than nodes" profile.yaml --stages 400
+fails 1 "policy 'best'" "an unknown policy" profile.yaml --policy best
+fails 1 "magic" "an unknown schedule" profile.yaml --schedule magic
+fails 1 'was not profiled' "an unknown microbatch" profile.yaml --microbatch 77
+fails 1 'smallest cap' "a cap too small" profile.yaml -s 2 -M 1KiB
+cap=$(sed 's/.*found to work is \([0-9A-Za-z]*\),.*/\1/' err)
+run 0 profile.yaml -s 2 -M "$cap"
+ok "the cap that it names, $cap, works"
+
+head -n 12 profile.yaml >cut.yaml
+fails 1 'cut.yaml:[0-9]*: ' "a truncated profile" cut.yaml
+fails 1 'cut.yaml' "a machine that is a profile" profile.yaml --machine cut.yaml
+echo keep >plan.yaml
+run 1 profile.yaml -s 2 -M 1KiB
+[ "$(cat plan.yaml)" = keep ]
+ok "a failure overwrites nothing"
+echo "1..$n"

@@ -1,0 +1,503 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* Whole plans: against all cuts and decisions in the simulator, under caps, at
+ * the edges of what can be asked.
+ */
+#include "common/clock.h"
+#include "common/file.h"
+#include "rig.h"
+#include "tap.h"
+#include <math.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+#define MOST_SAVED 8
+
+static uint64_t largest_arena(struct dawn_plan *plan)
+{
+    uint64_t most = 0;
+
+    for (int x = 0; x < dawn_plan_info(plan)->stages; x++) {
+        uint64_t arena = dawn_plan_stage(plan, x)->predicted.arena_bytes;
+        most = arena > most ? arena : most;
+    }
+    return most;
+}
+
+static struct dawn_plan *run(const struct dawn_profile *profile,
+                             const struct dawn_planner_opts *opts)
+{
+    struct dawn_plan *plan = NULL;
+    struct dawn_error err = {0};
+
+    if (dawn_planner_run(profile, NULL, opts, &plan, &err))
+        diag("%s", err.text);
+    return plan;
+}
+
+/* Brute force */
+
+struct subset {
+    unsigned mask; /* of tensors that are recomputed */
+    double ns;
+};
+
+struct brute {
+    struct dawni_planner *pl;
+    const struct dawn_profile *profile;
+    uint64_t cap;
+    const int *cut;
+    struct dawn_plan *plan; /* of the cuts */
+    struct dawni_stage_times times;
+    double best;
+};
+
+static int by_ns(const void *a, const void *b)
+{
+    const struct subset *x = a, *y = b;
+    return x->ns < y->ns ? -1 : x->ns > y->ns;
+}
+
+/* Tensors that stage x may recompute. */
+static int list_saved(const struct brute *b, int x, int *tensor)
+{
+    const struct dawn_graph *g = b->pl->graph;
+    int first = b->cut[x], last = b->cut[x + 1] - 1, n = 0;
+
+    for (int t = 0; t < g->tensors && n < MOST_SAVED; t++)
+        if (g->tensor[t].producer >= first && g->tensor[t].producer <= last &&
+            dawni_tensor_saved(g, t, first, last))
+            tensor[n++] = t;
+    return n;
+}
+
+/* Least recompute with which rank x is within the cap, by its whole program;
+ * INFINITY: no subset will do. */
+static double least_recompute(struct brute *b, int x)
+{
+    uint8_t *decision = calloc((size_t)b->pl->graph->tensors, 1);
+    struct subset subset[1 << MOST_SAVED];
+    int tensor[MOST_SAVED], n = list_saved(b, x, tensor);
+    double ns = INFINITY;
+
+    for (unsigned mask = 0; mask < 1u << n; mask++) {
+        for (int i = 0; i < n; i++)
+            decision[tensor[i]] = mask >> i & 1;
+        subset[mask].mask = mask;
+        subset[mask].ns = dawni_price_decisions(b->pl, b->cut[x],
+                                                b->cut[x + 1] - 1, x, decision)
+                              .recompute_ns;
+    }
+    qsort(subset, (size_t)1 << n, sizeof *subset, by_ns);
+    for (unsigned k = 0; k < 1u << n && isinf(ns); k++) {
+        struct dawn_memory memory;
+        for (int i = 0; i < n; i++)
+            dawn_plan_decide(b->plan, x, tensor[i], subset[k].mask >> i & 1,
+                             NULL);
+        dawn_memory_of(b->plan, b->profile, x, &memory, NULL);
+        if (memory.arena_bytes <= b->cap)
+            ns = subset[k].ns;
+    }
+    free(decision);
+    return ns;
+}
+
+static void make_plan(struct brute *b)
+{
+    struct dawn_plan_stage stage[8] = {{0}};
+    struct dawn_plan_info info = {.stages = b->pl->l,
+                                  .ranks = b->pl->l,
+                                  .microbatches = b->pl->m,
+                                  .microbatch = b->pl->b};
+
+    snprintf(info.schedule, sizeof info.schedule, "%s", b->pl->schedule);
+    for (int x = 0; x < b->pl->l; x++) {
+        stage[x].rank = x;
+        stage[x].first = b->cut[x];
+        stage[x].last = b->cut[x + 1] - 1;
+    }
+    dawn_plan_create(b->pl->graph, &info, stage, &b->plan, NULL);
+}
+
+static double simulate(struct brute *b, const double *recompute_ns)
+{
+    const struct dawni_planner *pl = b->pl;
+    double step = INFINITY;
+
+    for (int x = 0; x < pl->l; x++) {
+        int first = b->cut[x], end = b->cut[x + 1];
+        b->times.f_ns[x] = pl->sum_f[end] - pl->sum_f[first];
+        b->times.b_ns[x] = pl->sum_b[end] - pl->sum_b[first] + recompute_ns[x];
+        b->times.w_ns[x] = pl->sum_w[end] - pl->sum_w[first];
+        b->times.step_ns[x] = pl->sum_update[end] - pl->sum_update[first];
+        if (isinf(recompute_ns[x]))
+            return INFINITY;
+    }
+    dawni_simulate_cuts(pl, b->cut, &b->times, &step, NULL);
+    return step;
+}
+
+static void try_cuts(struct brute *b)
+{
+    double recompute_ns[8] = {0};
+
+    if (simulate(b, recompute_ns) >= b->best)
+        return; /* not even if everything could be kept */
+    make_plan(b);
+    for (int x = 0; x < b->pl->l; x++)
+        recompute_ns[x] = least_recompute(b, x);
+    b->best = fmin(b->best, simulate(b, recompute_ns));
+    dawn_plan_destroy(b->plan);
+}
+
+/* Least simulated step over all cuts and decisions. */
+static double brute_force(const struct dawn_profile *profile,
+                          const struct dawn_planner_opts *opts)
+{
+    struct brute b = {
+        .profile = profile, .cap = opts->cap_bytes, .best = INFINITY};
+    int *cut = calloc((size_t)opts->stages + 1, sizeof *cut);
+
+    dawni_planner_create(profile, NULL, opts, opts->stages, &b.pl, NULL);
+    dawni_stage_times_create(opts->stages, &b.times, NULL);
+    b.cut = cut;
+    while (rig_next_cut(cut, b.pl->n, b.pl->l))
+        try_cuts(&b);
+    dawni_stage_times_clear(&b.times);
+    dawni_planner_destroy(b.pl);
+    free(cut);
+    return b.best;
+}
+
+static struct tally {
+    int cases, nofit, missed, optimal, over, below;
+    double sum, worst;
+} tally;
+
+static void compare(const struct dawn_profile *profile,
+                    const struct dawn_planner_opts *opts)
+{
+    struct dawn_plan *plan = NULL;
+    double best = brute_force(profile, opts);
+    enum dawn_status st = dawn_planner_run(profile, NULL, opts, &plan, NULL);
+
+    if (isinf(best) || st == DAWN_E_NOFIT) {
+        tally.nofit++;
+        tally.missed += !isinf(best);
+        dawn_plan_destroy(plan);
+        return;
+    }
+    const struct dawn_plan_info *info = dawn_plan_info(plan);
+    double gap = info->step_ns / best - 1;
+    tally.cases++;
+    tally.sum += gap;
+    tally.worst = fmax(tally.worst, gap);
+    tally.optimal += gap < 1e-6;
+    tally.over += opts->cap_bytes && largest_arena(plan) > opts->cap_bytes;
+    tally.below += info->step_ns < info->bound_ns * (1 - 1e-9);
+    dawn_plan_destroy(plan);
+}
+
+static void try_profile(const struct dawn_profile *profile,
+                        struct dawn_planner_opts *opts)
+{
+    opts->cap_bytes = 0;
+    struct dawn_plan *plan = run(profile, opts);
+    uint64_t arena = largest_arena(plan);
+    dawn_plan_destroy(plan);
+    for (uint64_t percent = 100; percent >= 70; percent -= 10) {
+        opts->cap_bytes = arena * percent / 100;
+        compare(profile, opts);
+    }
+}
+
+static void test_brute_force(const char *policy, const char *schedule,
+                             double margin)
+{
+    tally = (struct tally){0};
+    for (uint64_t seed = 0; seed < 4; seed++) {
+        struct rig_opts o = {.nodes = 8,
+                             .seed = seed + 104,
+                             .branchy = seed % 2,
+                             .even = seed % 4 == 0,
+                             .params = seed % 3 > 0};
+        struct dawn_profile *profile = rig_profile(&o);
+        for (int stages = 2; stages <= 3; stages++) {
+            struct dawn_planner_opts opts = {
+                .policy = policy,
+                .schedule = schedule,
+                .stages = stages,
+                .microbatches = 2 + (int)seed % 5,
+                .microbatch = 1,
+            };
+            try_profile(profile, &opts);
+        }
+        dawn_profile_destroy(profile);
+    }
+    diag("%s, %s: %d plans, %d optimal, on average %.2f%% above, at worst "
+         "%.1f%%; %d had no plan, %d of them could have",
+         policy, schedule, tally.cases, tally.optimal,
+         100 * tally.sum / tally.cases, 100 * tally.worst, tally.nofit,
+         tally.missed);
+    ok(tally.cases > 20, "%s, %s: compared with all cuts and decisions", policy,
+       schedule);
+    ok(tally.sum <= margin * tally.cases,
+       "%s, %s: on average within %g%% of the best", policy, schedule,
+       100 * margin);
+    is_int(tally.over, 0, "%s, %s: no rank is over the cap", policy, schedule);
+    is_int(tally.below, 0, "%s, %s: no plan is below the bound", policy,
+           schedule);
+}
+
+/* Predictions */
+
+static void test_predictions(void)
+{
+    struct rig_opts o = {.nodes = 24, .seed = 7, .params = true};
+    struct dawn_profile *profile = rig_profile(&o);
+    struct dawn_planner_opts opts = {.stages = 3,
+                                     .microbatches = 6,
+                                     .microbatch = 2,
+                                     .tokens_per_sample = 10};
+    struct dawn_plan *plan = run(profile, &opts);
+    const struct dawn_plan_info *info = dawn_plan_info(plan);
+    double f = 0, wanted = 0;
+
+    for (int i = 0; i < 24; i++)
+        wanted += dawn_profile_cost_of(profile, i, 1)->ns[0];
+    for (int x = 0; x < 3; x++) {
+        const struct dawn_plan_stage *s = dawn_plan_stage(plan, x);
+        struct dawn_memory memory;
+        dawn_memory_of(plan, profile, x, &memory, NULL);
+        f += s->predicted.f_ns;
+        is_u64(s->predicted.peak_bytes, memory.peak_bytes,
+               "stage %d: the peak predicted is that of its program", x);
+        is_u64(s->predicted.by[DAWN_CATEGORY_SAVED],
+               memory.by[DAWN_CATEGORY_SAVED], "stage %d: and by category", x);
+        is_near(s->predicted.recompute_ns, 0, 0, "stage %d keeps everything",
+                x);
+    }
+    is_near(f, wanted, 1e-6 * wanted, "forward times are the profile's");
+    is_near(info->tokens_per_s, 120 / info->step_ns * 1e9, 1e-6,
+            "tokens/s of 6 microbatches of 2 samples of 10 tokens");
+    ok(info->bound_ns > 0 && info->step_ns >= info->bound_ns * (1 - 1e-9),
+       "the step is not below the bound");
+    double step = info->step_ns;
+    dawn_plan_info(plan)->step_ns = 0;
+    is_int(dawn_planner_price(plan, profile, NULL, NULL), DAWN_OK,
+           "a plan can be priced again");
+    is_near(info->step_ns, step, 1e-9 * step, "with the same result");
+    dawn_plan_destroy(plan);
+    dawn_profile_destroy(profile);
+}
+
+static void test_other_graph(void)
+{
+    struct rig_opts o = {.nodes = 12, .seed = 1}, p = {.nodes = 12, .seed = 2};
+    struct dawn_profile *profile = rig_profile(&o), *other = rig_profile(&p);
+    struct dawn_planner_opts opts = {.stages = 2, .microbatches = 2};
+    struct dawn_plan *plan = run(profile, &opts);
+
+    is_int(dawn_planner_price(plan, other, NULL, NULL), DAWN_E_MISMATCH,
+           "another graph's profile does not price a plan");
+    dawn_plan_destroy(plan);
+    dawn_profile_destroy(profile);
+    dawn_profile_destroy(other);
+}
+
+static void test_speed_of_devices(void)
+{
+    struct rig_opts o = {.nodes = 60, .even = true};
+    struct dawn_profile *profile = rig_profile(&o);
+    struct dawn_planner_opts opts = {.stages = 2, .microbatches = 8};
+    struct dawn_machine *machine;
+    struct dawn_plan *plan = NULL;
+
+    dawn_machine_create(2, &machine, NULL);
+    dawn_machine_device(machine, 1)->speed = 2;
+    dawn_planner_run(profile, machine, &opts, &plan, NULL);
+    int nodes =
+        dawn_plan_stage(plan, 1)->last - dawn_plan_stage(plan, 1)->first;
+    ok(nodes >= 38 && nodes <= 42,
+       "a device twice as fast gets twice the nodes");
+    dawn_plan_destroy(plan);
+    dawn_machine_device(machine, 1)->memory_bytes = 64;
+    is_int(dawn_planner_run(profile, machine, &opts, &plan, NULL), DAWN_E_NOFIT,
+           "a device's own memory is a cap");
+    dawn_machine_destroy(machine);
+    dawn_profile_destroy(profile);
+}
+
+/* Same input, same plan */
+
+static void test_deterministic(const char *policy)
+{
+    struct rig_opts o = {.nodes = 60, .seed = 3, .branchy = true};
+    char path[2][64], *data[2] = {NULL, NULL};
+    size_t bytes[2] = {0, 1};
+
+    for (int i = 0; i < 2; i++) {
+        struct dawn_profile *profile = rig_profile(&o);
+        struct dawn_planner_opts opts = {
+            .policy = policy, .stages = 4, .microbatches = 8};
+        struct dawn_plan *plan = run(profile, &opts);
+        opts.cap_bytes = largest_arena(plan) * 9 / 10;
+        dawn_plan_destroy(plan);
+        plan = run(profile, &opts);
+        snprintf(path[i], sizeof path[i], "planner_test-%ld-%d.yaml",
+                 (long)getpid(), i);
+        dawn_plan_save(plan, path[i], NULL);
+        dawni_file_read(path[i], 1 << 20, &data[i], &bytes[i], NULL);
+        unlink(path[i]);
+        dawn_plan_destroy(plan);
+        dawn_profile_destroy(profile);
+    }
+    ok(bytes[0] == bytes[1] && !memcmp(data[0], data[1], bytes[0]),
+       "%s: the same plan twice, byte for byte", policy);
+    free(data[0]);
+    free(data[1]);
+}
+
+/* What cannot be done */
+
+static void test_refusals(void)
+{
+    struct rig_opts o = {.nodes = 5};
+    struct dawn_profile *profile = rig_profile(&o);
+    static const struct {
+        struct dawn_planner_opts opts;
+        const char *text;
+    } bad[] = {
+        {{.stages = 6, .microbatches = 1},
+         "stages 6, but the model has only 5"},
+        {{.stages = 0, .microbatches = 1}, "stages 0"},
+        {{.stages = 1, .microbatches = 0}, "microbatches 0"},
+        {{.stages = 1, .microbatches = 1, .microbatch = 3}, "has 1 2"},
+        {{.stages = 1, .microbatches = 1, .policy = "best"},
+         "there are dawnpiper exact gpipe-uniform"},
+        {{.stages = 1, .microbatches = 1, .schedule = "magic"}, "magic"},
+    };
+
+    for (size_t i = 0; i < sizeof bad / sizeof bad[0]; i++) {
+        struct dawn_plan *plan = NULL;
+        struct dawn_error err = {0};
+        is_int(dawn_planner_run(profile, NULL, &bad[i].opts, &plan, &err),
+               DAWN_E_INVAL, "refused: %s", bad[i].text);
+        ok(!plan && strstr(err.text, bad[i].text), "it says why: %s", err.text);
+    }
+    struct dawn_planner_opts opts = {.stages = 5, .microbatches = 1};
+    struct dawn_plan *plan = run(profile, &opts);
+    ok(plan, "a node a stage, and fewer microbatches than stages, works");
+    dawn_plan_destroy(plan);
+    dawn_profile_destroy(profile);
+}
+
+/* The number behind `words` in a text such as "... is 12KiB, where ...". */
+static uint64_t size_after(const char *text, const char *words)
+{
+    const char *at = strstr(text, words);
+    char *end;
+    uint64_t size = at ? strtoull(at + strlen(words), &end, 10) : 0;
+
+    if (!at)
+        return 0;
+    return strncmp(end, "MiB", 3) == 0   ? size << 20
+           : strncmp(end, "KiB", 3) == 0 ? size << 10
+                                         : size;
+}
+
+static void test_nofit(const char *policy, bool no_recompute)
+{
+    struct rig_opts o = {.nodes = 40, .seed = 5, .params = true};
+    struct dawn_profile *profile = rig_profile(&o);
+    struct dawn_planner_opts opts = {.policy = policy,
+                                     .stages = 3,
+                                     .microbatches = 6,
+                                     .cap_bytes = 1000,
+                                     .no_recompute = no_recompute};
+    struct dawn_plan *plan = NULL;
+    struct dawn_error err = {0};
+
+    is_int(dawn_planner_run(profile, NULL, &opts, &plan, &err), DAWN_E_NOFIT,
+           "%s: nothing fits 1000 bytes", policy);
+    diag("%s", err.text);
+    opts.cap_bytes = size_after(err.text, "found to work is ");
+    ok(strstr(err.text, "where stage ") && opts.cap_bytes > 1000,
+       "the smallest cap that works and its stage are named");
+    plan = run(profile, &opts);
+    ok(plan && largest_arena(plan) <= opts.cap_bytes,
+       "that cap, %llu bytes, works", (unsigned long long)opts.cap_bytes);
+    dawn_plan_destroy(plan);
+    dawn_profile_destroy(profile);
+}
+
+static void test_recompute_off(void)
+{
+    struct rig_opts o = {.nodes = 40, .seed = 5};
+    struct dawn_profile *profile = rig_profile(&o);
+    struct dawn_planner_opts opts = {.stages = 2, .microbatches = 4};
+    struct dawn_plan *plan = run(profile, &opts);
+    double with;
+
+    opts.cap_bytes = largest_arena(plan) / 2;
+    dawn_plan_destroy(plan);
+    plan = run(profile, &opts);
+    with = dawn_plan_stage(plan, 0)->predicted.recompute_ns;
+    dawn_plan_destroy(plan);
+    ok(with > 0, "with half of the memory something is recomputed");
+    opts.no_recompute = true;
+    is_int(dawn_planner_run(profile, NULL, &opts, &plan, NULL), DAWN_E_NOFIT,
+           "with recompute off nothing fits");
+    dawn_profile_destroy(profile);
+}
+
+/* Speed */
+
+static void test_speed(void)
+{
+    struct rig_opts o = {.nodes = 1000, .even = true, .params = true};
+    struct dawn_profile *profile = rig_profile(&o);
+    struct dawni_planner *pl = rig_planner(profile, NULL, 8, 16, 0);
+    int cut[9] = {[8] = 1000};
+    uint64_t most = 0;
+
+    for (int x = 0; x < 8; x++) {
+        struct dawni_stage_cost c =
+            dawni_stage_cost_of(pl, 125 * x, 125 * x + 124, x);
+        most = c.peak > most ? c.peak : most;
+    }
+    dawni_planner_set_cap(pl, most * 6 / 10);
+    uint64_t begin = dawni_now_ns();
+    bool found = dawni_policy_dawnpiper.partition(pl, cut);
+    bool whole = found && dawni_refine(pl, cut);
+    double ms = (double)(dawni_now_ns() - begin) / 1e6;
+    diag("1000 nodes, 8 stages, capped: %.0f ms; %d of %d cuts were not in "
+         "the interval",
+         ms, pl->widened, pl->splits);
+    ok(whole, "a chain of 1000 nodes on 8 stages is partitioned under a cap");
+    ok(ms < 5000, "in reasonable time, also on a busy machine");
+    dawni_planner_destroy(pl);
+    dawn_profile_destroy(profile);
+}
+
+int main(void)
+{
+    plan_lazy();
+    test_brute_force("dawnpiper", "1f1b", 0.03);
+    test_brute_force("exact", "1f1b", 0.03);
+    test_brute_force("dawnpiper", "gpipe", 0.03);
+    test_predictions();
+    test_other_graph();
+    test_speed_of_devices();
+    test_deterministic("dawnpiper");
+    test_deterministic("exact");
+    test_deterministic("gpipe-uniform");
+    test_refusals();
+    test_nofit("dawnpiper", false);
+    test_nofit("gpipe-uniform", false);
+    test_nofit("exact", true);
+    test_recompute_off();
+    test_speed();
+    return done_testing();
+}

@@ -1,0 +1,31 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* Models with made-up costs for the tests of the planner. */
+#ifndef TESTS_PLANNER_RIG_H
+#define TESTS_PLANNER_RIG_H
+
+#include "planner/planner.h"
+
+struct rig_opts {
+    int nodes;
+    uint64_t seed;
+    bool branchy; /* nodes also take older tensors, and make two outputs */
+    bool even;    /* all nodes alike, but for their size; else anything goes */
+    bool params;  /* parameters, the first one tied to the last node's */
+};
+
+/* A profile with sizes 1 and 2. Destroys what it cannot build, and says why. */
+struct dawn_profile *rig_profile(const struct rig_opts *opts);
+
+/* A number in low..high that follows from seed and place. */
+uint64_t rig_number(uint64_t seed, uint64_t place, uint64_t low, uint64_t high);
+
+/* The inside of a planner; NULL after a diagnosis. */
+struct dawni_planner *rig_planner(const struct dawn_profile *profile,
+                                  const char *policy, int stages,
+                                  int microbatches, uint64_t cap);
+
+/* All cuts of n nodes into l stages, in order: cut[0..l]. First: cut[l] is 0.
+ */
+bool rig_next_cut(int *cut, int n, int l);
+
+#endif
