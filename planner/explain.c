@@ -1,0 +1,127 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* --explain: what each stage does, takes and recomputes, and what that makes of
+ * the step.
+ */
+#include "report.h"
+#include <stdio.h>
+#include <stdlib.h>
+
+static const char *const category[] = {
+#define NAME(name, text) text,
+    DAWN_CATEGORY_MAP(NAME)
+#undef NAME
+};
+
+static void print_memory(const struct report *r,
+                         const struct dawn_plan_stage *s)
+{
+    uint64_t cap = report_cap(r, s->rank);
+
+    printf("  memory  peak %s, arena %s", SIZE(s->predicted.peak_bytes),
+           SIZE(s->predicted.arena_bytes));
+    if (cap)
+        printf(" of %s (%.1f%%)", SIZE(cap),
+               100 * (double)s->predicted.arena_bytes / (double)cap);
+    printf("\n         ");
+    for (int c = 0; c < DAWN_CATEGORIES; c++)
+        if (s->predicted.by[c])
+            printf(" %s %s", category[c], SIZE(s->predicted.by[c]));
+    printf("\n");
+}
+
+/* Forward time of the node that makes the tensor. */
+static double forward_ns(const struct report *r, int rank, int tensor)
+{
+    const struct dawn_graph *g = dawn_profile_graph(r->profile);
+    int size =
+        dawn_profile_find_size(r->profile, dawn_plan_info(r->plan)->microbatch);
+    const struct dawn_node_cost *c =
+        dawn_profile_cost_of(r->profile, dawn_graph_producer(g, tensor), size);
+    const struct dawn_machine_device *device =
+        r->machine ? dawn_machine_device(r->machine, rank) : NULL;
+
+    return c->ns[0] / (device ? device->speed : 1);
+}
+
+static void print_recomputed(const struct report *r, int x, int in_flight)
+{
+    const struct dawn_graph *g = dawn_profile_graph(r->profile);
+    const struct dawn_plan_stage *s = dawn_plan_stage(r->plan, x);
+    int64_t b = dawn_plan_info(r->plan)->microbatch;
+    uint64_t saved = 0;
+    double known = 0;
+    int maker = -1;
+
+    for (int t = 0; t < dawn_graph_tensors(g); t++) {
+        if (dawn_plan_decision(r->plan, x, t) != DAWN_RECOMPUTE)
+            continue;
+        uint64_t bytes = dawn_graph_tensor_bytes(g, t, b) * (uint64_t)in_flight;
+        bool again = dawn_graph_producer(g, t) == maker; /* of one node */
+        double ns = again ? 0 : forward_ns(r, s->rank, t);
+        printf("  recomputes %-32s saves %10s, costs %9s\n",
+               dawn_graph_tensor(g, t)->name, SIZE(bytes), TIME(ns));
+        maker = dawn_graph_producer(g, t);
+        saved += bytes;
+        known += ns;
+    }
+    if (!saved)
+        return;
+    double more = s->predicted.recompute_ns - known;
+    printf("  all of them %31s saves %10s, costs %9s a microbatch", "",
+           SIZE(saved), TIME(s->predicted.recompute_ns));
+    if (more > 1)
+        printf(", %s of it to rebuild what they are made from", TIME(more));
+    printf("\n");
+}
+
+static void print_stage(const struct report *r, int x, int in_flight)
+{
+    const struct dawn_graph *g = dawn_profile_graph(r->profile);
+    const struct dawn_plan_stage *s = dawn_plan_stage(r->plan, x);
+
+    printf("stage %d on rank %d: nodes %s to %s (%d), %d in flight\n", x,
+           s->rank, dawn_graph_node(g, s->first)->name,
+           dawn_graph_node(g, s->last)->name, s->last - s->first + 1,
+           in_flight);
+    printf("  time    F %s, B %s (recompute %s), W %s; optimizer %s a step\n",
+           TIME(s->predicted.f_ns), TIME(s->predicted.b_ns),
+           TIME(s->predicted.recompute_ns), TIME(s->predicted.w_ns),
+           TIME(s->predicted.step_ns));
+    print_memory(r, s);
+    print_recomputed(r, x, in_flight);
+}
+
+static void print_step(const struct report *r)
+{
+    const struct dawn_plan_info *info = dawn_plan_info(r->plan);
+    int l = info->stages, m = info->microbatches;
+
+    printf("step    %s simulated, %s, %d microbatches of %lld",
+           TIME(info->step_ns), info->schedule, m, (long long)info->microbatch);
+    if (info->tokens_per_s > 0)
+        printf(", %.0f tokens/s", info->tokens_per_s);
+    printf(
+        "\nbubble  (l-1)/(m+l-1) = %.1f%% of the step, (l-1)/m = %.1f%% over "
+        "ideal; simulated: %.1f%% of the step idle\n",
+        100.0 * (l - 1) / (m + l - 1), 100.0 * (l - 1) / m,
+        100 * report_idle(r));
+    if (info->bound_ns > 0)
+        printf("bound   %s: no plan of %d stages is faster; this one is %.1f%% "
+               "above it\n",
+               TIME(info->bound_ns), l, report_above(r));
+    printf("planned by %s in %s\n", info->policy, TIME(r->plan_ns));
+}
+
+enum dawn_status report_explain(const struct report *r, struct dawn_error *err)
+{
+    int *in_flight;
+    enum dawn_status st = report_in_flight(r, &in_flight, err);
+
+    if (st)
+        return st;
+    for (int x = 0; x < dawn_plan_info(r->plan)->stages; x++)
+        print_stage(r, x, in_flight[x]);
+    print_step(r);
+    free(in_flight);
+    return DAWN_OK;
+}

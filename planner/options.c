@@ -1,0 +1,192 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "options.h"
+#include <argp.h>
+#include <errno.h>
+#include <stdarg.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+enum {
+    KEY_MICROBATCHES = 1000,
+    KEY_MICROBATCH,
+    KEY_SCHEDULE,
+    KEY_POLICY,
+    KEY_COMPARE,
+    KEY_RECOMPUTE,
+    KEY_EXPLAIN,
+    KEY_JSON,
+    KEY_USAGE,
+    KEY_VERSION = 'V'
+};
+
+static const struct argp_option option[] = {
+    {"machine", 'm', "FILE", 0,
+     "machine.yaml: memory, links and speed of the "
+     "devices; without it they are equal, with links of 5 GB/s",
+     0},
+    {"stages", 's', "N", 0,
+     "pipeline stages, one a rank (default: one for each device of the "
+     "machine; 1 without a machine)",
+     0},
+    {"memory", 'M', "SIZE", 0,
+     "most memory a rank may use, such as 600MiB or 2GB (default: what the "
+     "machine says)",
+     0},
+    {"microbatches", KEY_MICROBATCHES, "M", 0,
+     "microbatches in a step (default: 4 for each stage)", 0},
+    {"microbatch", KEY_MICROBATCH, "B", 0,
+     "samples in a microbatch; one of the sizes profiled (default: the "
+     "largest)",
+     0},
+    {"schedule", KEY_SCHEDULE, "K", 0, "gpipe or 1f1b (default: 1f1b)", 0},
+    {"policy", KEY_POLICY, "P", 0,
+     "dawnpiper, exact or gpipe-uniform (default: dawnpiper)", 0},
+    {"compare", KEY_COMPARE, NULL, 0,
+     "plan with every policy and print a table; with -o the best plan is "
+     "written",
+     0},
+    {"recompute", KEY_RECOMPUTE, "auto|none", 0,
+     "none: keep every saved tensor (default: auto)", 0},
+    {"explain", KEY_EXPLAIN, NULL, 0,
+     "print what each stage does, takes and recomputes", 0},
+    {"json", KEY_JSON, NULL, 0, "print all that is predicted as JSON", 0},
+    {"output", 'o', "FILE", 0,
+     "plan to write (default: plan.yaml); - is "
+     "stdout",
+     0},
+    {"help", '?', NULL, 0, "print this help and exit", -1},
+    {"usage", KEY_USAGE, NULL, 0, "print a short help and exit", -1},
+    {"version", KEY_VERSION, NULL, 0, "print the version and exit", -1},
+    {0},
+};
+
+static char program[] = "dawn-plan";
+
+/* One line, and the end. */
+static _Noreturn DAWN_PRINTF(1, 2) void wrong(const char *format, ...)
+{
+    va_list args;
+
+    fprintf(stderr, "dawn-plan: ");
+    va_start(args, format);
+    vfprintf(stderr, format, args);
+    va_end(args);
+    fprintf(stderr, " (see dawn-plan --help)\n");
+    exit(2);
+}
+
+static int count(const char *name, const char *text)
+{
+    char *end;
+
+    errno = 0;
+    long n = strtol(text, &end, 10);
+    if (errno || end == text || *end || n < 1 || n > 1000000)
+        wrong("--%s=%s: must be a number from 1 to 1000000", name, text);
+    return (int)n;
+}
+
+/* Everything after the whole line has been read. */
+static void finish(const struct options *o)
+{
+    bool to_stdout = o->output && strcmp(o->output, "-") == 0;
+
+    if (!o->profile)
+        wrong("which PROFILE?");
+    if (o->compare && o->plan.policy)
+        wrong("--compare and --policy exclude each other");
+    if (o->explain && o->json)
+        wrong("--explain and --json exclude each other");
+    if (o->compare && (o->explain || o->json))
+        wrong("--compare excludes --explain and --json");
+    if (to_stdout && (o->explain || o->json || o->compare))
+        wrong("stdout can take only one of the plan and a report");
+}
+
+static error_t parse(int key, char *arg, struct argp_state *state)
+{
+    struct options *o = state->input;
+
+    switch (key) {
+    case 'm':
+        o->machine = arg;
+        return 0;
+    case 's':
+        o->plan.stages = count("stages", arg);
+        return 0;
+    case 'M':
+        if (!size_parse(arg, &o->plan.cap_bytes))
+            wrong("--memory=%s: not a size such as 600MiB", arg);
+        return 0;
+    case KEY_MICROBATCHES:
+        o->plan.microbatches = count("microbatches", arg);
+        return 0;
+    case KEY_MICROBATCH:
+        o->plan.microbatch = count("microbatch", arg);
+        return 0;
+    case KEY_SCHEDULE:
+        o->plan.schedule = arg;
+        return 0;
+    case KEY_POLICY:
+        o->plan.policy = arg;
+        return 0;
+    case KEY_COMPARE:
+        o->compare = true;
+        return 0;
+    case KEY_RECOMPUTE:
+        if (strcmp(arg, "none") != 0 && strcmp(arg, "auto") != 0)
+            wrong("--recompute=%s: auto or none", arg);
+        o->plan.no_recompute = strcmp(arg, "none") == 0;
+        return 0;
+    case KEY_EXPLAIN:
+        o->explain = true;
+        return 0;
+    case KEY_JSON:
+        o->json = true;
+        return 0;
+    case 'o':
+        o->output = arg;
+        return 0;
+    case '?':
+        argp_help(state->root_argp, stdout, ARGP_HELP_STD_HELP, program);
+        exit(0);
+    case KEY_USAGE:
+        argp_help(state->root_argp, stdout, ARGP_HELP_USAGE, program);
+        exit(0);
+    case KEY_VERSION:
+        printf("dawn-plan %s\n", dawn_version());
+        exit(0);
+    case ARGP_KEY_ARG:
+        if (o->profile)
+            wrong("one PROFILE only, not '%s' too", arg);
+        o->profile = arg;
+        return 0;
+    case ARGP_KEY_ERROR:
+        wrong("unknown or incomplete option '%s'",
+              state->argv[state->next - 1]);
+    case ARGP_KEY_END:
+        finish(o);
+        return 0;
+    default:
+        return ARGP_ERR_UNKNOWN;
+    }
+}
+
+void options_parse(struct options *options, int argc, char **argv)
+{
+    static const struct argp argp = {
+        .options = option,
+        .parser = parse,
+        .args_doc = "PROFILE",
+        .doc = "Plan a pipeline for a profiled model: which stage runs which "
+               "nodes, and which tensors are recomputed, so that a step is "
+               "short and no rank is over its memory.\v"
+               "Exit codes: 0 fine, 1 no plan was made, 2 wrong usage.",
+    };
+
+    *options = (struct options){0};
+    if (argp_parse(&argp, argc, argv, ARGP_NO_ERRS | ARGP_NO_HELP, NULL,
+                   options))
+        wrong("wrong usage");
+}

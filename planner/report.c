@@ -1,0 +1,84 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* Figures that several reports show, and the shortest report. */
+#include "report.h"
+#include <dawnpiper/schedule.h>
+#include <stdio.h>
+#include <stdlib.h>
+
+uint64_t report_cap(const struct report *r, int rank)
+{
+    const struct dawn_machine_device *device;
+
+    if (r->options->plan.cap_bytes || !r->machine)
+        return r->options->plan.cap_bytes;
+    device = dawn_machine_device(r->machine, rank);
+    return device ? device->memory_bytes : 0;
+}
+
+double report_idle(const struct report *r)
+{
+    const struct dawn_plan_info *info = dawn_plan_info(r->plan);
+    double busy = 0;
+
+    for (int x = 0; x < info->stages; x++) {
+        const struct dawn_plan_stage *s = dawn_plan_stage(r->plan, x);
+        busy += info->microbatches * (s->predicted.f_ns + s->predicted.b_ns +
+                                      s->predicted.w_ns) +
+                s->predicted.step_ns;
+    }
+    return info->step_ns > 0 ? 1 - busy / (info->ranks * info->step_ns) : 0;
+}
+
+double report_above(const struct report *r)
+{
+    const struct dawn_plan_info *info = dawn_plan_info(r->plan);
+    double above =
+        info->bound_ns > 0 ? 100 * (info->step_ns / info->bound_ns - 1) : 0;
+
+    return above > 0 ? above : 0;
+}
+
+enum dawn_status report_in_flight(const struct report *r, int **in_flight_p,
+                                  struct dawn_error *err)
+{
+    const struct dawn_plan_info *info = dawn_plan_info(r->plan);
+    struct dawn_schedule_opts opts = {
+        .kind = info->schedule,
+        .stages = info->stages,
+        .ranks = info->ranks,
+        .microbatches = info->microbatches,
+    };
+    struct dawn_schedule *schedule;
+    enum dawn_status st = dawn_schedule_create(&opts, &schedule, err);
+
+    if (st)
+        return st;
+    int *in_flight = calloc((size_t)info->stages, sizeof *in_flight);
+    for (int x = 0; x < info->stages && in_flight; x++)
+        in_flight[x] = dawn_schedule_in_flight(schedule, x);
+    dawn_schedule_destroy(schedule);
+    if (!in_flight)
+        return dawn_fail(err, DAWN_E_NOMEM, "no memory for %d stages",
+                         info->stages);
+    *in_flight_p = in_flight;
+    return DAWN_OK;
+}
+
+void report_summary(const struct report *r, const char *path)
+{
+    const struct dawn_plan_info *info = dawn_plan_info(r->plan);
+    uint64_t arena = 0, cap = 0;
+
+    for (int x = 0; x < info->stages; x++) {
+        const struct dawn_plan_stage *s = dawn_plan_stage(r->plan, x);
+        if (s->predicted.arena_bytes < arena)
+            continue;
+        arena = s->predicted.arena_bytes;
+        cap = report_cap(r, s->rank);
+    }
+    printf("%s: %d stages, %d x %lld samples, step %s, %.1f%% above the bound,"
+           " at most %s%s%s a rank\n",
+           path, info->stages, info->microbatches, (long long)info->microbatch,
+           TIME(info->step_ns), report_above(r), SIZE(arena), cap ? " of " : "",
+           cap ? SIZE(cap) : "");
+}

@@ -1,0 +1,31 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* What dawn-plan prints about a plan. */
+#ifndef PLANNER_REPORT_H
+#define PLANNER_REPORT_H
+
+#include "options.h"
+
+struct report { /* a plan and what it was made from */
+    const struct options *options;
+    const struct dawn_profile *profile;
+    const struct dawn_machine *machine; /* NULL: none */
+    struct dawn_plan *plan;
+    double plan_ns; /* how long it took to make */
+};
+
+/* For people; as JSON; in one line. */
+enum dawn_status report_explain(const struct report *r, struct dawn_error *err);
+void report_json(const struct report *r);
+void report_summary(const struct report *r, const char *path);
+
+/* Memory that a rank may use; 0: no cap. */
+uint64_t report_cap(const struct report *r, int rank);
+/* Share of all ranks' time in a step in which they compute nothing. */
+double report_idle(const struct report *r);
+/* Percent above the lower bound; 0 if there is none. */
+double report_above(const struct report *r);
+/* Microbatches in flight on each stage; the caller frees it. */
+enum dawn_status report_in_flight(const struct report *r, int **in_flight_p,
+                                  struct dawn_error *err);
+
+#endif
