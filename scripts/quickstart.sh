@@ -7,7 +7,7 @@ set -eu
 top=$(cd "$(dirname "$0")/.." && pwd)
 work=$top/quickstart
 bin=$top/build
-cap=${CAP:-64MiB}
+cap=${CAP:-72MiB}
 
 say() { printf '\n== %s\n' "$*"; }
 show() { printf '$ %s\n' "$*"; "$@"; }
@@ -21,7 +21,7 @@ say "Corpus: the King James Bible, every 20th verse held out"
 cp "$top/examples/quickstart.yaml" "$work/job.yaml"
 cd "$work"
 PATH=$bin:$PATH
-export OMP_NUM_THREADS=1 OMPI_MCA_btl_vader_single_copy_mechanism=none
+export OMPI_MCA_btl_vader_single_copy_mechanism=none
 mpirun="mpirun -n 2 --oversubscribe"
 if [ "$(id -u)" -eq 0 ]; then
     export OMPI_ALLOW_RUN_AS_ROOT=1 OMPI_ALLOW_RUN_AS_ROOT_CONFIRM=1
