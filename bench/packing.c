@@ -30,7 +30,9 @@ static enum dawn_status make_profile(const struct dawn_model_opts *model,
 
     if (st)
         return st;
-    st = dawn_profile_create(g, "host", "made up", 1, &size, profile_p, err);
+    st = dawn_profile_create(
+        g, &(struct dawn_profile_desc){"host", "made up", 1, &size}, profile_p,
+        err);
     if (st) {
         dawn_graph_destroy(g);
         return st;

@@ -17,8 +17,9 @@ extern "C" {
 
 struct dawn_comm;
 
-/* Join the MPI job. Initialises MPI if nobody has, and then finalises it when the
- * communicator is destroyed; otherwise duplicates MPI_COMM_WORLD. Collective.
+/* Join the MPI job. Initialises MPI if nobody has, and then finalises it when
+ * the communicator is destroyed; otherwise duplicates MPI_COMM_WORLD.
+ * Collective.
  *
  *   timeout_s  a wait without progress for so long is DAWN_E_TIMEOUT; > 0
  *

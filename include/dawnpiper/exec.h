@@ -54,13 +54,13 @@ struct dawn_exec_opts {
 
 /* What a step did; the same on every rank. Arrays live until the next call. */
 struct dawn_step_result {
-    double loss;      /* mean over the step's microbatches */
-    double grad_norm; /* global, before clipping, tied parameters once */
-    bool nonfinite;   /* loss or gradient not finite: nothing was updated */
+    double loss;        /* mean over the step's microbatches */
+    double grad_norm;   /* global, before clipping, tied parameters once */
+    bool nonfinite;     /* loss or gradient not finite: nothing was updated */
     char bad_node[128]; /* then: the first node that made such a number */
     int64_t samples;
     double step_ns; /* wall time, slowest rank */
-    double bubble;  /* share of the ranks' time not spent in kernels or moving */
+    double bubble; /* share of the ranks' time not spent in kernels or moving */
     double exposed_comm_ns; /* waiting for messages, largest of all ranks */
     double stall_ns;        /* waiting for memory tiers, likewise */
     double overhead_ns;     /* neither in kernels nor waiting, likewise */
@@ -75,10 +75,10 @@ struct dawn_step_result {
  * that steps use; set up threads. Collective. Parameters are zero until
  * dawn_exec_init or a checkpoint fills them.
  *
- * Returns DAWN_OK, DAWN_E_INVAL (ranks differ from the plan's), DAWN_E_NOFIT (the
- * arena is larger than the plan's cap or than free memory; the text has what
- * takes how much), DAWN_E_NOTSUP (dtype or operator that the device lacks),
- * DAWN_E_NOMEM, DAWN_E_COMM.
+ * Returns DAWN_OK, DAWN_E_INVAL (ranks differ from the plan's), DAWN_E_NOFIT
+ * (the arena is larger than the plan's cap or than free memory; the text has
+ * what takes how much), DAWN_E_NOTSUP (dtype or operator that the device
+ * lacks), DAWN_E_NOMEM, DAWN_E_COMM.
  */
 DAWN_API enum dawn_status dawn_exec_create(const struct dawn_exec_opts *opts,
                                            struct dawn_exec **exec_p,
@@ -86,8 +86,8 @@ DAWN_API enum dawn_status dawn_exec_create(const struct dawn_exec_opts *opts,
 /* Takes NULL. Not collective. */
 DAWN_API void dawn_exec_destroy(struct dawn_exec *exec);
 
-/* Draw the parameters from the seed, as the graph says; the same for every plan.
- * Zero the optimizer state. Collective. */
+/* Draw the parameters from the seed, as the graph says; the same for every
+ * plan. Zero the optimizer state. Collective. */
 DAWN_API enum dawn_status dawn_exec_init(struct dawn_exec *exec,
                                          struct dawn_error *err);
 
@@ -124,21 +124,21 @@ struct dawn_exec_param {
 
 /* Parameters owned by this rank, in id order. */
 DAWN_API int dawn_exec_params(const struct dawn_exec *exec);
-DAWN_API const struct dawn_exec_param *
-dawn_exec_param(const struct dawn_exec *exec, int i);
+DAWN_API const struct dawn_exec_param *dawn_exec_param(
+    const struct dawn_exec *exec, int i);
 
-/* After writing to parameters: bring copies on other ranks and compute copies up
- * to date. Collective. */
+/* After writing to parameters: bring copies on other ranks and compute copies
+ * up to date. Collective. */
 DAWN_API enum dawn_status dawn_exec_params_changed(struct dawn_exec *exec,
                                                    struct dawn_error *err);
 
-/* The memory of each rank as computed from the device's own kernels; what a step
- * must then measure. */
-DAWN_API const struct dawn_memory *dawn_exec_memory(const struct dawn_exec *exec,
-                                                    int rank);
+/* The memory of each rank as computed from the device's own kernels; what a
+ * step must then measure. */
+DAWN_API const struct dawn_memory *dawn_exec_memory(
+    const struct dawn_exec *exec, int rank);
 
-/* Write the newest step's timeline of all ranks as Chrome trace JSON. opts.trace
- * must have been set. Collective; rank 0 writes. */
+/* Write the newest step's timeline of all ranks as Chrome trace JSON.
+ * opts.trace must have been set. Collective; rank 0 writes. */
 DAWN_API enum dawn_status dawn_exec_write_trace(struct dawn_exec *exec,
                                                 const char *path,
                                                 struct dawn_error *err);

@@ -6,9 +6,9 @@
  * order in which they were added; a pipeline stage is a contiguous run of them,
  * and the graph may be cut anywhere.
  *
- * Building uses a sticky error: a call that fails remembers the first reason and
- * returns -1, every later call returns -1 too, and dawn_graph_finish reports it.
- * Ids are indices: tensors, parameters and nodes count from 0 each.
+ * Building uses a sticky error: a call that fails remembers the first reason
+ * and returns -1, every later call returns -1 too, and dawn_graph_finish
+ * reports it. Ids are indices: tensors, parameters and nodes count from 0 each.
  */
 #ifndef DAWNPIPER_GRAPH_H
 #define DAWNPIPER_GRAPH_H
@@ -45,9 +45,9 @@ enum dawn_dtype {
 struct dawn_tensor_desc {
     const char *name; /* unique in the graph; [A-Za-z0-9_.-]+ */
     enum dawn_dtype dtype;
-    bool batched;   /* a first extent b, the microbatch, stands before shape */
-    bool no_grad;   /* an output that gets no gradient (statistics, masks) */
-    int dims;       /* extents in shape, without b; 0 is a scalar */
+    bool batched; /* a first extent b, the microbatch, stands before shape */
+    bool no_grad; /* an output that gets no gradient (statistics, masks) */
+    int dims;     /* extents in shape, without b; 0 is a scalar */
     int64_t shape[DAWN_MAX_DIMS]; /* row-major */
 };
 
@@ -92,8 +92,8 @@ struct dawn_node_desc {
     uint32_t save_outputs; /* bit i: backward needs output i */
     uint32_t flags;        /* DAWN_NODE_* */
     int attrs;
-    const struct dawn_attr *attr; /* what the operator needs to know */
-    double flops[3];              /* F, B, W per sample; 0 where unknown */
+    const struct dawn_attr *attr;     /* what the operator needs to know */
+    double flops[3];                  /* F, B, W per sample; 0 where unknown */
     const struct dawn_layer_fns *fns; /* op "layer": the caller's callbacks
                                          (op.h); must outlive the graph */
     void *user;                       /* handed to fns */
@@ -124,15 +124,14 @@ DAWN_API int dawn_graph_add_param(struct dawn_graph *graph,
                                   const struct dawn_param_desc *desc);
 
 /* Add a node; everything in `desc` is copied but fns and user. Returns its id,
- * or -1. For the built-in operators dawn_op_add (op.h) infers outputs, saves and
- * flags and then calls this.
+ * or -1. For the built-in operators dawn_op_add (op.h) infers outputs, saves
+ * and flags and then calls this.
  */
 DAWN_API int dawn_graph_add_node(struct dawn_graph *graph,
                                  const struct dawn_node_desc *desc);
 
 /* The tensor id of output k of a node, or -1. */
-DAWN_API int dawn_graph_output(const struct dawn_graph *graph, int node,
-                               int k);
+DAWN_API int dawn_graph_output(const struct dawn_graph *graph, int node, int k);
 
 /* The graph's loss: a scalar f32 tensor, the mean over the microbatch. */
 DAWN_API void dawn_graph_set_loss(struct dawn_graph *graph, int tensor);
@@ -140,9 +139,8 @@ DAWN_API void dawn_graph_set_loss(struct dawn_graph *graph, int tensor);
 /* Remember why a caller that builds on this graph failed, as the calls above
  * do; later failures do not replace it.
  */
-DAWN_API void dawn_graph_fail(struct dawn_graph *graph,
-                              enum dawn_status status, const char *format,
-                              ...) DAWN_PRINTF(3, 4);
+DAWN_API void dawn_graph_fail(struct dawn_graph *graph, enum dawn_status status,
+                              const char *format, ...) DAWN_PRINTF(3, 4);
 
 /* Check the whole graph and compute its digest. Nothing may be added after.
  *
@@ -160,12 +158,12 @@ DAWN_API int dawn_graph_nodes(const struct dawn_graph *graph);
 DAWN_API int dawn_graph_tensors(const struct dawn_graph *graph);
 DAWN_API int dawn_graph_params(const struct dawn_graph *graph);
 DAWN_API int dawn_graph_loss(const struct dawn_graph *graph);
-DAWN_API const struct dawn_node_desc *
-dawn_graph_node(const struct dawn_graph *graph, int node);
-DAWN_API const struct dawn_tensor_desc *
-dawn_graph_tensor(const struct dawn_graph *graph, int tensor);
-DAWN_API const struct dawn_param_desc *
-dawn_graph_param(const struct dawn_graph *graph, int param);
+DAWN_API const struct dawn_node_desc *dawn_graph_node(
+    const struct dawn_graph *graph, int node);
+DAWN_API const struct dawn_tensor_desc *dawn_graph_tensor(
+    const struct dawn_graph *graph, int tensor);
+DAWN_API const struct dawn_param_desc *dawn_graph_param(
+    const struct dawn_graph *graph, int param);
 /* node that makes the tensor, -1 for a graph input */
 DAWN_API int dawn_graph_producer(const struct dawn_graph *graph, int tensor);
 /* find by name, -1 when absent; O(1) */

@@ -31,13 +31,13 @@ struct dawn_job {
         int64_t microbatch;
         int microbatches;
         double lr;
-        uint64_t warmup;  /* steps of linear warm-up */
-        char decay[16];   /* "cosine", "none" */
-        double min_lr;    /* where cosine ends; 0: a tenth of lr */
+        uint64_t warmup; /* steps of linear warm-up */
+        char decay[16];  /* "cosine", "none" */
+        double min_lr;   /* where cosine ends; 0: a tenth of lr */
         double weight_decay, clip, beta1, beta2, eps;
         uint64_t seed;
-        uint64_t eval_every;      /* steps; 0: at the end only */
-        int eval_microbatches;    /* of one evaluation */
+        uint64_t eval_every;       /* steps; 0: at the end only */
+        int eval_microbatches;     /* of one evaluation */
         uint64_t checkpoint_every; /* steps; 0: at the end only */
         int keep;                  /* checkpoints kept */
     } train;

@@ -46,18 +46,17 @@ DAWN_API void dawn_machine_destroy(struct dawn_machine *machine);
 
 DAWN_API int dawn_machine_devices(const struct dawn_machine *machine);
 /* NULL out of range; writable by whoever builds the machine */
-DAWN_API struct dawn_machine_device *
-dawn_machine_device(const struct dawn_machine *machine, int device);
+DAWN_API struct dawn_machine_device *dawn_machine_device(
+    const struct dawn_machine *machine, int device);
 /* link from device a to device b */
-DAWN_API struct dawn_machine_link *
-dawn_machine_link(const struct dawn_machine *machine, int a, int b);
+DAWN_API struct dawn_machine_link *dawn_machine_link(
+    const struct dawn_machine *machine, int a, int b);
 DAWN_API int dawn_machine_tiers(const struct dawn_machine *machine);
-DAWN_API struct dawn_machine_tier *
-dawn_machine_tier(const struct dawn_machine *machine, int tier);
-DAWN_API enum dawn_status
-dawn_machine_add_tier(struct dawn_machine *machine,
-                      const struct dawn_machine_tier *tier,
-                      struct dawn_error *err);
+DAWN_API struct dawn_machine_tier *dawn_machine_tier(
+    const struct dawn_machine *machine, int tier);
+DAWN_API enum dawn_status dawn_machine_add_tier(
+    struct dawn_machine *machine, const struct dawn_machine_tier *tier,
+    struct dawn_error *err);
 /* Free text about the host (hwloc's tree), kept as a block in the file. */
 DAWN_API enum dawn_status dawn_machine_set_notes(struct dawn_machine *machine,
                                                  const char *notes,

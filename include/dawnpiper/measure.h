@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* Measuring: a graph's nodes on this device, and the machine. (libdawnpiper-run)
+/* Measuring: a graph's nodes on this device, and the machine.
+ * (libdawnpiper-run)
  */
 #ifndef DAWNPIPER_MEASURE_H
 #define DAWNPIPER_MEASURE_H
@@ -14,10 +15,11 @@ extern "C" {
 #endif
 
 struct dawn_measure_opts {
-    struct dawn_comm *comm; /* ranks share the nodes out and measure at the same
-                               time, so that they load the memory as a run does */
-    const char *device;     /* NULL: "host" */
-    int threads;            /* of each rank; 0: 1 */
+    struct dawn_comm
+        *comm;          /* ranks share the nodes out and measure at the same
+                           time, so that they load the memory as a run does */
+    const char *device; /* NULL: "host" */
+    int threads;        /* of each rank; 0: 1 */
     int sizes;
     const int64_t *size; /* microbatch sizes, ascending */
     int repeats;         /* timed runs of each node; 0: 7 */
@@ -29,13 +31,12 @@ struct dawn_measure_opts {
 };
 
 /* Measure F, B, W, update, scratch of every node of a finished graph. Takes the
- * graph over: it belongs to the profile afterwards (not on failure). Collective;
- * every rank gets the whole profile.
+ * graph over: it belongs to the profile afterwards (not on failure).
+ * Collective; every rank gets the whole profile.
  */
-DAWN_API enum dawn_status
-dawn_profile_measure(struct dawn_graph *graph,
-                     const struct dawn_measure_opts *opts,
-                     struct dawn_profile **profile_p, struct dawn_error *err);
+DAWN_API enum dawn_status dawn_profile_measure(
+    struct dawn_graph *graph, const struct dawn_measure_opts *opts,
+    struct dawn_profile **profile_p, struct dawn_error *err);
 
 /* Measure this machine: hwloc's tree, memory, links between the ranks, the disk
  * behind `dir` (NULL: no disk). Collective; every rank gets the result.

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* The memory of a plan, exact to the byte: the same list of events prices a plan
- * in the planner and lays out the arena at run time.
+/* The memory of a plan, exact to the byte: the same list of events prices a
+ * plan in the planner and lays out the arena at run time.
  */
 #ifndef DAWNPIPER_MEMORY_H
 #define DAWNPIPER_MEMORY_H

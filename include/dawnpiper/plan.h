@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* A plan: the stages of a graph, what happens to each saved tensor, the schedule
- * and what is predicted. Made by a planner, or written by hand as plan.yaml.
+/* A plan: the stages of a graph, what happens to each saved tensor, the
+ * schedule and what is predicted. Made by a planner, or written by hand as
+ * plan.yaml.
  */
 #ifndef DAWNPIPER_PLAN_H
 #define DAWNPIPER_PLAN_H
@@ -22,7 +23,7 @@ enum dawn_decision { DAWN_KEEP, DAWN_RECOMPUTE };
     X(GRADS, "grads")         /* f32 accumulators, one a use */                \
     X(OPTIMIZER, "optimizer") /* AdamW moments */                              \
     X(SAVED, "saved")         /* kept for backward, of all in flight */        \
-    X(TRANSIENT, "transient") /* activations, gradients of activations */     \
+    X(TRANSIENT, "transient") /* activations, gradients of activations */      \
     X(SCRATCH, "scratch")     /* kernel workspace */                           \
     X(COMM, "comm")           /* received, or being sent */
 
@@ -30,7 +31,7 @@ enum dawn_category {
 #define DAWN_CATEGORY_ENUM(name, text) DAWN_CATEGORY_##name,
     DAWN_CATEGORY_MAP(DAWN_CATEGORY_ENUM)
 #undef DAWN_CATEGORY_ENUM
-    DAWN_CATEGORIES
+        DAWN_CATEGORIES
 };
 
 struct dawn_plan_stage {

@@ -24,10 +24,9 @@ struct dawn_schedule;
  * _ACT moves activations from stage to peer (down), _GRAD gradients (up).
  */
 #define DAWN_ACTION_MAP(X)                                                     \
-    X(F) X(B) X(W) X(BW)                                                       \
-    X(RECV_ACT) X(SEND_ACT) X(WAIT_ACT)                                        \
-    X(RECV_GRAD) X(SEND_GRAD) X(WAIT_GRAD)                                     \
-    X(REDUCE) X(STEP)
+    X(F)                                                                       \
+    X(B) X(W) X(BW) X(RECV_ACT) X(SEND_ACT) X(WAIT_ACT) X(RECV_GRAD)           \
+        X(SEND_GRAD) X(WAIT_GRAD) X(REDUCE) X(STEP)
 
 enum dawn_action_kind {
 #define DAWN_ACTION_ENUM(name) DAWN_ACTION_##name,
@@ -57,7 +56,8 @@ struct dawn_schedule_opts {
     /* activations: who sends to whom; NULL: s -> s+1 for all s */
     const struct dawn_edge *act_edge;
     int act_edges;
-    /* gradients: stage `to` sends to stage `from`; NULL: the same as act_edge */
+    /* gradients: stage `to` sends to stage `from`; NULL: the same as act_edge
+     */
     const struct dawn_edge *grad_edge;
     int grad_edges;
 };
@@ -69,12 +69,12 @@ struct dawn_schedule_opts {
  *
  * Fewer microbatches than stages works for gpipe and 1f1b: some stages just
  * wait. Local to the rank. Memory: O(stages * microbatches).
- * Returns DAWN_OK, DAWN_E_INVAL (an unknown kind, a count below 1, an edge out of
- * range) or DAWN_E_NOMEM.
+ * Returns DAWN_OK, DAWN_E_INVAL (an unknown kind, a count below 1, an edge out
+ * of range) or DAWN_E_NOMEM.
  */
-DAWN_API enum dawn_status
-dawn_schedule_create(const struct dawn_schedule_opts *opts,
-                     struct dawn_schedule **schedule_p, struct dawn_error *err);
+DAWN_API enum dawn_status dawn_schedule_create(
+    const struct dawn_schedule_opts *opts, struct dawn_schedule **schedule_p,
+    struct dawn_error *err);
 
 /* Takes NULL. */
 DAWN_API void dawn_schedule_destroy(struct dawn_schedule *schedule);
@@ -89,9 +89,8 @@ DAWN_API int dawn_schedule_microbatches(const struct dawn_schedule *schedule);
 /* The actions of one rank, in order; *actions_p: how many. Lives as long as the
  * schedule. NULL for a rank out of range.
  */
-DAWN_API const struct dawn_action *
-dawn_schedule_actions(const struct dawn_schedule *schedule, int rank,
-                      int *actions_p);
+DAWN_API const struct dawn_action *dawn_schedule_actions(
+    const struct dawn_schedule *schedule, int rank, int *actions_p);
 
 /* Most microbatches in flight (F done, BW or B not) on a stage at any time. */
 DAWN_API int dawn_schedule_in_flight(const struct dawn_schedule *schedule,
@@ -102,7 +101,8 @@ DAWN_API int dawn_schedule_in_flight(const struct dawn_schedule *schedule,
  * every SEND waited for, no deadlock even when no message is buffered (a WAIT
  * ends only after the peer has posted the RECV), backward in microbatch order.
  *
- * Returns DAWN_OK, or DAWN_E_INVAL with text that names rank, action and reason.
+ * Returns DAWN_OK, or DAWN_E_INVAL with text that names rank, action and
+ * reason.
  */
 DAWN_API enum dawn_status dawn_schedule_check(
     const struct dawn_schedule *schedule, struct dawn_error *err);
@@ -140,8 +140,8 @@ struct dawn_sim_result {
 };
 
 /* Run a table in simulation. REDUCE ends on all ranks at one time. result:
- * filled; freed by dawn_sim_result_clear. Returns DAWN_OK, DAWN_E_INVAL (a table
- * that deadlocks, a cost that is negative or not finite) or DAWN_E_NOMEM.
+ * filled; freed by dawn_sim_result_clear. Returns DAWN_OK, DAWN_E_INVAL (a
+ * table that deadlocks, a cost that is negative or not finite) or DAWN_E_NOMEM.
  */
 DAWN_API enum dawn_status dawn_simulate(const struct dawn_schedule *schedule,
                                         const struct dawn_sim_costs *costs,

@@ -56,8 +56,8 @@ struct dawn_error {
  * Whoever decides which error it is calls this, once; callers pass it on.
  */
 DAWN_API enum dawn_status dawn_fail(struct dawn_error *err,
-                                    enum dawn_status status,
-                                    const char *format, ...) DAWN_PRINTF(3, 4);
+                                    enum dawn_status status, const char *format,
+                                    ...) DAWN_PRINTF(3, 4);
 
 /* "E_INVAL" and "invalid argument"; "?" for a number that is no status. */
 DAWN_API const char *dawn_status_name(enum dawn_status status);

@@ -14,14 +14,18 @@
 
 struct dawni_req;
 
+struct dawni_peer { /* the other end of a message */
+    int rank, tag;
+};
+
 struct dawni_comm_ops {
     const char *name; /* "mpi", "loopback" */
     enum dawn_status (*send_init)(struct dawn_comm *comm, const void *buffer,
-                                  uint64_t bytes, int peer, int tag,
+                                  uint64_t bytes, struct dawni_peer peer,
                                   struct dawni_req **req_p,
                                   struct dawn_error *err);
     enum dawn_status (*recv_init)(struct dawn_comm *comm, void *buffer,
-                                  uint64_t bytes, int peer, int tag,
+                                  uint64_t bytes, struct dawni_peer peer,
                                   struct dawni_req **req_p,
                                   struct dawn_error *err);
     /* Neither blocks. A message of another length than the receive's is

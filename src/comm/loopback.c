@@ -100,7 +100,7 @@ static enum dawn_status add_req(const struct loop_req *like,
 }
 
 static enum dawn_status send_init(struct dawn_comm *comm, const void *buffer,
-                                  uint64_t bytes, int peer, int tag,
+                                  uint64_t bytes, struct dawni_peer peer,
                                   struct dawni_req **req_p,
                                   struct dawn_error *err)
 {
@@ -108,8 +108,8 @@ static enum dawn_status send_init(struct dawn_comm *comm, const void *buffer,
         .comm = (struct loop_comm *)comm,
         .buffer = (void *)(uintptr_t)buffer,
         .bytes = bytes,
-        .peer = peer,
-        .tag = tag,
+        .peer = peer.rank,
+        .tag = peer.tag,
         .is_send = true,
     };
 
@@ -117,7 +117,7 @@ static enum dawn_status send_init(struct dawn_comm *comm, const void *buffer,
 }
 
 static enum dawn_status recv_init(struct dawn_comm *comm, void *buffer,
-                                  uint64_t bytes, int peer, int tag,
+                                  uint64_t bytes, struct dawni_peer peer,
                                   struct dawni_req **req_p,
                                   struct dawn_error *err)
 {
@@ -125,8 +125,8 @@ static enum dawn_status recv_init(struct dawn_comm *comm, void *buffer,
         .comm = (struct loop_comm *)comm,
         .buffer = buffer,
         .bytes = bytes,
-        .peer = peer,
-        .tag = tag,
+        .peer = peer.rank,
+        .tag = peer.tag,
     };
 
     return add_req(&like, req_p, err);

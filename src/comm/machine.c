@@ -84,10 +84,12 @@ static enum dawn_status time_messages(struct pair *pair, char *buffer,
     double ns[SMALL_TURNS];
     enum dawn_status st;
 
-    if ((st = ops->send_init(pair->comm, buffer, (uint64_t)bytes, pair->peer,
-                             TAG, &pair->send, err)) ||
+    if ((st = ops->send_init(pair->comm, buffer, (uint64_t)bytes,
+                             (struct dawni_peer){pair->peer, TAG}, &pair->send,
+                             err)) ||
         (st = ops->recv_init(pair->comm, buffer + LARGE, (uint64_t)bytes,
-                             pair->peer, TAG, &pair->recv, err)))
+                             (struct dawni_peer){pair->peer, TAG}, &pair->recv,
+                             err)))
         goto out;
     for (int i = -WARM_UP; i < turns; i++) {
         uint64_t from = dawni_now_ns();

@@ -152,7 +152,7 @@ fail:
 }
 
 static enum dawn_status send_init(struct dawn_comm *comm, const void *buffer,
-                                  uint64_t bytes, int peer, int tag,
+                                  uint64_t bytes, struct dawni_peer peer,
                                   struct dawni_req **req_p,
                                   struct dawn_error *err)
 {
@@ -160,23 +160,23 @@ static enum dawn_status send_init(struct dawn_comm *comm, const void *buffer,
         .comm = (struct mpi_comm *)comm,
         .is_send = true,
         .bytes = bytes,
-        .peer = peer,
-        .tag = tag,
+        .peer = peer.rank,
+        .tag = peer.tag,
     };
 
     return add_req(&like, (void *)(uintptr_t)buffer, req_p, err);
 }
 
 static enum dawn_status recv_init(struct dawn_comm *comm, void *buffer,
-                                  uint64_t bytes, int peer, int tag,
+                                  uint64_t bytes, struct dawni_peer peer,
                                   struct dawni_req **req_p,
                                   struct dawn_error *err)
 {
     struct mpi_req like = {
         .comm = (struct mpi_comm *)comm,
         .bytes = bytes,
-        .peer = peer,
-        .tag = tag,
+        .peer = peer.rank,
+        .tag = peer.tag,
     };
 
     return add_req(&like, buffer, req_p, err);

@@ -79,8 +79,8 @@ void dawn_graph_fail(struct dawn_graph *g, enum dawn_status status,
 static bool open_for(struct dawn_graph *g, const char *what)
 {
     if (g->finished)
-        dawn_graph_fail(g, DAWN_E_INVAL, "graph '%s' is finished, no %s fits in",
-                        g->name, what);
+        dawn_graph_fail(g, DAWN_E_INVAL,
+                        "graph '%s' is finished, no %s fits in", g->name, what);
     return !g->sticky.status;
 }
 
@@ -129,8 +129,8 @@ static bool check_shape(struct dawn_graph *g, const char *name, int dims,
     int64_t elements = 1;
     for (int i = 0; i < dims; i++) {
         if (shape[i] < 1 || elements > ((int64_t)1 << 50) / shape[i]) {
-            dawn_graph_fail(g, DAWN_E_INVAL, "'%s' has extent %lld at %d",
-                            name, (long long)shape[i], i);
+            dawn_graph_fail(g, DAWN_E_INVAL, "'%s' has extent %lld at %d", name,
+                            (long long)shape[i], i);
             return false;
         }
         elements *= shape[i];
@@ -218,8 +218,9 @@ static bool check_node(struct dawn_graph *g, const struct dawn_node_desc *d)
         !check_ids(g, d->name, "parameter", d->param, d->params, g->params))
         return false;
     if (d->outputs < 1 || d->outputs > DAWN_MAX_PORTS) {
-        dawn_graph_fail(g, DAWN_E_INVAL, "node '%s' has %d outputs, 1 to %d work",
-                        d->name, d->outputs, DAWN_MAX_PORTS);
+        dawn_graph_fail(g, DAWN_E_INVAL,
+                        "node '%s' has %d outputs, 1 to %d work", d->name,
+                        d->outputs, DAWN_MAX_PORTS);
         return false;
     }
     if (!d->op || !*d->op || (strcmp(d->op, "layer") == 0 && !d->fns)) {
@@ -228,8 +229,8 @@ static bool check_node(struct dawn_graph *g, const struct dawn_node_desc *d)
         return false;
     }
     if (d->save_inputs >> d->inputs || d->save_outputs >> d->outputs) {
-        dawn_graph_fail(g, DAWN_E_INVAL, "node '%s' saves what it does not have",
-                        d->name);
+        dawn_graph_fail(g, DAWN_E_INVAL,
+                        "node '%s' saves what it does not have", d->name);
         return false;
     }
     return true;
@@ -270,8 +271,7 @@ static bool copy_node(struct dawni_node *n, const struct dawn_node_desc *d)
 
 int dawn_graph_add_node(struct dawn_graph *g, const struct dawn_node_desc *d)
 {
-    if (!open_for(g, "node") || !check_node(g, d) ||
-        !room(g, node, g->nodes))
+    if (!open_for(g, "node") || !check_node(g, d) || !room(g, node, g->nodes))
         return -1;
     int id = g->nodes;
     struct dawni_node *n = &g->node[id];

@@ -48,10 +48,9 @@ static void mark_down(struct dawn_graph *g)
             n->needs_b |= g->tensor[n->desc.input[k]].needs_grad;
         for (int k = 0; k < n->desc.outputs; k++) {
             struct dawni_tensor *t = &g->tensor[n->output[k]];
-            bool real =
-                t->desc.dtype == DAWN_F32 || t->desc.dtype == DAWN_BF16;
-            t->needs_grad = real && !t->desc.no_grad &&
-                            (n->needs_b || n->desc.params > 0);
+            bool real = t->desc.dtype == DAWN_F32 || t->desc.dtype == DAWN_BF16;
+            t->needs_grad =
+                real && !t->desc.no_grad && (n->needs_b || n->desc.params > 0);
         }
     }
 }

@@ -118,7 +118,8 @@ uint64_t dawn_graph_tensor_bytes(const struct dawn_graph *g, int tensor,
 uint64_t dawni_graph_padded_bytes(const struct dawn_graph *g, int tensor,
                                   int64_t microbatch)
 {
-    return (dawn_graph_tensor_bytes(g, tensor, microbatch) + 63) & ~(uint64_t)63;
+    return (dawn_graph_tensor_bytes(g, tensor, microbatch) + 63) &
+           ~(uint64_t)63;
 }
 
 int64_t dawn_graph_param_elements(const struct dawn_graph *g, int param)

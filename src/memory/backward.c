@@ -231,8 +231,7 @@ void dawni_lower_bw(struct dawni_lowering *l, int stage, int microbatch)
     }
     begin(l, stage, act, cross);
     if (maker >= l->first[stage] && maker < l->first[stage + 1]) {
-        set_grad(l, loss,
-                 dawni_lower_tensor(l, loss, DAWN_CATEGORY_TRANSIENT));
+        set_grad(l, loss, dawni_lower_tensor(l, loss, DAWN_CATEGORY_TRANSIENT));
         dawni_lower_one(l, DAWNI_I_SEED, microbatch, loss, l->grad[loss]);
     }
     for (int n = l->first[stage + 1] - 1; n >= l->first[stage]; n--)

@@ -76,8 +76,7 @@ void dawni_lower_one(struct dawni_lowering *l, enum dawni_instr_kind kind,
 void dawni_lower_message(struct dawni_lowering *l,
                          const struct dawni_message *m, int buffer)
 {
-    struct dawni_instr *i =
-        dawni_lower_instr(l, m->kind, m->microbatch, m->id);
+    struct dawni_instr *i = dawni_lower_instr(l, m->kind, m->microbatch, m->id);
     if (!i)
         return;
     i->peer = m->peer;
@@ -95,8 +94,7 @@ static bool saved_in_stage(const struct dawni_lowering *l, int stage,
 
 bool dawni_lower_keeps(const struct dawni_lowering *l, int stage, int tensor)
 {
-    return !l->forward_only &&
-           dawni_decision(l, stage, tensor) == DAWN_KEEP &&
+    return !l->forward_only && dawni_decision(l, stage, tensor) == DAWN_KEEP &&
            saved_in_stage(l, stage, tensor);
 }
 
@@ -112,9 +110,8 @@ static bool may_overwrite(const struct dawni_lowering *l, int stage, int node)
     for (int i = 0; i < n->desc.inputs - 1; i++)
         if (n->desc.input[i] == t)
             return false;
-    return in->producer >= l->first[stage] &&
-           in->user[in->users - 1] == node && t != l->graph->loss &&
-           !dawni_lower_keeps(l, stage, t) &&
+    return in->producer >= l->first[stage] && in->user[in->users - 1] == node &&
+           t != l->graph->loss && !dawni_lower_keeps(l, stage, t) &&
            dawni_graph_padded_bytes(l->graph, t, l->sizes->microbatch) ==
                dawni_graph_padded_bytes(l->graph, n->output[0],
                                         l->sizes->microbatch);
@@ -200,8 +197,8 @@ static int receive_buffer(struct dawni_lowering *l, int stage, int tensor,
                           bool activation)
 {
     bool keep = activation && dawni_lower_keeps(l, stage, tensor);
-    return dawni_lower_tensor(
-        l, tensor, keep ? DAWN_CATEGORY_SAVED : DAWN_CATEGORY_COMM);
+    return dawni_lower_tensor(l, tensor,
+                              keep ? DAWN_CATEGORY_SAVED : DAWN_CATEGORY_COMM);
 }
 
 static const struct {
@@ -229,8 +226,7 @@ static int transfer_tag(const struct dawni_lowering *l, int from, int to,
     return 2 * (from / l->ranks * chunks + to / l->ranks) + !activation;
 }
 
-void dawni_lower_transfer(struct dawni_lowering *l,
-                          const struct dawn_action *a)
+void dawni_lower_transfer(struct dawni_lowering *l, const struct dawn_action *a)
 {
     bool activation = transfers[a->kind].activation;
     enum dawni_instr_kind kind = transfers[a->kind].kind;
@@ -240,8 +236,8 @@ void dawni_lower_transfer(struct dawni_lowering *l,
     const struct dawni_cut *cut =
         activation ? dawni_cut_find(l->cuts->act, l->cuts->acts, from, to)
                    : dawni_cut_find(l->cuts->grad, l->cuts->grads, from, to);
-    int *slot = dawni_slots(l, activation ? l->act : l->cross, a->stage,
-                            a->microbatch);
+    int *slot =
+        dawni_slots(l, activation ? l->act : l->cross, a->stage, a->microbatch);
     struct dawni_message m = {
         .kind = kind,
         .microbatch = a->microbatch,

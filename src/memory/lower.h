@@ -36,8 +36,8 @@ static inline int *dawni_slots(const struct dawni_lowering *l, int *array,
     return &array[row * (size_t)l->graph->tensors];
 }
 
-static inline enum dawn_decision
-dawni_decision(const struct dawni_lowering *l, int stage, int tensor)
+static inline enum dawn_decision dawni_decision(const struct dawni_lowering *l,
+                                                int stage, int tensor)
 {
     const uint8_t *d = l->decision ? l->decision[stage] : NULL;
     return d ? (enum dawn_decision)d[tensor] : DAWN_KEEP;
@@ -91,8 +91,8 @@ void dawni_lower_step(struct dawni_lowering *l);
 void dawni_lower_kept(struct dawni_lowering *l);
 
 /* All actions of the rank, then the evaluation. */
-void dawni_lower_all(struct dawni_lowering *l,
-                     const struct dawn_action *action, int actions);
+void dawni_lower_all(struct dawni_lowering *l, const struct dawn_action *action,
+                     int actions);
 
 /* Set begin and end of kept buffers, memory.peak_bytes and .by. */
 enum dawn_status dawni_program_measure(struct dawni_program *p,

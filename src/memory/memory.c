@@ -30,8 +30,7 @@ enum dawn_status dawni_sizes_of_profile(const struct dawn_profile *profile,
     const struct dawn_graph *g = dawn_profile_graph(profile);
     int size = dawn_profile_find_size(profile, microbatch);
     if (size < 0)
-        return dawn_fail(err, DAWN_E_INVAL,
-                         "microbatch %lld was not profiled",
+        return dawn_fail(err, DAWN_E_INVAL, "microbatch %lld was not profiled",
                          (long long)microbatch);
     enum dawn_status st = dawni_sizes_create(g, microbatch, sizes, err);
     for (int n = 0; !st && n < g->nodes; n++) {

@@ -29,8 +29,8 @@ void dawni_sizes_clear(struct dawni_sizes *sizes);
 /* A candidate stage: what its memory is with k microbatches in flight.
  *   peak(k) = kept + comm + (k - 1) * saved + max(f_peak, b_peak)
  * where the peaks are those of one microbatch's F and BW, its own saved tensors
- * included. A whole rank's exact figure is dawn_memory_of's; this one leaves out
- * only how transfers overlap, and is within the `comm` bytes of it.
+ * included. A whole rank's exact figure is dawn_memory_of's; this one leaves
+ * out only how transfers overlap, and is within the `comm` bytes of it.
  */
 struct dawni_stage_memory {
     uint64_t kept;  /* params, grads, optimizer */

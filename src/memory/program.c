@@ -7,13 +7,20 @@
 #include <limits.h>
 
 static const char *const instr_names[DAWNI_I_KINDS] = {
-    [DAWNI_I_FEED] = "feed",           [DAWNI_I_F] = "F",
-    [DAWNI_I_B] = "B",                 [DAWNI_I_W] = "W",
-    [DAWNI_I_LOSS] = "loss",           [DAWNI_I_SEED] = "seed",
-    [DAWNI_I_ADD] = "add",             [DAWNI_I_RECV] = "recv",
-    [DAWNI_I_RECV_WAIT] = "recv_wait", [DAWNI_I_SEND] = "send",
-    [DAWNI_I_SEND_WAIT] = "send_wait", [DAWNI_I_SUM_USES] = "sum_uses",
-    [DAWNI_I_NORM] = "norm",           [DAWNI_I_ADAMW] = "adamw",
+    [DAWNI_I_FEED] = "feed",
+    [DAWNI_I_F] = "F",
+    [DAWNI_I_B] = "B",
+    [DAWNI_I_W] = "W",
+    [DAWNI_I_LOSS] = "loss",
+    [DAWNI_I_SEED] = "seed",
+    [DAWNI_I_ADD] = "add",
+    [DAWNI_I_RECV] = "recv",
+    [DAWNI_I_RECV_WAIT] = "recv_wait",
+    [DAWNI_I_SEND] = "send",
+    [DAWNI_I_SEND_WAIT] = "send_wait",
+    [DAWNI_I_SUM_USES] = "sum_uses",
+    [DAWNI_I_NORM] = "norm",
+    [DAWNI_I_ADAMW] = "adamw",
     [DAWNI_I_PREPARE] = "prepare",
 };
 

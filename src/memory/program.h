@@ -3,11 +3,11 @@
  * on buffers whose sizes and lifetimes are known before anything runs.
  *
  * Made from (graph, cuts, schedule, decisions, sizes) without a device. The
- * planner reads its memory off; the runtime binds the instructions to kernels and
- * requests and runs them. A buffer is live from the first to the last instruction
- * that names it; kept buffers (parameters, gradients, moments) always are.
- * Two segments share the arena: the training step, and a forward pass of one
- * microbatch for evaluation.
+ * planner reads its memory off; the runtime binds the instructions to kernels
+ * and requests and runs them. A buffer is live from the first to the last
+ * instruction that names it; kept buffers (parameters, gradients, moments)
+ * always are. Two segments share the arena: the training step, and a forward
+ * pass of one microbatch for evaluation.
  */
 #ifndef DAWNI_MEMORY_PROGRAM_H
 #define DAWNI_MEMORY_PROGRAM_H
@@ -37,7 +37,7 @@ enum dawni_instr_kind {
 
 struct dawni_instr {
     uint8_t kind;
-    bool again;   /* F: a recompute */
+    bool again; /* F: a recompute */
     int microbatch;
     int id;       /* node, tensor or parameter, as the kind says */
     int peer;     /* rank, of messages */
@@ -50,13 +50,13 @@ struct dawni_buffer {
     uint64_t bytes; /* rounded up to 64 */
     int begin, end; /* first and last instruction that names it */
     uint8_t category;
-    int refs;       /* while lowering: gradients that share it */
+    int refs; /* while lowering: gradients that share it */
     uint64_t offset;
 };
 
 struct dawni_program {
     int instrs;
-    int sync_instr; /* from here to step_instrs: copies of parameters */
+    int sync_instr;  /* from here to step_instrs: copies of parameters */
     int step_instrs; /* the rest is the evaluation's */
     struct dawni_instr *instr;
     int operands;
@@ -65,11 +65,11 @@ struct dawni_program {
     struct dawni_buffer *buffer;
     int instr_room, operand_room, buffer_room;
     /* kept buffers; -1: not on this rank */
-    int *master;        /* by parameter */
+    int *master;          /* by parameter */
     int *adam_m, *adam_v; /* by parameter: owner only */
-    int *use_at;        /* by node: where its parameters' gradients begin in */
-    int *use;           /* ... by (node, port): gradient of that use */
-    int *prepared;      /* by node */
+    int *use_at;   /* by node: where its parameters' gradients begin in */
+    int *use;      /* ... by (node, port): gradient of that use */
+    int *prepared; /* by node */
     struct dawn_memory memory;
 };
 

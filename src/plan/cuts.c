@@ -121,8 +121,8 @@ void dawni_cuts_clear(struct dawni_cuts *cuts)
     *cuts = (struct dawni_cuts){0};
 }
 
-uint64_t dawni_cut_bytes(const struct dawn_graph *g, const struct dawni_cut *cut,
-                         int64_t microbatch)
+uint64_t dawni_cut_bytes(const struct dawn_graph *g,
+                         const struct dawni_cut *cut, int64_t microbatch)
 {
     uint64_t bytes = 0;
     for (int i = 0; i < cut->tensors; i++)

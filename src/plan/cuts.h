@@ -1,8 +1,9 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* What crosses the cuts of a partition. A tensor goes straight from the stage
- * that makes it to each stage that needs it. Its gradient comes back as a chain,
- * from the last stage that needs it over the ones before to the maker, each
- * adding its own part: so the sum is the one of a single stage, bit for bit.
+ * that makes it to each stage that needs it. Its gradient comes back as a
+ * chain, from the last stage that needs it over the ones before to the maker,
+ * each adding its own part: so the sum is the one of a single stage, bit for
+ * bit.
  */
 #ifndef DAWNI_PLAN_CUTS_H
 #define DAWNI_PLAN_CUTS_H

@@ -4,12 +4,12 @@
 #include "common/hash.h"
 
 enum dawn_status dawn_profile_create(struct dawn_graph *graph,
-                                     const char *device,
-                                     const char *description, int microbatches,
-                                     const int64_t *microbatch,
+                                     const struct dawn_profile_desc *desc,
                                      struct dawn_profile **profile_p,
                                      struct dawn_error *err)
 {
+    int microbatches = desc->sizes;
+    const int64_t *microbatch = desc->size;
     struct dawn_profile *p;
 
     if (microbatches < 1 || microbatches > DAWNI_PROFILE_SIZES)
@@ -25,8 +25,8 @@ enum dawn_status dawn_profile_create(struct dawn_graph *graph,
     if (!(p = calloc(1, sizeof *p)))
         goto nomem;
     p->sizes = microbatches;
-    p->device = strdup(device);
-    p->description = strdup(description ? description : "");
+    p->device = strdup(desc->device);
+    p->description = strdup(desc->description ? desc->description : "");
     p->size = dawni_calloc(microbatches, sizeof *p->size);
     p->cost = dawni_calloc((int64_t)dawn_graph_nodes(graph) * microbatches,
                            sizeof *p->cost);

@@ -466,8 +466,11 @@ static enum dawn_status read_profile(const struct top *top,
     const struct dawni_yaml *at = top->sizes->first;
     for (; at && !st && sizes < DAWNI_PROFILE_SIZES; at = at->next)
         st = dawni_yaml_int(at, 1, 1 << 20, &size[sizes++], err);
-    if (!st && (st = dawn_profile_create(graph, top->device, top->description,
-                                         top->sizes->items, size, &p, &why)))
+    if (!st && (st = dawn_profile_create(
+                    graph,
+                    &(struct dawn_profile_desc){top->device, top->description,
+                                                top->sizes->items, size},
+                    &p, &why)))
         dawni_yaml_fail(top->sizes, st == DAWN_E_INVAL ? DAWN_E_FORMAT : st,
                         err, "%s", why.text);
     if (st) {

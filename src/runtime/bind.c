@@ -26,8 +26,8 @@ static enum dawn_status make_kernels(struct dawn_exec *e,
     for (int n = 0; n < e->graph->nodes; n++) {
         if (!mine(e, n))
             continue;
-        enum dawn_status st = e->device->kernel_create(
-            e->graph, n, microbatch, &e->kernel[n], err);
+        enum dawn_status st = e->device->kernel_create(e->graph, n, microbatch,
+                                                       &e->kernel[n], err);
         if (st)
             return st;
         for (int phase = 0; phase < DAWNI_PHASES; phase++)
@@ -80,7 +80,8 @@ static uint64_t free_bytes(void)
         fclose(f);
     if (kib)
         return (uint64_t)kib * 1024;
-    return (uint64_t)sysconf(_SC_AVPHYS_PAGES) * (uint64_t)sysconf(_SC_PAGESIZE);
+    return (uint64_t)sysconf(_SC_AVPHYS_PAGES) *
+           (uint64_t)sysconf(_SC_PAGESIZE);
 }
 
 static enum dawn_status check_fit(const struct dawn_exec *e,
@@ -162,23 +163,26 @@ static enum dawn_status make_request(struct dawn_exec *e, int k,
     void *buffer = e->address[i->operand];
     uint64_t bytes = message_bytes(e, i);
     if (i->kind == DAWNI_I_SEND)
-        return ops->send_init(e->comm, buffer, bytes, i->peer, i->tag,
-                              &e->req[k], err);
-    return ops->recv_init(e->comm, buffer, bytes, i->peer, i->tag, &e->req[k],
+        return ops->send_init(e->comm, buffer, bytes,
+                              (struct dawni_peer){i->peer, i->tag}, &e->req[k],
+                              err);
+    return ops->recv_init(e->comm, buffer, bytes,
+                          (struct dawni_peer){i->peer, i->tag}, &e->req[k],
                           err);
 }
 
 /* The RECV or SEND that a wait is for: the newest before it of the same tensor
- * to the same rank. Two tensors may share one buffer (gradients do), so all that
- * name a buffer are chained: before[k] is the message before k. */
+ * to the same rank. Two tensors may share one buffer (gradients do), so all
+ * that name a buffer are chained: before[k] is the message before k. */
 static int started(const struct dawn_exec *e, int wait, int newest,
                    const int *before)
 {
     const struct dawni_instr *instr = e->program->instr, *w = &instr[wait];
     int k = newest;
-    while (k >= 0 && (instr[k].id != w->id || is_send(&instr[k]) != is_send(w) ||
-                      instr[k].microbatch != w->microbatch ||
-                      (is_send(w) && instr[k].tag != w->tag)))
+    while (k >= 0 &&
+           (instr[k].id != w->id || is_send(&instr[k]) != is_send(w) ||
+            instr[k].microbatch != w->microbatch ||
+            (is_send(w) && instr[k].tag != w->tag)))
         k = before[k];
     return k;
 }

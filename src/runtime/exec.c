@@ -151,8 +151,8 @@ enum dawn_status dawn_exec_params_changed(struct dawn_exec *e,
     e->status = DAWN_OK;
     e->lr = 0;
     e->done = -1;
-    enum dawn_status st = dawni_exec_run(e, e->program->sync_instr,
-                                         e->program->step_instrs, err);
+    enum dawn_status st =
+        dawni_exec_run(e, e->program->sync_instr, e->program->step_instrs, err);
     if (st)
         return st;
     st = dawni_agree(e->comm, e->status, &e->error);
@@ -172,8 +172,9 @@ enum dawn_status dawni_exec_check_copies(struct dawn_exec *e,
             uint64_t bytes =
                 (uint64_t)e->graph->param[i].elements * sizeof(float);
             least[0] = (int64_t)(dawni_hash_of(
-                           e->arena + p->buffer[p->master[i]].offset, bytes) >>
-                       2);
+                                     e->arena + p->buffer[p->master[i]].offset,
+                                     bytes) >>
+                                 2);
             least[1] = -least[0];
         }
         enum dawn_status st =

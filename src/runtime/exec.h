@@ -30,11 +30,11 @@ struct dawn_exec {
     struct dawni_kernel **kernel; /* by node; NULL: on another rank */
     struct dawni_program *program;
     char *arena;
-    void **address;   /* by operand: in the arena, NULL for none */
-    float **value;    /* by (node, port), program->use_at: masters */
-    float **use_grad; /* likewise: gradient of that use */
+    void **address;         /* by operand: in the arena, NULL for none */
+    float **value;          /* by (node, port), program->use_at: masters */
+    float **use_grad;       /* likewise: gradient of that use */
     struct dawni_req **req; /* by instruction: of RECV and SEND */
-    int *waits_for;   /* by instruction: whose request a wait is for */
+    int *waits_for;         /* by instruction: whose request a wait is for */
     uint64_t *alloc_bytes, *free_bytes; /* by instruction: live bytes */
     uint64_t kept_bytes;
 

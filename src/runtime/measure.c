@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* Measuring the nodes of a graph. The ranks share them out as contiguous runs of
- * about the same work, like stages, and time their runs at the same moment, so
- * that each number is what a node costs while all ranks load the memory.
+/* Measuring the nodes of a graph. The ranks share them out as contiguous runs
+ * of about the same work, like stages, and time their runs at the same moment,
+ * so that each number is what a node costs while all ranks load the memory.
  */
 #include "comm/comm.h"
 #include "common/array.h"
@@ -22,11 +22,12 @@ struct measuring {
     const struct dawn_measure_opts *opts;
     const struct dawni_device_ops *device;
     struct dawn_comm *comm;
-    struct dawn_node_cost *cost; /* [size * nodes + node] of this rank's nodes */
-    int size;                    /* index of the size being measured */
-    uint64_t room;               /* bytes that this rank may use; 0: any */
-    double *work;                /* before node i; work[nodes] is all */
-    int done, all;               /* nodes of this rank, counting each size */
+    struct dawn_node_cost
+        *cost;     /* [size * nodes + node] of this rank's nodes */
+    int size;      /* index of the size being measured */
+    uint64_t room; /* bytes that this rank may use; 0: any */
+    double *work;  /* before node i; work[nodes] is all */
+    int done, all; /* nodes of this rank, counting each size */
 };
 
 /* Rough work of a node, to share nodes out by: arithmetic, and bytes at the
@@ -40,8 +41,7 @@ static double work_of(const struct dawn_graph *g, int node)
         bytes += (double)dawn_graph_tensor_bytes(g, n->desc.input[k], 1);
     for (int k = 0; k < n->desc.outputs; k++)
         bytes += (double)dawn_graph_tensor_bytes(g, n->output[k], 1);
-    return n->desc.flops[0] + n->desc.flops[1] + n->desc.flops[2] +
-           100 * bytes;
+    return n->desc.flops[0] + n->desc.flops[1] + n->desc.flops[2] + 100 * bytes;
 }
 
 /* First node of share i of n: nodes up to i/n of the work belong to others. */
@@ -171,8 +171,7 @@ static void write_costs(struct measuring *m, const struct dawni_rig *rig,
         for (int phase = 0; phase < DAWNI_PHASES; phase++) {
             for (int k = 0; k < s->repeats; k++)
                 column[k] = s->ns[(int64_t)k * s->nodes + i][phase];
-            summarise(column, s->repeats, &c->ns[phase],
-                      &c->spread_ns[phase]);
+            summarise(column, s->repeats, &c->ns[phase], &c->spread_ns[phase]);
             c->scratch_bytes[phase] = rig->node[i].kernel->scratch_bytes[phase];
         }
         c->prepared_bytes = rig->node[i].kernel->prepared_bytes;
@@ -255,8 +254,8 @@ static enum dawn_status measure_run(struct measuring *m, const int run[2],
     int nodes = run[1] - run[0] + 1;
 
     if (nodes > 0)
-        st = dawni_rig_create(m->graph, m->device, run,
-                              m->opts->size[m->size], &rig, err);
+        st = dawni_rig_create(m->graph, m->device, run, m->opts->size[m->size],
+                              &rig, err);
     if ((st = dawni_agree(m->comm, st, err)))
         goto done;
     verdict[0] = !rig || !m->room || rig->bytes <= m->room;
@@ -355,8 +354,7 @@ static enum dawn_status check(const struct dawn_graph *graph,
     return DAWN_OK;
 }
 
-static enum dawn_status measure_all(struct measuring *m,
-                                    struct dawn_error *err)
+static enum dawn_status measure_all(struct measuring *m, struct dawn_error *err)
 {
     int nodes = m->graph->nodes, rank = m->comm->rank, size = m->comm->size;
     enum dawn_status st =
@@ -390,9 +388,11 @@ static enum dawn_status make_profile(const struct measuring *m,
     char text[256];
 
     describe(m->opts, text, sizeof text);
-    enum dawn_status st =
-        dawn_profile_create(graph, m->device->name, text, m->opts->sizes,
-                            m->opts->size, profile_p, err);
+    enum dawn_status st = dawn_profile_create(
+        graph,
+        &(struct dawn_profile_desc){m->device->name, text, m->opts->sizes,
+                                    m->opts->size},
+        profile_p, err);
     for (int k = 0; !st && k < m->opts->sizes; k++)
         for (int i = 0; i < graph->nodes; i++)
             *dawn_profile_cost(*profile_p, i, k) =

@@ -120,8 +120,7 @@ static void lay_out_forward(struct layout *l, int node)
     for (int k = 0; k < n->desc.inputs; k++) {
         int t = n->desc.input[k];
         if (l->value[t] < 0)
-            l->value[t] =
-                add_filled(l, tensor_bytes(l, t), DAWNI_RIG_VALUE, t);
+            l->value[t] = add_filled(l, tensor_bytes(l, t), DAWNI_RIG_VALUE, t);
         c->in[k] = l->value[t];
     }
     for (int k = 0; k < n->desc.outputs; k++) {
@@ -208,8 +207,7 @@ static void lay_out_backward(struct layout *l, int node)
         c->calls[DAWNI_B] |= c->din[k] >= 0;
     }
     c->calls[DAWNI_B] &= c->kernel->ops->backward_input != NULL;
-    c->calls[DAWNI_W] =
-        any && n->desc.params && c->kernel->ops->backward_param;
+    c->calls[DAWNI_W] = any && n->desc.params && c->kernel->ops->backward_param;
     for (int phase = DAWNI_B; phase < DAWNI_PHASES; phase++)
         if (c->calls[phase])
             c->scratch[phase] =
@@ -240,8 +238,7 @@ static void lay_out_params(struct layout *l, int node)
         if (d->users > 1)
             b->extra = add_filled(l, bytes, DAWNI_RIG_EMPTY, -1);
     }
-    c->prepared =
-        add_filled(l, c->kernel->prepared_bytes, DAWNI_RIG_EMPTY, -1);
+    c->prepared = add_filled(l, c->kernel->prepared_bytes, DAWNI_RIG_EMPTY, -1);
 }
 
 static void no_buffers(struct dawni_rig *r)

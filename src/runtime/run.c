@@ -9,7 +9,8 @@
 #include <sched.h>
 #include <stdio.h>
 
-#define SPINS 200 /* tests of a request before the core is offered to others */
+#define SPINS 200 /* tests of a request before the core is offered to others   \
+                   */
 
 void dawni_exec_describe(const struct dawn_exec *e, int instr, char *text,
                          size_t bytes)
@@ -51,8 +52,8 @@ static enum dawn_status too_long(const struct dawn_exec *e, int instr,
     return dawn_fail(err, DAWN_E_TIMEOUT,
                      "rank %d waits in %s %s rank %d for %.0f s; last done %s",
                      e->comm->rank, what,
-                     i->kind == DAWNI_I_RECV ? "from" : "to", i->peer,
-                     seconds, done);
+                     i->kind == DAWNI_I_RECV ? "from" : "to", i->peer, seconds,
+                     done);
 }
 
 enum dawn_status dawni_exec_wait(struct dawn_exec *e, int instr,

@@ -47,8 +47,8 @@ enum dawn_status dawni_exec_norm(struct dawn_exec *e, struct dawn_error *err)
     e->sums[n + 1] = e->status ? 1 : 0;
     uint64_t computed = dawni_now_ns();
     e->kernel_ns += computed - start;
-    enum dawn_status st = e->comm->ops->allreduce_sum(e->comm, e->sums, n + 2,
-                                                      err);
+    enum dawn_status st =
+        e->comm->ops->allreduce_sum(e->comm, e->sums, n + 2, err);
     e->wait_ns += dawni_now_ns() - computed;
     if (st)
         return st;
@@ -183,8 +183,8 @@ enum dawn_status dawn_exec_eval(struct dawn_exec *e, int microbatches,
     e->eval = true;
     for (int i = 0; i < microbatches; i++) {
         e->sample = (uint64_t)(i * dawn_plan_info(e->plan)->microbatch);
-        enum dawn_status st = dawni_exec_run(e, e->program->step_instrs,
-                                             e->program->instrs, err);
+        enum dawn_status st =
+            dawni_exec_run(e, e->program->step_instrs, e->program->instrs, err);
         if (st)
             return st;
     }

@@ -17,8 +17,8 @@ static void feed(struct dawn_exec *e, const struct dawni_instr *i, void *data)
         .name = e->graph->tensor[i->id].desc.name,
         .eval = e->eval,
         .step = e->step,
-        .sample = e->eval ? e->sample
-                          : (uint64_t)(i->microbatch * info->microbatch),
+        .sample =
+            e->eval ? e->sample : (uint64_t)(i->microbatch * info->microbatch),
         .samples = info->microbatch,
     };
     if (e->opts.feed(e->opts.user, &what, data))
@@ -63,10 +63,10 @@ static struct dawn_op_args args_of(const struct dawn_exec *e,
 /* Elements of a tensor at the plan's microbatch. */
 static int64_t elements(const struct dawn_exec *e, int tensor)
 {
-    return (int64_t)(dawn_graph_tensor_bytes(
-                         e->graph, tensor,
-                         dawn_plan_info(e->plan)->microbatch) /
-                     dawn_dtype_bytes(e->graph->tensor[tensor].desc.dtype));
+    return (
+        int64_t)(dawn_graph_tensor_bytes(e->graph, tensor,
+                                         dawn_plan_info(e->plan)->microbatch) /
+                 dawn_dtype_bytes(e->graph->tensor[tensor].desc.dtype));
 }
 
 static void look(struct dawn_exec *e, const struct dawni_instr *i,
@@ -119,12 +119,13 @@ static void update(struct dawn_exec *e, int param)
     const struct dawni_program *p = e->program;
     const struct dawni_param *d = &e->graph->param[param];
     struct dawni_adamw o = e->adamw;
-    float *grad = (float *)(e->arena +
-                            p->buffer[dawni_param_grad(e->graph, p, param)]
-                                .offset);
+    float *grad =
+        (float *)(e->arena +
+                  p->buffer[dawni_param_grad(e->graph, p, param)].offset);
     if (!d->desc.decay)
         o.weight_decay = 0;
-    e->device->adamw(&o, (float *)(e->arena + p->buffer[p->master[param]].offset),
+    e->device->adamw(&o,
+                     (float *)(e->arena + p->buffer[p->master[param]].offset),
                      (float *)(e->arena + p->buffer[p->adam_m[param]].offset),
                      (float *)(e->arena + p->buffer[p->adam_v[param]].offset),
                      grad, d->elements);
@@ -161,8 +162,8 @@ void dawni_exec_work(struct dawn_exec *e, int instr)
         memcpy(at[0], &seed, sizeof seed);
         break;
     case DAWNI_I_ADD:
-        e->device->add(at[0], at[1], at[2],
-                       e->graph->tensor[i->id].desc.dtype, elements(e, i->id));
+        e->device->add(at[0], at[1], at[2], e->graph->tensor[i->id].desc.dtype,
+                       elements(e, i->id));
         break;
     case DAWNI_I_SUM_USES:
         e->device->add(at[0], at[0], at[1], DAWN_F32,

@@ -71,14 +71,16 @@ static bool order(struct dawn_comm *comm, struct dawn_error *err)
     for (int i = 0; i < MESSAGES; i++)
         for (int tag = 1; tag >= 0; tag--) {
             TRY(ops->recv_init(comm, &in[tag][i], sizeof(int),
-                               previous_rank(comm), tag, &req[n], err));
+                               (struct dawni_peer){previous_rank(comm), tag},
+                               &req[n], err));
             TRY(ops->start(req[n++], err));
         }
     for (int i = 0; i < MESSAGES; i++)
         for (int tag = 0; tag < 2; tag++) {
             out[tag][i] = 1000 * comm->rank + 100 * tag + i;
-            TRY(ops->send_init(comm, &out[tag][i], sizeof(int), next_rank(comm),
-                               tag, &req[n], err));
+            TRY(ops->send_init(comm, &out[tag][i], sizeof(int),
+                               (struct dawni_peer){next_rank(comm), tag},
+                               &req[n], err));
             TRY(ops->start(req[n++], err));
         }
     TRY(finish_all(comm, req, n, err));
@@ -94,9 +96,11 @@ static bool again(struct dawn_comm *comm, struct dawn_error *err)
     struct dawni_req *recv, *send;
     int out, in;
 
-    TRY(ops->recv_init(comm, &in, sizeof in, previous_rank(comm), 3, &recv,
+    TRY(ops->recv_init(comm, &in, sizeof in,
+                       (struct dawni_peer){previous_rank(comm), 3}, &recv,
                        err));
-    TRY(ops->send_init(comm, &out, sizeof out, next_rank(comm), 3, &send, err));
+    TRY(ops->send_init(comm, &out, sizeof out,
+                       (struct dawni_peer){next_rank(comm), 3}, &send, err));
     for (int turn = 0; turn < 100; turn++) {
         out = turn + comm->rank;
         in = -1;
@@ -117,8 +121,11 @@ static bool started_twice(struct dawn_comm *comm, struct dawn_error *err)
     struct dawni_req *req[2];
     char out = 'a', in = 0;
 
-    TRY(ops->recv_init(comm, &in, 1, previous_rank(comm), 4, &req[0], err));
-    TRY(ops->send_init(comm, &out, 1, next_rank(comm), 4, &req[1], err));
+    TRY(ops->recv_init(comm, &in, 1,
+                       (struct dawni_peer){previous_rank(comm), 4}, &req[0],
+                       err));
+    TRY(ops->send_init(comm, &out, 1, (struct dawni_peer){next_rank(comm), 4},
+                       &req[1], err));
     TRY(ops->start(req[0], err));
     HOLD(ops->start(req[0], err) == DAWN_E_INVAL ||
          comm->size == 1); /* a receive from oneself may be done already */
@@ -159,10 +166,14 @@ static bool large(struct dawn_comm *comm, struct dawn_error *err)
     HOLD(out && in);
     fill(out, bytes, (unsigned)comm->rank);
     fill(out + bytes, bytes, (unsigned)comm->rank + 10);
-    TRY(ops->recv_init(comm, in, bytes, previous, 5, &req[0], err));
-    TRY(ops->recv_init(comm, in + bytes, bytes, next, 6, &req[1], err));
-    TRY(ops->send_init(comm, out, bytes, next, 5, &req[2], err));
-    TRY(ops->send_init(comm, out + bytes, bytes, previous, 6, &req[3], err));
+    TRY(ops->recv_init(comm, in, bytes, (struct dawni_peer){previous, 5},
+                       &req[0], err));
+    TRY(ops->recv_init(comm, in + bytes, bytes, (struct dawni_peer){next, 6},
+                       &req[1], err));
+    TRY(ops->send_init(comm, out, bytes, (struct dawni_peer){next, 5}, &req[2],
+                       err));
+    TRY(ops->send_init(comm, out + bytes, bytes,
+                       (struct dawni_peer){previous, 6}, &req[3], err));
     for (int i = 0; i < 4; i++)
         TRY(ops->start(req[i], err));
     TRY(finish_all(comm, req, 4, err));
@@ -184,13 +195,15 @@ static bool of_64_mib(struct dawn_comm *comm, struct dawn_error *err)
     if (comm->rank == last) {
         in = malloc(bytes);
         HOLD(in);
-        TRY(ops->recv_init(comm, in, bytes, 0, 7, &req[n++], err));
+        TRY(ops->recv_init(comm, in, bytes, (struct dawni_peer){0, 7},
+                           &req[n++], err));
     }
     if (comm->rank == 0) {
         out = malloc(bytes);
         HOLD(out);
         fill(out, bytes, 64);
-        TRY(ops->send_init(comm, out, bytes, last, 7, &req[n++], err));
+        TRY(ops->send_init(comm, out, bytes, (struct dawni_peer){last, 7},
+                           &req[n++], err));
     }
     for (int i = 0; i < n; i++)
         TRY(ops->start(req[i], err));
@@ -206,8 +219,11 @@ static bool empty(struct dawn_comm *comm, struct dawn_error *err)
     const struct dawni_comm_ops *ops = comm->ops;
     struct dawni_req *req[2];
 
-    TRY(ops->recv_init(comm, NULL, 0, previous_rank(comm), 8, &req[0], err));
-    TRY(ops->send_init(comm, NULL, 0, next_rank(comm), 8, &req[1], err));
+    TRY(ops->recv_init(comm, NULL, 0,
+                       (struct dawni_peer){previous_rank(comm), 8}, &req[0],
+                       err));
+    TRY(ops->send_init(comm, NULL, 0, (struct dawni_peer){next_rank(comm), 8},
+                       &req[1], err));
     TRY(ops->start(req[0], err));
     TRY(ops->start(req[1], err));
     TRY(finish_all(comm, req, 2, err));
@@ -224,8 +240,11 @@ static bool mismatch(struct dawn_comm *comm, uint64_t bytes, uint64_t wanted,
     struct dawn_error why;
 
     HOLD(out && in);
-    TRY(ops->recv_init(comm, in, wanted, previous_rank(comm), 9, &recv, err));
-    TRY(ops->send_init(comm, out, bytes, next_rank(comm), 9, &send, err));
+    TRY(ops->recv_init(comm, in, wanted,
+                       (struct dawni_peer){previous_rank(comm), 9}, &recv,
+                       err));
+    TRY(ops->send_init(comm, out, bytes,
+                       (struct dawni_peer){next_rank(comm), 9}, &send, err));
     TRY(ops->start(recv, err));
     TRY(ops->start(send, err));
     HOLD(finish(comm, recv, &why) == DAWN_E_COMM);
@@ -259,12 +278,17 @@ static bool open_receive(struct dawn_comm *comm, struct dawn_error *err)
     char out = 'x', never = 0, in = 0;
     int64_t all_closed = 1;
 
-    TRY(ops->recv_init(comm, &never, 1, previous_rank(comm), 10, &req[0], err));
+    TRY(ops->recv_init(comm, &never, 1,
+                       (struct dawni_peer){previous_rank(comm), 10}, &req[0],
+                       err));
     TRY(ops->start(req[0], err));
     ops->req_destroy(req[0]);
     TRY(ops->allreduce_min(comm, &all_closed, 1, err));
-    TRY(ops->recv_init(comm, &in, 1, previous_rank(comm), 10, &req[0], err));
-    TRY(ops->send_init(comm, &out, 1, next_rank(comm), 10, &req[1], err));
+    TRY(ops->recv_init(comm, &in, 1,
+                       (struct dawni_peer){previous_rank(comm), 10}, &req[0],
+                       err));
+    TRY(ops->send_init(comm, &out, 1, (struct dawni_peer){next_rank(comm), 10},
+                       &req[1], err));
     TRY(ops->start(req[0], err));
     TRY(ops->start(req[1], err));
     TRY(finish_all(comm, req, 2, err));
@@ -277,10 +301,12 @@ static bool peers(struct dawn_comm *comm, struct dawn_error *err)
     struct dawni_req *req = NULL;
     char x = 0;
 
-    HOLD(comm->ops->send_init(comm, &x, 1, comm->size, 0, &req, err) ==
-         DAWN_E_INVAL);
-    HOLD(comm->ops->recv_init(comm, &x, 1, -1, 0, &req, err) == DAWN_E_INVAL);
-    HOLD(comm->ops->recv_init(comm, &x, 1, 0, -1, &req, err) == DAWN_E_INVAL);
+    HOLD(comm->ops->send_init(comm, &x, 1, (struct dawni_peer){comm->size, 0},
+                              &req, err) == DAWN_E_INVAL);
+    HOLD(comm->ops->recv_init(comm, &x, 1, (struct dawni_peer){-1, 0}, &req,
+                              err) == DAWN_E_INVAL);
+    HOLD(comm->ops->recv_init(comm, &x, 1, (struct dawni_peer){0, -1}, &req,
+                              err) == DAWN_E_INVAL);
     HOLD(req == NULL);
     HOLD(dawn_comm_bcast(comm, &x, 1, comm->size, err) == DAWN_E_INVAL);
     return true;

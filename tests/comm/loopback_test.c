@@ -69,8 +69,10 @@ static bool rendezvous(struct dawn_comm *comm, struct dawn_error *err)
     bool is_early = true, is_done = false, is_received = false;
     enum dawn_status st;
 
-    if ((st = ops->send_init(comm, &out, 1, 0, 0, &send, err)) ||
-        (st = ops->recv_init(comm, &in, 1, 0, 0, &recv, err)) ||
+    if ((st = ops->send_init(comm, &out, 1, (struct dawni_peer){0, 0}, &send,
+                             err)) ||
+        (st = ops->recv_init(comm, &in, 1, (struct dawni_peer){0, 0}, &recv,
+                             err)) ||
         (st = ops->start(send, err)) ||
         (st = ops->test(send, &is_early, err)) ||
         (st = ops->start(recv, err)) || (st = ops->test(send, &is_done, err)))

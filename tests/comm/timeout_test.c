@@ -22,8 +22,9 @@ static void wait_in_vain(struct dawn_comm *comm)
        "it says which one: %s", err.text);
     is_int(comm->ops->allreduce_sum(comm, x, 3, &err), DAWN_E_TIMEOUT,
            "after that every collective fails");
-    is_int(comm->ops->send_init(comm, x, 8, 1, 0, &req, &err), DAWN_E_TIMEOUT,
-           "and every message");
+    is_int(
+        comm->ops->send_init(comm, x, 8, (struct dawni_peer){1, 0}, &req, &err),
+        DAWN_E_TIMEOUT, "and every message");
 }
 
 int main(void)

@@ -115,10 +115,9 @@ static void zero_extent(struct dawn_graph *g)
 
 static void huge(struct dawn_graph *g)
 {
-    dawn_graph_add_param(g, &(struct dawn_param_desc){
-                                .name = "z",
-                                .dims = 3,
-                                .shape = {1 << 30, 1 << 30, 1 << 30}});
+    dawn_graph_add_param(
+        g, &(struct dawn_param_desc){
+               .name = "z", .dims = 3, .shape = {1 << 30, 1 << 30, 1 << 30}});
 }
 
 static void unused(struct dawn_graph *g)

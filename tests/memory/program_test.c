@@ -42,10 +42,10 @@ static uint8_t **decisions(int stages, const int *first, int how)
     for (int s = 0; s < stages; s++) {
         d[s] = calloc((size_t)graph->tensors, 1);
         for (int t = 0; how && t < graph->tensors; t++)
-            d[s][t] = graph->tensor[t].producer >= first[s] &&
-                      dawni_tensor_saved(graph, t, first[s],
-                                         first[s + 1] - 1) &&
-                      (how == 1 || t % 3);
+            d[s][t] =
+                graph->tensor[t].producer >= first[s] &&
+                dawni_tensor_saved(graph, t, first[s], first[s + 1] - 1) &&
+                (how == 1 || t % 3);
     }
     return d;
 }
@@ -131,7 +131,7 @@ static uint64_t one(int stages, const char *kind, int how)
         act[i] = cuts.act[i].edge;
     for (int i = 0; i < cuts.grads; i++)
         grad[i] = cuts.grad[i].edge;
-    struct dawn_schedule_opts opts = {kind, stages, 0,    MB,
+    struct dawn_schedule_opts opts = {kind, stages,    0,    MB,
                                       act,  cuts.acts, grad, cuts.grads};
     dawn_schedule_create(&opts, &schedule, NULL);
     uint8_t **d = decisions(stages, first, how);
@@ -142,8 +142,8 @@ static uint64_t one(int stages, const char *kind, int how)
         snprintf(what, sizeof what, "%s, stage %d of %d, recompute %d", kind, r,
                  stages, how);
         struct dawni_lower_opts lower = {
-            graph, &sizes, &cuts, schedule,
-            first, (const uint8_t *const *)d, r};
+            graph, &sizes, &cuts, schedule, first, (const uint8_t *const *)d,
+            r};
         is_int(dawni_program_create(&lower, &p, &err), DAWN_OK, "%s: made %s",
                what, err.text);
         check_layout(p, what);

@@ -143,8 +143,9 @@ struct dawn_profile *rig_profile(const struct rig_opts *o)
 
     if (!graph)
         return NULL;
-    if (dawn_profile_create(graph, "host", "made up", 2, size, &profile,
-                            &err)) {
+    if (dawn_profile_create(
+            graph, &(struct dawn_profile_desc){"host", "made up", 2, size},
+            &profile, &err)) {
         diag("%s", err.text);
         dawn_graph_destroy(graph);
         return NULL;

@@ -88,7 +88,9 @@ static struct dawn_profile *make(struct dawn_graph *graph)
     const int64_t size[] = {1, 2, 16};
     struct dawn_profile *p = NULL;
 
-    if (dawn_profile_create(graph, "host", "a processor, 2 threads", 3, size,
+    if (dawn_profile_create(graph,
+                            &(struct dawn_profile_desc){
+                                "host", "a processor, 2 threads", 3, size},
                             &p, NULL))
         abort();
     for (int n = 0; n < dawn_graph_nodes(graph); n++)
@@ -205,8 +207,10 @@ static void test_create_bad(void)
     struct dawn_error err;
 
     for (size_t i = 0; i < sizeof row / sizeof *row; i++)
-        ok(dawn_profile_create(g, "host", NULL, row[i].sizes, row[i].size, &p,
-                               &err) == DAWN_E_INVAL &&
+        ok(dawn_profile_create(g,
+                               &(struct dawn_profile_desc){
+                                   "host", NULL, row[i].sizes, row[i].size},
+                               &p, &err) == DAWN_E_INVAL &&
                !p,
            "refused: %s", err.text);
     dawn_graph_destroy(g);

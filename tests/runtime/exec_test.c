@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* The executor: the same bits for every plan, memory as predicted, failures that
- * reach all ranks and hang none.
+/* The executor: the same bits for every plan, memory as predicted, failures
+ * that reach all ranks and hang none.
  */
 #include "rig.h"
 #include "tap.h"
@@ -35,7 +35,8 @@ static void test_same_bits(enum dawn_dtype dtype, bool fused, double dropout)
                 c.stages = stages;
                 c.recompute = re;
                 rig_run(&c, &r);
-                if (!ok(rig_same(&one, &r), "%s%s, %s, %d stages, %s: same bits",
+                if (!ok(rig_same(&one, &r),
+                        "%s%s, %s, %d stages, %s: same bits",
                         dawn_dtype_name(dtype), fused ? "" : " unfused",
                         c.schedule, stages, keeps[re]))
                     diag("status %d %s, loss %a, not %a", r.status[0],

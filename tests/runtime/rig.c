@@ -129,9 +129,8 @@ static void *run_rank(void *arg)
     pthread_mutex_lock(me->lock);
     for (int i = 0; e && i < dawn_exec_params(e); i++) {
         const struct dawn_exec_param *p = dawn_exec_param(e, i);
-        me->r->params_hash ^=
-            dawni_hash_of(p->value, (size_t)p->elements * 4) +
-            (uint64_t)p->param;
+        me->r->params_hash ^= dawni_hash_of(p->value, (size_t)p->elements * 4) +
+                              (uint64_t)p->param;
     }
     if (e)
         me->r->predicted[rank] = dawn_exec_memory(e, rank)->peak_bytes;
@@ -154,8 +153,8 @@ void rig_run(const struct rig_case *c, struct rig_result *r)
     r->status[0] = dawn_model_build(&c->model, &graph, &r->error[0]);
     if (r->status[0])
         return;
-    r->status[0] = dawn_comm_create_loopback(c->stages, timeout_s, comm,
-                                             &r->error[0]);
+    r->status[0] =
+        dawn_comm_create_loopback(c->stages, timeout_s, comm, &r->error[0]);
     int ranks = r->status[0] ? 0 : c->stages;
     for (int i = 0; i < ranks; i++) {
         rank[i] = (struct rank){c, r, graph, comm[i], &lock};
