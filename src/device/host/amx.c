@@ -178,7 +178,7 @@ AMX_TARGET void dawni_amx_pack_panels_transposed(
 }
 
 /* One tile of A from A^T stored as (k,m): 16 rows of A from `row` on, a step
- * from k on. Adds the rows' sums to sums[16]. */
+ * from k on. Adds the rows' sums to sums[16], where wanted. */
 AMX_INLINE void pack_tile_transposed(const struct dawni_amx_source *s,
                                      int64_t k, int64_t row, uint16_t *out,
                                      float *sums)
@@ -186,7 +186,7 @@ AMX_INLINE void pack_tile_transposed(const struct dawni_amx_source *s,
     const __m512bh one = (__m512bh)_mm512_set1_epi16(0x3f80);
     bool whole = k + 32 <= s->rows && row + 16 <= s->columns;
     const uint16_t *p = s->p + k * s->stride + row;
-    __m512 sum = _mm512_load_ps(sums);
+    __m512 sum = sums ? _mm512_load_ps(sums) : _mm512_setzero_ps();
     __m512i r[16];
 
 #pragma GCC unroll 16
@@ -197,15 +197,14 @@ AMX_INLINE void pack_tile_transposed(const struct dawni_amx_source *s,
                      : load_pairs(s, k + 2 * i, row);
         sum = _mm512_dpbf16_ps(sum, (__m512bh)r[i], one);
     }
-    _mm512_store_ps(sums, sum);
+    if (sums)
+        _mm512_store_ps(sums, sum);
     put_tile(r, out);
 }
 
-/* `strips` strips of A, rows row.., from A^T. A strip is `steps` blocks. */
-AMX_TARGET static void pack_strips_transposed(const struct dawni_amx_source *s,
-                                              int64_t k, int64_t steps,
-                                              int64_t row, int64_t strips,
-                                              uint16_t *out, float *sums)
+AMX_TARGET void dawni_amx_pack_strips_transposed(
+    const struct dawni_amx_source *s, int64_t k, int64_t steps, int64_t row,
+    int64_t strips, uint16_t *out, float *sums)
 {
     for (int64_t first = 0; first < strips; first += WIDE) {
         int64_t last = min64(first + WIDE, strips);
@@ -214,7 +213,7 @@ AMX_TARGET static void pack_strips_transposed(const struct dawni_amx_source *s,
                 pack_tile_transposed(s, k + j * AMX_STEP, row + p * 16,
                                      out + (p / 2 * steps + j) * AMX_BLOCK +
                                          p % 2 * 512,
-                                     sums + p * 16);
+                                     sums ? sums + p * 16 : NULL);
         }
     }
 }
@@ -683,8 +682,8 @@ static void gradient_group(struct gradient_work *w, int64_t row, int64_t rows)
     struct finish pending = {.rows = 0};
 
     memset(w->bias, 0, (size_t)strips * 32 * sizeof *w->bias);
-    pack_strips_transposed(&w->a, w->k, w->steps, row, strips, w->strips,
-                           w->bias);
+    dawni_amx_pack_strips_transposed(&w->a, w->k, w->steps, row, strips,
+                                     w->strips, w->bias);
     store_bias(w, row, rows);
     for (int64_t j = 0; j < panels; j++) {
         for (int64_t s = 0; s < strips; s++) {

@@ -151,6 +151,15 @@ AMX_INLINE __m512i amx_pairs(__m256i x, __m256i y)
                            _mm512_slli_epi32(_mm512_cvtepu16_epi32(y), 16));
 }
 
+/* x and y as bf16, in the low and in the high halves of dwords. */
+AMX_INLINE __m512i amx_narrow_pairs(__m512 x, __m512 y)
+{
+    const __m512i order = _mm512_set_epi16(
+        31, 15, 30, 14, 29, 13, 28, 12, 27, 11, 26, 10, 25, 9, 24, 8, 23, 7, 22,
+        6, 21, 5, 20, 4, 19, 3, 18, 2, 17, 1, 16, 0);
+    return _mm512_permutexvar_epi16(order, (__m512i)_mm512_cvtne2ps_pbh(y, x));
+}
+
 /* A block of 32 x 32 words, transposed: both as packed for A. */
 AMX_INLINE void amx_transpose_block(const uint16_t *in, uint16_t *out)
 {
@@ -187,6 +196,14 @@ struct dawni_amx_source {
 /* A: the 32 rows from `row` on, `steps` blocks from column k on. */
 void dawni_amx_pack_strip(const struct dawni_amx_source *s, int64_t row,
                           int64_t k, int64_t steps, uint16_t *out);
+
+/* A from A^T stored as (k,m): `strips` times 32 rows of A from `row` on, each
+ * `steps` blocks, from column k on. sums, where not NULL, gets the sums of the
+ * rows added to it, in order of columns. */
+void dawni_amx_pack_strips_transposed(const struct dawni_amx_source *s,
+                                      int64_t k, int64_t steps, int64_t row,
+                                      int64_t strips, uint16_t *out,
+                                      float *sums);
 
 /* B stored as (k,n): `panels` times 32 columns from `column` on, each `steps`
  * blocks, from row k on. */

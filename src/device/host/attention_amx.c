@@ -1,11 +1,12 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* Fused attention by AMX tiles, bf16: one (sample, head) at a time.
  *
- * Forward takes 32 queries at a time: their scores with all keys (32 x T f32),
- * softmax, the product with v. Backward takes 32 keys at a time, with scores
- * transposed, so that dk and dv of those keys stay in tiles; dq is summed in
- * f32, in order of keys. Scores are computed again from lse.
- * Blocks and packed operands are those of amx_tile.h.
+ * Scores are held transposed, a row for each key, so that what belongs to a
+ * query (maximum, sum, lse) is a lane of a vector. Forward takes 32 queries at
+ * a time: their scores with all keys (T x 32 f32), softmax, the product with v.
+ * Backward takes 32 keys at a time, so that dk and dv of those keys stay in
+ * tiles; dq is summed in f32, in order of keys. Scores are computed again from
+ * lse. Blocks and packed operands are those of amx_tile.h.
  */
 #include "device/host/attention.h"
 
@@ -13,26 +14,40 @@
 
 #include "device/host/amx_tile.h"
 
-#include <math.h>
 #include <omp.h>
 
 #define LOG2E 1.44269504088896341f
 #define LN2 0.693147180559945309f
 
-/* e^(x ln 2); 0 for very negative x. */
+/* 2^x, within 2e-7 of it; 0 for very negative x, which must be finite. */
 AMX_INLINE __m512 exp2_ps(__m512 x)
 {
-    x = _mm512_max_ps(x, _mm512_set1_ps(-1000.0f));
     __m512 n = _mm512_roundscale_ps(x, 8); /* to nearest, no exception */
     __m512 r = _mm512_sub_ps(x, n);
-    __m512 p = _mm512_set1_ps(1.535336188319500e-4f);
-    p = _mm512_fmadd_ps(p, r, _mm512_set1_ps(1.339887440266574e-3f));
-    p = _mm512_fmadd_ps(p, r, _mm512_set1_ps(9.618437357674640e-3f));
-    p = _mm512_fmadd_ps(p, r, _mm512_set1_ps(5.550332471162809e-2f));
-    p = _mm512_fmadd_ps(p, r, _mm512_set1_ps(2.402264791363012e-1f));
-    p = _mm512_fmadd_ps(p, r, _mm512_set1_ps(6.931472028550421e-1f));
+    __m512 p = _mm512_set1_ps(1.326472819e-3f);
+    p = _mm512_fmadd_ps(p, r, _mm512_set1_ps(9.671513581e-3f));
+    p = _mm512_fmadd_ps(p, r, _mm512_set1_ps(5.550733749e-2f));
+    p = _mm512_fmadd_ps(p, r, _mm512_set1_ps(2.402224207e-1f));
+    p = _mm512_fmadd_ps(p, r, _mm512_set1_ps(6.931469776e-1f));
     p = _mm512_fmadd_ps(p, r, _mm512_set1_ps(1.0f));
     return _mm512_scalef_ps(p, n);
+}
+
+/* Natural logarithm of x > 0, normal: 2 atanh((m - 1) / (m + 1)) for the
+ * mantissa m in [0.75, 1.5). */
+AMX_INLINE __m512 log_ps(__m512 x)
+{
+    const __m512 one = _mm512_set1_ps(1.0f);
+    __m512 m = _mm512_getmant_ps(x, _MM_MANT_NORM_p75_1p5, _MM_MANT_SIGN_src);
+    __m512 e = _mm512_sub_ps(_mm512_getexp_ps(x), _mm512_getexp_ps(m));
+    __m512 z = _mm512_div_ps(_mm512_sub_ps(m, one), _mm512_add_ps(m, one));
+    __m512 z2 = _mm512_mul_ps(z, z);
+    __m512 p = _mm512_set1_ps(2.0f / 9);
+    p = _mm512_fmadd_ps(p, z2, _mm512_set1_ps(2.0f / 7));
+    p = _mm512_fmadd_ps(p, z2, _mm512_set1_ps(2.0f / 5));
+    p = _mm512_fmadd_ps(p, z2, _mm512_set1_ps(2.0f / 3));
+    p = _mm512_fmadd_ps(p, z2, _mm512_set1_ps(2.0f));
+    return _mm512_fmadd_ps(e, _mm512_set1_ps(LN2), _mm512_mul_ps(p, z));
 }
 
 /* One (sample, head): where its parts lie, and the thread's scratch. */
@@ -127,135 +142,177 @@ AMX_INLINE void multiply(const uint16_t *a, const uint16_t *b, int64_t steps,
 
 /* ---- forward ---- */
 
-struct forward_room { /* elements */
-    int64_t operand;  /* q, k or v of one head, packed */
-    int64_t strip;    /* 32 rows of one of them */
-    int64_t scores;   /* 32 x T */
+struct room {        /* elements */
+    int64_t operand; /* q, k, v or dout of one head, packed */
+    int64_t strip;   /* 32 rows of one of them */
+    int64_t scores;  /* 32 x T */
 };
 
-static struct forward_room forward_room(const struct dawni_attention *a)
+static struct room room_of(const struct dawni_attention *a)
 {
     int64_t blocks = blocks_of(a->t), steps = blocks_of(a->size);
-    struct forward_room r = {.operand = blocks * steps * AMX_BLOCK,
-                             .strip = steps * AMX_BLOCK,
-                             .scores = blocks * AMX_BLOCK};
+    struct room r = {.operand = blocks * steps * AMX_BLOCK,
+                     .strip = steps * AMX_BLOCK,
+                     .scores = blocks * AMX_BLOCK};
     return r;
 }
 
 static uint64_t forward_bytes(const struct dawni_attention *a)
 {
-    struct forward_room r = forward_room(a);
+    struct room r = room_of(a);
     int64_t words = 2 * r.operand + r.strip + r.scores;
-    return (uint64_t)words * 2 + (uint64_t)(r.scores + AMX_BLOCK + 32) * 4;
+    return (uint64_t)words * 2 + (uint64_t)(r.scores + AMX_BLOCK) * 4;
 }
 
 struct forward_work {
-    uint16_t *keys, *values, *queries, *probs;
-    float *scores, *sums, *scale;
+    uint16_t *keys;     /* strips of A */
+    uint16_t *values_t; /* strips of A: 32 columns of v, all keys */
+    uint16_t *queries;  /* a panel of B: 32 queries */
+    uint16_t *probs;    /* a panel of B: all keys, 32 queries */
+    float *scores;      /* blocks of C: 32 keys, 32 queries */
+    float *sums;
 };
 
 static struct forward_work forward_work(const struct dawni_attention *a,
                                         void *scratch)
 {
-    struct forward_room r = forward_room(a);
+    struct room r = room_of(a);
     struct forward_work w = {.keys = scratch};
 
-    w.values = w.keys + r.operand;
-    w.queries = w.values + r.operand;
+    w.values_t = w.keys + r.operand;
+    w.queries = w.values_t + r.operand;
     w.probs = w.queries + r.strip;
     w.scores = (float *)(w.probs + r.scores);
     w.sums = w.scores + r.scores;
-    w.scale = w.sums + AMX_BLOCK;
     return w;
 }
 
-/* Keys of the last of `n` blocks that query i of strip s sees. */
-AMX_INLINE __mmask32 seen(const struct dawni_attention *a, int64_t s, int64_t n,
-                          int64_t i)
+/* Which of the 32 queries of strip i see row r of key block j. */
+AMX_INLINE __mmask32 seen_by(const struct dawni_attention *a, int64_t j,
+                             int64_t r, int64_t i)
 {
-    int64_t keys = a->t - (n - 1) * 32;
-    if (a->causal && s * 32 + i + 1 - (n - 1) * 32 < keys)
-        keys = s * 32 + i + 1 - (n - 1) * 32;
-    return amx_mask(keys);
+    if (j * 32 + r >= a->t)
+        return 0;
+    return a->causal && i == j ? ~amx_mask(r) : 0xffffffffu;
 }
 
-/* Softmax of row i of the scores; probs unnormalised. Returns the sum, and the
- * greatest score in *max_p. */
-AMX_INLINE float soften_row(const float *scores, uint16_t *probs, int64_t i,
-                            int64_t n, __mmask32 mask, float scale,
-                            float *max_p)
+/* Scores that are not seen become very small; only the last block has any. */
+AMX_TARGET static void hide(const struct dawni_attention *a, float *scores,
+                            int64_t j, int64_t i)
 {
-    const __m512 none = _mm512_set1_ps(-INFINITY);
-    const float *last = amx_c_row(scores + (n - 1) * AMX_BLOCK, i);
-    __m512 x = _mm512_mask_loadu_ps(none, (__mmask16)mask, last);
-    __m512 y = _mm512_mask_loadu_ps(none, (__mmask16)(mask >> 16), last + 256);
-    __m512 most = _mm512_max_ps(x, y), sum0, sum1;
+    const __m512 small = _mm512_set1_ps(-1e30f);
 
-    for (int64_t j = 0; j < n - 1; j++) {
-        const float *s = amx_c_row(scores + j * AMX_BLOCK, i);
-        most = _mm512_max_ps(
-            most, _mm512_max_ps(_mm512_load_ps(s), _mm512_load_ps(s + 256)));
-    }
-    *max_p = _mm512_reduce_max_ps(most);
-    const __m512 by = _mm512_set1_ps(scale * LOG2E);
-    const __m512 shift = _mm512_set1_ps(*max_p * scale * LOG2E);
-    sum0 = exp2_ps(_mm512_fmsub_ps(x, by, shift));
-    sum1 = exp2_ps(_mm512_fmsub_ps(y, by, shift));
-    _mm512_store_si512(probs + (n - 1) * AMX_BLOCK + i * 32,
-                       (__m512i)_mm512_cvtne2ps_pbh(sum1, sum0));
-    for (int64_t j = 0; j < n - 1; j++) {
-        const float *s = amx_c_row(scores + j * AMX_BLOCK, i);
-        x = exp2_ps(_mm512_fmsub_ps(_mm512_load_ps(s), by, shift));
-        y = exp2_ps(_mm512_fmsub_ps(_mm512_load_ps(s + 256), by, shift));
-        sum0 = _mm512_add_ps(sum0, x);
-        sum1 = _mm512_add_ps(sum1, y);
-        _mm512_store_si512(probs + j * AMX_BLOCK + i * 32,
-                           (__m512i)_mm512_cvtne2ps_pbh(y, x));
-    }
-    return _mm512_reduce_add_ps(_mm512_add_ps(sum0, sum1));
-}
-
-AMX_TARGET static void soften(const struct head *h,
-                              const struct forward_work *w, int64_t strip,
-                              int64_t n)
-{
-    const struct dawni_attention *a = h->a;
-
-    for (int64_t i = 0; i < 32; i++) {
-        __mmask32 mask = seen(a, strip, n, i);
-        float most, sum;
-        sum = soften_row(w->scores, w->probs, i, n, mask, a->scale, &most);
-        w->scale[i] = 1.0f / sum;
-        if (strip * 32 + i < a->t)
-            h->lse[strip * 32 + i] = most * a->scale + logf(sum);
+    for (int64_t r = 0; r < 32; r++) {
+        __mmask32 mask = ~seen_by(a, j, r, i);
+        float *s = scores + (r >> 4) * 512 + (r & 15) * 16;
+        _mm512_mask_storeu_ps(s, (__mmask16)mask, small);
+        _mm512_mask_storeu_ps(s + 256, (__mmask16)(mask >> 16), small);
     }
 }
 
+/* The greatest score of each of 16 queries, n blocks of keys. */
+AMX_INLINE __m512 greatest(const float *scores, int64_t n)
+{
+    __m512 a = _mm512_load_ps(scores), b = a, c = a, d = a;
+
+    for (int64_t j = 0; j < n * 2; j++, scores += 512) {
+#pragma GCC unroll 4
+        for (int r = 0; r < 256; r += 64) {
+            a = _mm512_max_ps(a, _mm512_load_ps(scores + r));
+            b = _mm512_max_ps(b, _mm512_load_ps(scores + r + 16));
+            c = _mm512_max_ps(c, _mm512_load_ps(scores + r + 32));
+            d = _mm512_max_ps(d, _mm512_load_ps(scores + r + 48));
+        }
+    }
+    return _mm512_max_ps(_mm512_max_ps(a, b), _mm512_max_ps(c, d));
+}
+
+/* probs = 2^(by * scores - shift) of 16 queries; returns their sums. */
+AMX_INLINE __m512 soften(const float *scores, uint16_t *probs, int64_t n,
+                         __m512 by, __m512 shift)
+{
+    __m512 sum0 = _mm512_setzero_ps(), sum1 = sum0;
+
+    for (int64_t j = 0; j < n; j++, probs += AMX_BLOCK) {
+        for (int64_t r = 0; r < 16; r++) {
+            const float *s =
+                scores + j * AMX_BLOCK + (r >> 3) * 512 + (r & 7) * 32;
+            __m512 x = exp2_ps(_mm512_fmsub_ps(_mm512_load_ps(s), by, shift));
+            __m512 y =
+                exp2_ps(_mm512_fmsub_ps(_mm512_load_ps(s + 16), by, shift));
+            sum0 = _mm512_add_ps(sum0, x);
+            sum1 = _mm512_add_ps(sum1, y);
+            _mm512_store_si512(probs + r * 32, amx_narrow_pairs(x, y));
+        }
+    }
+    return _mm512_add_ps(sum0, sum1);
+}
+
+/* Write a block of C that holds columns of out by row, queries by column; `by`
+ * is a factor for each of 16 queries, those of half `half`. */
+AMX_TARGET static void store_turned(const struct head *h, const float *sums,
+                                    int64_t strip, int64_t panel, int half,
+                                    __m512 by)
+{
+    __mmask32 mask = amx_mask(h->a->size - panel * 32);
+    int64_t first = strip * 32 + half * 16;
+    __m512i r[16];
+
+#pragma GCC unroll 16
+    for (int i = 0; i < 16; i++) {
+        const float *from = amx_c_row(sums, 2 * i) + half * 256;
+        r[i] = amx_narrow_pairs(_mm512_mul_ps(_mm512_load_ps(from), by),
+                                _mm512_mul_ps(_mm512_load_ps(from + 16), by));
+    }
+    amx_transpose(r);
+#pragma GCC unroll 16
+    for (int i = 0; i < 16; i++) {
+        if (first + i < h->a->t)
+            _mm512_mask_storeu_epi16(
+                h->o + (first + i) * h->out.stride + panel * 32, mask, r[i]);
+    }
+}
+
+/* 32 queries: scores, transposed, with all keys that they see. */
 AMX_TARGET static void forward_strip(const struct head *h,
                                      const struct forward_work *w,
                                      int64_t strip)
 {
     int64_t n = h->a->causal ? strip + 1 : h->blocks;
-    const struct store store = {.to = h->o,
-                                .stride = h->out.stride,
-                                .rows = h->a->t,
-                                .columns = h->a->size};
+    const __m512 by = _mm512_set1_ps(h->a->scale * LOG2E);
+    __m512 inverse[2];
 
-    dawni_amx_pack_strip(&h->q, strip * 32, 0, h->steps, w->queries);
+    dawni_amx_pack_panels_transposed(&h->q, 0, h->steps, strip * 32, 1,
+                                     w->queries);
     for (int64_t j = 0; j < n; j++)
-        multiply(w->queries, w->keys + j * h->steps * AMX_BLOCK, h->steps,
+        multiply(w->keys + j * h->steps * AMX_BLOCK, w->queries, h->steps,
                  w->scores + j * AMX_BLOCK);
-    soften(h, w, strip, n);
+    hide(h->a, w->scores + (n - 1) * AMX_BLOCK, n - 1, strip);
+    for (int half = 0; half < 2; half++) {
+        const float *scores = w->scores + half * 256;
+        int64_t first = strip * 32 + half * 16;
+        __m512 most = greatest(scores, n);
+        __m512 sum = soften(scores, w->probs + half * 512, n, by,
+                            _mm512_mul_ps(most, by));
+        inverse[half] = _mm512_div_ps(_mm512_set1_ps(1.0f), sum);
+        _mm512_mask_storeu_ps(
+            h->lse + first, (__mmask16)amx_mask(h->a->t - first),
+            _mm512_fmadd_ps(most, _mm512_set1_ps(h->a->scale), log_ps(sum)));
+    }
     for (int64_t p = 0; p < h->steps; p++) {
-        multiply(w->probs, w->values + p * h->blocks * AMX_BLOCK, n, w->sums);
-        store_block(w->sums, &store, strip * 32, p, w->scale);
+        multiply(w->values_t + p * h->blocks * AMX_BLOCK, w->probs, n, w->sums);
+        store_turned(h, w->sums, strip, p, 0, inverse[0]);
+        store_turned(h, w->sums, strip, p, 1, inverse[1]);
     }
 }
 
 static void forward_head(const struct head *h, const struct forward_work *w)
 {
-    dawni_amx_pack_panels_transposed(&h->k, 0, h->steps, 0, h->blocks, w->keys);
-    dawni_amx_pack_panels(&h->v, 0, h->blocks, 0, h->steps, w->values);
+    for (int64_t j = 0; j < h->blocks; j++)
+        dawni_amx_pack_strip(&h->k, j * 32, 0, h->steps,
+                             w->keys + j * h->steps * AMX_BLOCK);
+    dawni_amx_pack_strips_transposed(&h->v, 0, h->blocks, 0, h->steps,
+                                     w->values_t, NULL);
     for (int64_t s = 0; s < h->blocks; s++)
         forward_strip(h, w, s);
 }
@@ -283,7 +340,7 @@ void dawni_attention_amx_forward(const struct dawni_attention *a,
 
 static uint64_t backward_bytes(const struct dawni_attention *a)
 {
-    struct forward_room r = forward_room(a);
+    struct room r = room_of(a);
     int64_t words = 4 * r.operand + 3 * r.strip + 2 * r.scores + AMX_BLOCK;
     int64_t floats = r.operand + 2 * AMX_BLOCK + 32 + 2 * blocks_of(a->t) * 32;
     return (uint64_t)words * 2 + (uint64_t)floats * 4;
@@ -304,7 +361,7 @@ struct backward_work {
 static struct backward_work backward_work(const struct dawni_attention *a,
                                           void *scratch)
 {
-    struct forward_room r = forward_room(a);
+    struct room r = room_of(a);
     struct backward_work w = {.queries_t = scratch};
 
     w.douts_t = w.queries_t + r.operand;
@@ -351,7 +408,7 @@ static void find_statistics(const struct head *h, const struct backward_work *w)
     for (int64_t i = 0; i < h->a->t; i++)
         w->lse[i] = h->lse[i] * LOG2E;
     for (int64_t i = h->a->t; i < h->blocks * 32; i++) {
-        w->lse[i] = INFINITY;
+        w->lse[i] = 1e30f;
         w->delta[i] = 0;
     }
     for (int i = 0; i < 32; i++)
@@ -369,14 +426,10 @@ AMX_TARGET static void differentiate(const struct head *h,
     __m512 lse1 = _mm512_load_ps(w->lse + i * 32 + 16);
     __m512 delta0 = _mm512_load_ps(w->delta + i * 32);
     __m512 delta1 = _mm512_load_ps(w->delta + i * 32 + 16);
-    bool diagonal = h->a->causal && i == j;
 
     for (int64_t r = 0; r < 32; r++) {
         const float *s = amx_c_row(w->scores, r), *d = amx_c_row(w->dprobs, r);
-        /* queries before the key do not see it; no one sees key >= t */
-        __mmask32 mask = j * 32 + r >= h->a->t ? 0
-                         : diagonal            ? ~amx_mask(r)
-                                               : 0xffffffffu;
+        __mmask32 mask = seen_by(h->a, j, r, i);
         __m512 p0 = exp2_ps(_mm512_fmsub_ps(_mm512_load_ps(s), by, lse0));
         __m512 p1 = exp2_ps(_mm512_fmsub_ps(_mm512_load_ps(s + 256), by, lse1));
         p0 = _mm512_maskz_mov_ps((__mmask16)mask, p0);
