@@ -71,7 +71,7 @@ static bool price_decisions(struct search *s, const uint8_t *decision,
     enum dawn_status st;
 
     s->prices++;
-    memset(again + s->first, 0, (size_t)(s->last - s->first + 1));
+    memset(again + s->first, 0, (size_t)s->last - (size_t)s->first + 1);
     st = dawni_stage_price(pl->pricer, s->first, s->last, decision, &m, again,
                            &pl->error);
     if (st)
@@ -152,7 +152,7 @@ static double rebuild_ns(struct search *s, int node, bool mark)
 /* Work out anew what runs again, and what each other candidate would add. */
 static void mark_reruns(struct search *s)
 {
-    memset(s->d->reruns + s->first, 0, (size_t)(s->last - s->first + 1));
+    memset(s->d->reruns + s->first, 0, (size_t)s->last - (size_t)s->first + 1);
     for (int c = 0; c < s->candidates; c++)
         if (s->d->candidate[c].dropped)
             rebuild_ns(s, s->d->candidate[c].node, true);
@@ -288,30 +288,43 @@ static bool drop_first(struct search *s, int n)
     return reprice(s);
 }
 
-/* Flip the one candidate, of a few, that makes the peak smallest, until the
- * stage fits or none helps. */
+/* The candidate, of a few, whose flip makes the peak smallest, and the price
+ * then; -1: none helps. */
+static bool best_flip(struct search *s, int *c_p, struct price *price_p)
+{
+    struct price old = s->now;
+    int tries = few(s);
+
+    *c_p = -1;
+    *price_p = old;
+    for (int i = 0; i < tries; i++) {
+        int c = spread(s, i, tries);
+        bool was = s->d->candidate[c].dropped;
+        set_dropped(s, c, !was);
+        if (!reprice(s))
+            return false;
+        set_dropped(s, c, was);
+        if (s->now.peak < price_p->peak) {
+            *price_p = s->now;
+            *c_p = c;
+        }
+    }
+    s->now = old;
+    return true;
+}
+
+/* Flip what makes the peak smallest until the stage fits or nothing helps. */
 static bool flip_until_fit(struct search *s)
 {
-    int best = 0, tries = few(s);
-
-    while (!fits(s) && best >= 0) {
-        struct price old = s->now, least = s->now;
-        best = -1;
-        for (int i = 0; i < tries; i++) {
-            int c = spread(s, i, tries);
-            bool was = s->d->candidate[c].dropped;
-            set_dropped(s, c, !was);
-            if (!reprice(s))
-                return false;
-            set_dropped(s, c, was);
-            if (s->now.peak < least.peak) {
-                least = s->now;
-                best = c;
-            }
-        }
-        s->now = best >= 0 ? least : old;
-        if (best >= 0)
-            set_dropped(s, best, !s->d->candidate[best].dropped);
+    while (!fits(s)) {
+        struct price price;
+        int c;
+        if (!best_flip(s, &c, &price))
+            return false;
+        if (c < 0)
+            return true;
+        set_dropped(s, c, !s->d->candidate[c].dropped);
+        s->now = price;
     }
     return true;
 }

@@ -5,6 +5,9 @@
 #include "common/hash.h"
 #include "planner/planner.h"
 
+/* Part of the cap that a stage must have been denied to get some of it back */
+#define WORTH_A_LOOK 128
+
 /* Digest of all that the memory of a rank depends on. */
 static uint64_t digest(const struct dawni_planner *pl, struct dawn_plan *plan,
                        int rank)
@@ -25,6 +28,8 @@ static uint64_t digest(const struct dawni_planner *pl, struct dawn_plan *plan,
     return dawni_hash_end(&hash);
 }
 
+/* Packing a whole step takes long, and from one round to the next often few
+ * ranks change: the last answer for each is remembered. */
 enum dawn_status dawni_rank_memory(struct dawni_planner *pl,
                                    struct dawn_plan *plan, int rank,
                                    struct dawn_memory *memory,
@@ -40,5 +45,107 @@ enum dawn_status dawni_rank_memory(struct dawni_planner *pl,
     known->key = key;
     if (!st)
         *memory = known->memory;
+    return st;
+}
+
+/* Learn from a stage whose rank needs more than its cap: what is on top of its
+ * price is put down to messages, up to twice what it receives ahead, and the
+ * rest to packing.
+ */
+static void learn(struct dawni_planner *pl, int x,
+                  const struct dawni_decided *priced, uint64_t arena)
+{
+    struct dawni_stage_spec *s = &pl->stage[x];
+    double more = (double)arena - (double)priced->peak;
+    double share = priced->comm ? s->messages + more / (double)priced->comm : 0;
+
+    if (share > s->messages && share <= 2) {
+        s->messages = share;
+    } else {
+        uint64_t over = arena - s->cap;
+        uint64_t base = priced->peak < s->budget ? priced->peak : s->budget;
+        over += over / 2; /* the next packing differs a little */
+        s->budget = base > over ? base - over : 0;
+    }
+    dawni_cost_forget(pl, x);
+}
+
+static enum dawn_status judge_stage(struct dawni_planner *pl,
+                                    struct dawn_plan *plan, int x,
+                                    const struct dawni_decided *priced,
+                                    bool *over, struct dawn_error *err)
+{
+    struct dawn_memory memory;
+    enum dawn_status st =
+        dawni_rank_memory(pl, plan, x % pl->ranks, &memory, err);
+
+    if (st || memory.arena_bytes <= pl->stage[x].cap)
+        return st;
+    learn(pl, x, priced, memory.arena_bytes);
+    *over = true;
+    return DAWN_OK;
+}
+
+/* The stages that are nearly full first: they are the likely ones to fail. */
+enum dawn_status dawni_judge(struct dawni_planner *pl, struct dawn_plan *plan,
+                             const struct dawni_decided *priced,
+                             struct dawn_error *err)
+{
+    bool over = false;
+
+    for (int full = 1; full >= 0 && !over; full--)
+        for (int x = 0; x < pl->l; x++) {
+            uint64_t cap = pl->stage[x].cap;
+            enum dawn_status st = DAWN_OK;
+            if (cap != UINT64_MAX && full == (priced[x].peak >= cap - cap / 10))
+                st = judge_stage(pl, plan, x, &priced[x], &over, err);
+            if (st)
+                return st;
+        }
+    return over ? DAWN_E_NOFIT : DAWN_OK;
+}
+
+/* Decide about stage x with i quarters of what was learnt held back. *now is
+ * replaced if that fits and costs less. */
+static enum dawn_status try_quarters(struct dawni_planner *pl,
+                                     struct dawn_plan *plan, int x, int i,
+                                     struct dawni_decided *now,
+                                     struct dawn_error *err)
+{
+    struct dawni_stage_spec *s = &pl->stage[x];
+    struct dawni_stage_spec learnt = *s;
+    struct dawni_decided priced;
+    struct dawn_memory memory;
+    enum dawn_status st;
+
+    s->messages = learnt.messages * i / 4;
+    s->budget = s->cap - (s->cap - learnt.budget) / 4 * (uint64_t)i;
+    st = dawni_decide_stage(pl, plan, x, &priced, err);
+    *s = learnt;
+    if (st || !priced.fits || priced.recompute_ns >= now->recompute_ns)
+        return st;
+    st = dawni_rank_memory(pl, plan, x % pl->ranks, &memory, err);
+    if (!st && memory.arena_bytes <= s->cap)
+        *now = priced;
+    return st;
+}
+
+enum dawn_status dawni_loosen(struct dawni_planner *pl, struct dawn_plan *plan,
+                              int x, struct dawni_decided *priced,
+                              struct dawn_error *err)
+{
+    const struct dawni_stage_spec *s = &pl->stage[x];
+    double held =
+        s->messages * (double)priced->comm + (double)(s->cap - s->budget);
+    double before = priced->recompute_ns;
+    enum dawn_status st = DAWN_OK;
+
+    if (pl->policy->decide || priced->recompute_ns == 0 ||
+        held < (double)s->cap / WORTH_A_LOOK)
+        return DAWN_OK;
+    for (int i = 0; i < 4 && priced->recompute_ns == before && !st; i++)
+        st = try_quarters(pl, plan, x, i, priced, err);
+    if (!st && priced->recompute_ns == before) /* as it was */
+        st = dawni_decide_stage(pl, plan, x, priced, err);
     return st;
 }

@@ -76,11 +76,10 @@ static enum dawn_status create_plan(const struct dawni_planner *pl,
     return st;
 }
 
-/* Decide about stage x and write it down. */
-static enum dawn_status decide_stage(struct dawni_planner *pl,
-                                     struct dawn_plan *plan, int x,
-                                     struct dawni_decided *priced,
-                                     struct dawn_error *err)
+enum dawn_status dawni_decide_stage(struct dawni_planner *pl,
+                                    struct dawn_plan *plan, int x,
+                                    struct dawni_decided *priced,
+                                    struct dawn_error *err)
 {
     const struct dawn_plan_stage *s = dawn_plan_stage(plan, x);
     int tensors = pl->graph->tensors;
@@ -95,68 +94,12 @@ static enum dawn_status decide_stage(struct dawni_planner *pl,
         dawni_decide(pl, s->first, s->last, x, true, decision);
     *priced = dawni_price_decisions(pl, s->first, s->last, x, decision);
     for (int t = 0; t < tensors && !st; t++)
-        if (decision[t] != DAWN_KEEP)
+        if (decision[t] != (uint8_t)dawn_plan_decision(plan, x, t))
             st = dawn_plan_decide(plan, x, t, decision[t], err);
     free(decision);
+    if (!st && pl->status)
+        st = dawn_fail(err, pl->status, "%s", pl->error.text);
     return st;
-}
-
-/* Learn from a stage whose rank needs more than its cap: what is on top of its
- * price is put down to messages, up to twice what it receives ahead, and the
- * rest to packing.
- */
-static void learn(struct dawni_planner *pl, int x,
-                  const struct dawni_decided *priced, uint64_t arena)
-{
-    struct dawni_stage_spec *s = &pl->stage[x];
-    double more = (double)arena - (double)priced->peak;
-    double share = priced->comm ? s->messages + more / (double)priced->comm : 0;
-
-    if (share > s->messages && share <= 2) {
-        s->messages = share;
-    } else {
-        uint64_t over = arena - s->cap;
-        uint64_t base = priced->peak < s->budget ? priced->peak : s->budget;
-        over += over / 2; /* the next packing differs a little */
-        s->budget = base > over ? base - over : 0;
-    }
-    dawni_cost_forget(pl, x);
-}
-
-static enum dawn_status judge_stage(struct dawni_planner *pl,
-                                    struct dawn_plan *plan, int x,
-                                    const struct dawni_decided *priced,
-                                    bool *over, struct dawn_error *err)
-{
-    struct dawn_memory memory;
-    enum dawn_status st =
-        dawni_rank_memory(pl, plan, x % pl->ranks, &memory, err);
-
-    if (st || memory.arena_bytes <= pl->stage[x].cap)
-        return st;
-    learn(pl, x, priced, memory.arena_bytes);
-    *over = true;
-    return DAWN_OK;
-}
-
-/* The stages that are nearly full first: they are the likely ones to fail.
- * DAWN_E_NOFIT: some stage got less room. */
-static enum dawn_status judge(struct dawni_planner *pl, struct dawn_plan *plan,
-                              const struct dawni_decided *priced,
-                              struct dawn_error *err)
-{
-    bool over = false;
-
-    for (int full = 1; full >= 0 && !over; full--)
-        for (int x = 0; x < pl->l; x++) {
-            uint64_t cap = pl->stage[x].cap;
-            enum dawn_status st = DAWN_OK;
-            if (cap != UINT64_MAX && full == (priced[x].peak >= cap - cap / 10))
-                st = judge_stage(pl, plan, x, &priced[x], &over, err);
-            if (st)
-                return st;
-        }
-    return over ? DAWN_E_NOFIT : DAWN_OK;
 }
 
 /* One round. DAWN_E_NOFIT: no partition (*again_p false), or a stage got less
@@ -179,13 +122,13 @@ static enum dawn_status try_plan(struct dawni_planner *pl, int *cut,
         return DAWN_E_NOFIT;
     st = create_plan(pl, cut, &plan, err);
     for (int x = 0; x < pl->l && !st; x++)
-        st = decide_stage(pl, plan, x, &priced[x], err);
-    if (!st && pl->status)
-        st = dawn_fail(err, pl->status, "%s", pl->error.text);
+        st = dawni_decide_stage(pl, plan, x, &priced[x], err);
     if (!st) {
-        st = judge(pl, plan, priced, err);
+        st = dawni_judge(pl, plan, priced, err);
         *again_p = st == DAWN_E_NOFIT;
     }
+    for (int x = 0; x < pl->l && !st; x++)
+        st = dawni_loosen(pl, plan, x, &priced[x], err);
     if (st)
         dawn_plan_destroy(plan);
     else

@@ -60,6 +60,7 @@ struct dawni_known_memory { /* of a rank */
 
 struct dawni_policy_ops;
 struct dawni_decider;
+struct dawni_decided;
 
 struct dawni_planner {
     const struct dawn_profile *profile;
@@ -143,11 +144,31 @@ enum dawn_status dawni_plan_make(struct dawni_planner *pl,
                                  struct dawn_plan **plan_p,
                                  struct dawn_error *err);
 
-/* judge.c: dawn_memory_of, remembered */
+/* Decide about stage x and write it into the plan. priced: out. */
+enum dawn_status dawni_decide_stage(struct dawni_planner *pl,
+                                    struct dawn_plan *plan, int x,
+                                    struct dawni_decided *priced,
+                                    struct dawn_error *err);
+
+/* judge.c */
+
+/* dawn_memory_of, remembered. */
 enum dawn_status dawni_rank_memory(struct dawni_planner *pl,
                                    struct dawn_plan *plan, int rank,
                                    struct dawn_memory *memory,
                                    struct dawn_error *err);
+
+/* Is every rank within its cap? DAWN_E_NOFIT: no, and its stage has less room
+ * from now on. priced: by stage. */
+enum dawn_status dawni_judge(struct dawni_planner *pl, struct dawn_plan *plan,
+                             const struct dawni_decided *priced,
+                             struct dawn_error *err);
+
+/* Recompute less on stage x, of a plan that fits, if its room was reduced more
+ * than it needs. */
+enum dawn_status dawni_loosen(struct dawni_planner *pl, struct dawn_plan *plan,
+                              int x, struct dawni_decided *priced,
+                              struct dawn_error *err);
 
 /* nofit.c: find out which cap would do, and fail with DAWN_E_NOFIT. */
 enum dawn_status dawni_plan_nofit(struct dawni_planner *pl,
