@@ -1,8 +1,10 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* What is the same for all transports. */
 #include "comm/comm.h"
-
+#include <sched.h>
 #include <string.h>
+#include <time.h>
+#include <unistd.h>
 
 void dawn_comm_destroy(struct dawn_comm *comm)
 {
@@ -83,4 +85,18 @@ enum dawn_status dawn_comm_allgather(struct dawn_comm *comm, const void *mine,
 void dawn_comm_abort(struct dawn_comm *comm, int code)
 {
     comm->ops->abort(comm, code);
+}
+
+bool dawni_comm_crowded(int local_size)
+{
+    return local_size > sysconf(_SC_NPROCESSORS_ONLN);
+}
+
+void dawni_comm_idle(const struct dawn_comm *comm)
+{
+    static const struct timespec moment = {.tv_nsec = 20000};
+    if (comm->crowded)
+        nanosleep(&moment, NULL);
+    else
+        sched_yield();
 }

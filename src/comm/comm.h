@@ -57,8 +57,17 @@ struct dawn_comm { /* first member of each transport's own struct */
     const struct dawni_comm_ops *ops;
     int rank, size;
     int local_rank, local_size; /* among the ranks of this node */
+    bool crowded; /* dawni_comm_crowded(local_size) */
     double timeout_s;
 };
+
+/* Are there more ranks on this node than cores? */
+bool dawni_comm_crowded(int local_size);
+
+/* Called between two looks at what has not come yet: lets others use the core.
+ * Where ranks are more than cores it sleeps a moment, since a rank that spins
+ * keeps the one it waits for from running. */
+void dawni_comm_idle(const struct dawn_comm *comm);
 
 /* The lowest status of all ranks: if one fails, all do. Ranks that did not fail
  * themselves get the text of the lowest failing rank. Collective. */

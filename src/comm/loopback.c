@@ -567,6 +567,7 @@ static struct dawn_comm *rank_create(struct hub *hub, int rank,
         .size = hub->size,
         .local_rank = rank,
         .local_size = hub->size,
+        .crowded = dawni_comm_crowded(hub->size),
         .timeout_s = timeout_s,
     };
     comm->hub = hub;

@@ -16,7 +16,6 @@
 
 #include <limits.h>
 #include <mpi.h>
-#include <sched.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -328,7 +327,7 @@ static enum dawn_status finish(struct mpi_comm *comm, int rc,
             until = deadline(comm);
         else if (dawni_now_ns() > until)
             return die(comm, name, bytes, err);
-        sched_yield();
+        dawni_comm_idle(&comm->base);
     }
 }
 
@@ -551,6 +550,7 @@ static enum dawn_status open_comms(struct mpi_comm *comm,
     MPI_Comm_set_errhandler(comm->node, MPI_ERRORS_RETURN);
     MPI_Comm_rank(comm->node, &base->local_rank);
     MPI_Comm_size(comm->node, &base->local_size);
+    base->crowded = dawni_comm_crowded(base->local_size);
     return DAWN_OK;
 }
 

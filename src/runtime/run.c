@@ -6,7 +6,6 @@
  */
 #include "common/clock.h"
 #include "runtime/exec.h"
-#include <sched.h>
 #include <stdio.h>
 
 #define SPINS 200 /* tests of a request before the core is offered to others   \
@@ -67,7 +66,7 @@ enum dawn_status dawni_exec_wait(struct dawn_exec *e, int instr,
         st = e->comm->ops->test(req, &done, err);
         if (done || st || spin < SPINS)
             continue;
-        sched_yield();
+        dawni_comm_idle(e->comm);
         now = dawni_now_ns();
         double seconds = (double)(now - begin) * 1e-9;
         if (seconds > e->opts.timeout_s)

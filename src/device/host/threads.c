@@ -56,7 +56,9 @@ static void pin(hwloc_topology_t topology, int threads, int local_rank,
     int room = hwloc_get_nbobjs_by_type(topology, HWLOC_OBJ_PU);
     hwloc_bitmap_t *pu = room > 0 ? calloc((size_t)room, sizeof *pu) : NULL;
     int cores = pu ? find_cores(topology, threads, pu, room) : 0;
-    if (cores > 0) {
+    int all = hwloc_get_nbobjs_by_type(topology, HWLOC_OBJ_CORE);
+    /* more threads than cores: the system knows better who is idle */
+    if (cores > 0 && (int64_t)threads * local_ranks <= all) {
 #pragma omp parallel num_threads(threads)
         {
             int core = dawni_host_core(cores, threads, local_rank, local_ranks,
