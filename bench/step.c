@@ -47,10 +47,8 @@ int main(int argc, char **argv)
     struct dawn_comm *comm = NULL;
     struct dawn_exec *exec = NULL;
     struct dawn_error err = {0};
-    struct dawn_plan_info info = {.policy = "hand",
-                                  .schedule = "1f1b",
-                                  .stages = 1,
-                                  .ranks = 1};
+    struct dawn_plan_info info = {
+        .policy = "hand", .schedule = "1f1b", .stages = 1, .ranks = 1};
     struct dawn_plan_stage stage = {0};
     enum dawn_status st;
 

@@ -16,7 +16,7 @@
 enum { CLI_FINE = 0, CLI_FAILED = 1, CLI_USAGE = 2 };
 
 struct cli {
-    const char *program;    /* "dawn-train" */
+    const char *program;     /* "dawn-train" */
     struct dawn_error usage; /* status DAWN_OK: the command line is right */
     struct dawn_comm *comm;
 };
@@ -45,8 +45,8 @@ int cli_agree(const struct cli *cli, enum dawn_status st,
 
 bool cli_first(const struct cli *cli); /* rank 0 */
 
-/* Is stdout a terminal that a person sees? mpirun gives every rank one, whatever
- * its own output is; so the parent's counts too. */
+/* Is stdout a terminal that a person sees? mpirun gives every rank one,
+ * whatever its own output is; so the parent's counts too. */
 bool cli_terminal(void);
 
 /* Whole number of an option's text. False: not one, or out of range. */

@@ -31,10 +31,10 @@ static enum dawn_status open_file(const struct dawn_job *job, const char *path,
                                            job->model.vocab, tokens_p, err);
 
     if (!st && dawn_tokens_windows(*tokens_p, context) == 0)
-        st = dawn_fail(err, DAWN_E_INVAL,
-                       "%s: %llu tokens, a sample needs %lld", path,
-                       (unsigned long long)dawn_tokens_count(*tokens_p),
-                       (long long)context + 1);
+        st =
+            dawn_fail(err, DAWN_E_INVAL, "%s: %llu tokens, a sample needs %lld",
+                      path, (unsigned long long)dawn_tokens_count(*tokens_p),
+                      (long long)context + 1);
     return st;
 }
 

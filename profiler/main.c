@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* dawn-profile: measure what the nodes of a job's model cost, or the machine. */
+/* dawn-profile: measure what the nodes of a job's model cost, or the machine.
+ */
 #include "cli.h"
 #include "feed.h"
 #include "table.h"
@@ -100,12 +101,16 @@ static error_t parse(int key, char *arg, struct argp_state *state)
 }
 
 static const struct argp argp = {
-    options, parse, "JOB\n--machine",
+    options,
+    parse,
+    "JOB\n--machine",
     "Measure what the nodes of a job's model cost, or the machine.\v"
     "Run it by mpirun with as many ranks as will train: they share the nodes "
     "out and measure at the same time, so that the numbers are those of a run. "
     "Exit status: 0 fine, 1 failed, 2 wrong usage.",
-    NULL, NULL, NULL};
+    NULL,
+    NULL,
+    NULL};
 
 /* Powers of two below the job's size, and that. */
 static void default_sizes(struct options *o, int64_t microbatch)

@@ -3,8 +3,14 @@
 #include "train.h"
 #include <stdlib.h>
 
-enum { KEY_PLAN = 2000, KEY_STEPS, KEY_RESUME, KEY_TIMEOUT, KEY_VERIFY,
-       KEY_JSON };
+enum {
+    KEY_PLAN = 2000,
+    KEY_STEPS,
+    KEY_RESUME,
+    KEY_TIMEOUT,
+    KEY_VERIFY,
+    KEY_JSON
+};
 
 static const struct argp_option options[] = {
     {"plan", KEY_PLAN, "FILE", 0, "Train under this plan (plan.yaml)", 0},
@@ -15,7 +21,8 @@ static const struct argp_option options[] = {
      "End the job when nothing moves for so long (300)", 0},
     {"verify", KEY_VERIFY, NULL, 0,
      "Compare one step with the same on one stage, bit by bit, and train "
-     "nothing", 0},
+     "nothing",
+     0},
     {"json", KEY_JSON, NULL, 0,
      "Print each step's metrics on stdout, the rest on stderr", 0},
     {0},
@@ -81,13 +88,17 @@ static error_t parse(int key, char *arg, struct argp_state *state)
 }
 
 static const struct argp argp = {
-    options, parse, "JOB --plan PLAN",
+    options,
+    parse,
+    "JOB --plan PLAN",
     "Train a job's model under a plan, one MPI rank a stage.\v"
     "Metrics go to metrics.jsonl in the job's out: folder, checkpoints beside "
     "it. SIGTERM, SIGINT or SIGUSR1 to a rank, or SIGUSR1 to mpirun: finish "
     "the step, write a checkpoint, stop. "
     "Exit status: 0 fine, 1 failed, 2 wrong usage.",
-    NULL, NULL, NULL};
+    NULL,
+    NULL,
+    NULL};
 
 int main(int argc, char **argv)
 {

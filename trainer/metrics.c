@@ -36,8 +36,8 @@ static bool keeps(const char *line, uint64_t step)
 {
     json_t *object = json_loads(line, 0, NULL);
     json_t *number = json_object_get(object, "step");
-    bool kept = json_is_integer(number) &&
-                (uint64_t)json_integer_value(number) < step;
+    bool kept =
+        json_is_integer(number) && (uint64_t)json_integer_value(number) < step;
 
     json_decref(object);
     return kept;
@@ -149,8 +149,7 @@ static json_t *predicted_peaks(const struct trainer *t, int ranks)
 
     for (int i = 0; i < ranks; i++) {
         const struct dawn_memory *m = dawn_exec_memory(t->exec, i);
-        json_array_append_new(array,
-                              json_integer((json_int_t)m->peak_bytes));
+        json_array_append_new(array, json_integer((json_int_t)m->peak_bytes));
     }
     return array;
 }
@@ -195,8 +194,8 @@ enum dawn_status metrics_write(struct metrics *m, const struct trainer *t,
     enum dawn_status st = DAWN_OK;
 
     if (!line)
-        st = dawn_fail(err, DAWN_E_NOMEM, "no memory for a line of %s",
-                       m->path);
+        st =
+            dawn_fail(err, DAWN_E_NOMEM, "no memory for a line of %s", m->path);
     else if (fprintf(m->file, "%s\n", line) < 0 || fflush(m->file))
         st = io_error(err, "write", m->path);
     if (line && t->options.json)

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* What a person sees of a run: one line, overwritten, on a terminal; else a line
- * a step at first, then ever fewer. */
+/* What a person sees of a run: one line, overwritten, on a terminal; else a
+ * line a step at first, then ever fewer. */
 #include "train.h"
 #include <stdarg.h>
 #include <stdlib.h>

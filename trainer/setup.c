@@ -12,8 +12,7 @@ static int fill(void *user, const struct dawn_feed *what, void *data)
     return feed_fill(t->feed, what, data);
 }
 
-struct dawn_exec_opts train_exec_opts(struct trainer *t,
-                                      struct dawn_plan *plan,
+struct dawn_exec_opts train_exec_opts(struct trainer *t, struct dawn_plan *plan,
                                       struct dawn_comm *comm)
 {
     return (struct dawn_exec_opts){.graph = t->graph,
@@ -40,10 +39,9 @@ static enum dawn_status check_ranks(const struct trainer *t,
 
     if (ranks == wanted)
         return DAWN_OK;
-    return dawn_fail(err, DAWN_E_INVAL,
-                     "%s is for %d rank%s, this job has %d: mpirun -n %d",
-                     t->options.plan, wanted, wanted == 1 ? "" : "s", ranks,
-                     wanted);
+    return dawn_fail(
+        err, DAWN_E_INVAL, "%s is for %d rank%s, this job has %d: mpirun -n %d",
+        t->options.plan, wanted, wanted == 1 ? "" : "s", ranks, wanted);
 }
 
 static enum dawn_status load(struct trainer *t, struct dawn_error *err)
@@ -72,8 +70,8 @@ static void count(struct trainer *t)
 
     t->samples = info->microbatch * info->microbatches;
     t->tokens = t->job.model.context;
-    t->steps = t->options.steps ? (uint64_t)t->options.steps
-                                : t->job.train.steps;
+    t->steps =
+        t->options.steps ? (uint64_t)t->options.steps : t->job.train.steps;
     if (t->samples != wanted && cli_first(&t->cli))
         fprintf(stderr,
                 "dawn-train: warning: the plan has %lld samples a step, the "

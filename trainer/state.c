@@ -49,11 +49,11 @@ static void list_tensors(const struct trainer *t,
         for (int part = 0; part < PARTS; part++) {
             int k = i * PARTS + part;
             name_part(names[k], p->name, part);
-            tensor[k] = (struct dawn_checkpoint_tensor){
-                .name = names[k],
-                .dtype = DAWN_F32,
-                .dims = d->dims,
-                .data = part_of(p, part)};
+            tensor[k] =
+                (struct dawn_checkpoint_tensor){.name = names[k],
+                                                .dtype = DAWN_F32,
+                                                .dims = d->dims,
+                                                .data = part_of(p, part)};
             memcpy(tensor[k].shape, d->shape, sizeof d->shape);
         }
     }
@@ -109,10 +109,9 @@ static enum dawn_status same(const struct dawn_checkpoint *ck, const char *key,
 
     if (found && !strcmp(found, wanted))
         return DAWN_OK;
-    return dawn_fail(err, DAWN_E_MISMATCH,
-                     "%s is of another run: %s is %s there, %s here",
-                     dawn_checkpoint_path(ck), key, found ? found : "missing",
-                     wanted);
+    return dawn_fail(
+        err, DAWN_E_MISMATCH, "%s is of another run: %s is %s there, %s here",
+        dawn_checkpoint_path(ck), key, found ? found : "missing", wanted);
 }
 
 static enum dawn_status check(const struct trainer *t,

@@ -47,8 +47,7 @@ struct step_record {
 };
 
 /* The executor's options, as the job says, for any plan and communicator. */
-struct dawn_exec_opts train_exec_opts(struct trainer *t,
-                                      struct dawn_plan *plan,
+struct dawn_exec_opts train_exec_opts(struct trainer *t, struct dawn_plan *plan,
                                       struct dawn_comm *comm);
 
 /* setup.c: load and bind everything; returns CLI_FINE or an exit code, the same
@@ -56,8 +55,8 @@ struct dawn_exec_opts train_exec_opts(struct trainer *t,
 int train_setup(struct trainer *t);
 void train_clear(struct trainer *t);
 
-/* memory.c: print what each rank's memory is for, as the plan predicts it and as
- * the executor computes it. */
+/* memory.c: print what each rank's memory is for, as the plan predicts it and
+ * as the executor computes it. */
 void train_print_memory(const struct trainer *t, FILE *out);
 
 /* loop.c: train. Returns an exit code. */

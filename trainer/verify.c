@@ -77,8 +77,10 @@ static enum dawn_status fetch(struct dawn_comm *comm, struct dawn_exec *exec,
     enum dawn_status st = DAWN_OK;
 
     if (!grad)
-        st = dawn_fail(err, DAWN_E_NOMEM, "no memory for a gradient of %zu "
-                       "bytes", bytes);
+        st = dawn_fail(err, DAWN_E_NOMEM,
+                       "no memory for a gradient of %zu "
+                       "bytes",
+                       bytes);
     if ((st = dawn_comm_agree(comm, st, err)) ||
         (st = owner_of(comm, p != NULL, &owner, err)))
         goto done;
@@ -109,8 +111,7 @@ static enum dawn_status run(struct trainer *t, struct dawn_comm *comm,
     st = o->grad ? DAWN_OK
                  : dawn_fail(err, DAWN_E_NOMEM, "no memory for %d gradients",
                              params);
-    if ((st = dawn_comm_agree(comm, st, err)) ||
-        (st = step_once(exec, o, err)))
+    if ((st = dawn_comm_agree(comm, st, err)) || (st = step_once(exec, o, err)))
         return st;
     for (int i = 0; !st && i < params; i++)
         st = fetch(comm, exec, i, dawn_graph_param_elements(t->graph, i),

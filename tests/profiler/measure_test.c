@@ -183,9 +183,8 @@ static void test_cuts(void)
         for (int last = first; last < g->nodes; last += 3, runs++) {
             struct dawni_rig *r = NULL;
             double ns[64][DAWNI_PHASES], update[64];
-            enum dawn_status st =
-                dawni_rig_create(g, &dawni_host_device,
-                                 (int[2]){first, last}, 2, &r, &err);
+            enum dawn_status st = dawni_rig_create(
+                g, &dawni_host_device, (int[2]){first, last}, 2, &r, &err);
             if (!st)
                 st = dawni_rig_fill(r, feed, NULL, &err);
             if (!st)
