@@ -277,21 +277,29 @@ done:
     return st;
 }
 
-/* Each node's costs from the rank that measured it, over this rank's. */
-static void pick(struct measuring *m, const struct dawn_node_cost *all)
+/* Take over a node's costs of all sizes; the optimizer's are those timed with
+ * the last one. from: of the rank that measured it. */
+static void pick_node(struct measuring *m, const struct dawn_node_cost *from,
+                      int node)
 {
     int64_t nodes = m->graph->nodes, sizes = m->opts->sizes;
 
+    for (int k = 0; k < sizes; k++) {
+        struct dawn_node_cost *to = &m->cost[k * nodes + node];
+        *to = from[k * nodes + node];
+        to->update_ns = from[(sizes - 1) * nodes + node].update_ns;
+    }
+}
+
+/* Each node's costs from the rank that measured it, over this rank's. */
+static void pick(struct measuring *m, const struct dawn_node_cost *all)
+{
+    int64_t row = (int64_t)m->graph->nodes * m->opts->sizes;
+
     for (int rank = 0; rank < m->comm->size; rank++) {
         int last = share_start(m, rank + 1, m->comm->size);
-        for (int i = share_start(m, rank, m->comm->size); i < last; i++) {
-            const struct dawn_node_cost *c = &all[rank * nodes * sizes + i];
-            for (int k = 0; k < sizes; k++) {
-                m->cost[k * nodes + i] = c[k * nodes];
-                m->cost[k * nodes + i].update_ns =
-                    c[(sizes - 1) * nodes].update_ns;
-            }
-        }
+        for (int i = share_start(m, rank, m->comm->size); i < last; i++)
+            pick_node(m, &all[rank * row], i);
     }
 }
 
