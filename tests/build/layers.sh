@@ -8,8 +8,8 @@ set -u
 : "${top_srcdir:=.}"
 cd "$top_srcdir" || exit 1
 order='common topology graph op models job profile plan schedule memory planner
-    device comm optim data runtime ckpt'
-run_half='topology device comm optim runtime ckpt'
+    device comm data runtime ckpt'
+run_half='topology device comm runtime ckpt'
 n=0
 
 # Print the offending lines, "FILE:LINE:TEXT", and the verdict on them.
