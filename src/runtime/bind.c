@@ -171,18 +171,24 @@ static enum dawn_status make_request(struct dawn_exec *e, int k,
                           err);
 }
 
+/* Does the wait end that message? A tensor arrives from one rank only, but may
+ * go to several. */
+static bool ends(const struct dawni_instr *wait, const struct dawni_instr *i)
+{
+    return i->id == wait->id && i->microbatch == wait->microbatch &&
+           is_send(i) == is_send(wait) &&
+           (!is_send(wait) || (i->peer == wait->peer && i->tag == wait->tag));
+}
+
 /* The RECV or SEND that a wait is for: the newest before it of the same tensor
  * to the same rank. Two tensors may share one buffer (gradients do), so all
  * that name a buffer are chained: before[k] is the message before k. */
 static int started(const struct dawn_exec *e, int wait, int newest,
                    const int *before)
 {
-    const struct dawni_instr *instr = e->program->instr, *w = &instr[wait];
+    const struct dawni_instr *instr = e->program->instr;
     int k = newest;
-    while (k >= 0 &&
-           (instr[k].id != w->id || is_send(&instr[k]) != is_send(w) ||
-            instr[k].microbatch != w->microbatch ||
-            (is_send(w) && instr[k].tag != w->tag)))
+    while (k >= 0 && !ends(&instr[wait], &instr[k]))
         k = before[k];
     return k;
 }

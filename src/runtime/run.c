@@ -8,8 +8,9 @@
 #include "runtime/exec.h"
 #include <stdio.h>
 
-#define SPINS 200 /* tests of a request before the core is offered to others   \
-                   */
+#define SPINS                                                                  \
+    200 /* tests of a request before the core is offered to others             \
+         */
 
 void dawni_exec_describe(const struct dawn_exec *e, int instr, char *text,
                          size_t bytes)
@@ -79,13 +80,18 @@ enum dawn_status dawni_exec_wait(struct dawn_exec *e, int instr,
 static enum dawn_status message(struct dawn_exec *e, int instr,
                                 struct dawn_error *err)
 {
-    switch (e->program->instr[instr].kind) {
-    case DAWNI_I_RECV:
-    case DAWNI_I_SEND:
-        return e->comm->ops->start(e->req[instr], err);
-    default:
-        return dawni_exec_wait(e, instr, err);
-    }
+    int kind = e->program->instr[instr].kind;
+    struct dawn_error why = {0};
+    enum dawn_status st;
+    if (kind == DAWNI_I_RECV || kind == DAWNI_I_SEND)
+        st = e->comm->ops->start(e->req[instr], &why);
+    else
+        st = dawni_exec_wait(e, instr, &why);
+    if (!st)
+        return DAWN_OK;
+    /* one rank alone knows of this: the job has to end */
+    return dawn_fail(err, st == DAWN_E_TIMEOUT ? st : DAWN_E_COMM, "%s",
+                     why.text);
 }
 
 static enum dawn_status run_one(struct dawn_exec *e, int instr,

@@ -28,7 +28,7 @@ static void test_same_bits(enum dawn_dtype dtype, bool fused, double dropout)
        one.loss[0], one.loss[RIG_STEPS - 1]);
     ok(isfinite(one.eval), "an evaluation gives %g", one.eval);
     for (int k = 0; k < 2; k++)
-        for (int stages = 1; stages <= 4; stages++)
+        for (int stages = 1; stages <= 6; stages++)
             for (int re = 0; re < 3; re++) {
                 struct rig_case c = base;
                 c.schedule = k ? "gpipe" : "1f1b";
