@@ -7,7 +7,7 @@ set -eu
 top=$(cd "$(dirname "$0")/.." && pwd)
 work=$top/quickstart
 bin=$top/build
-cap=${CAP:-72MiB}
+cap=${CAP:-48MiB}
 
 say() { printf '\n== %s\n' "$*"; }
 show() { printf '$ %s\n' "$*"; "$@"; }
@@ -33,14 +33,14 @@ show $mpirun dawn-profile --machine -o machine.yaml
 
 say "Plan two stages under a cap of $cap a rank, keeping every activation"
 if show dawn-plan profile.yaml --machine machine.yaml --stages 2 \
-    --microbatches 8 --memory "$cap" --recompute none -o kept.yaml; then
+    --microbatches 4 --memory "$cap" --recompute none -o kept.yaml; then
     echo "quickstart: a plan that keeps everything fits $cap: no cap at all" >&2
     exit 1
 fi
 
 say "The same with recompute"
 show dawn-plan profile.yaml --machine machine.yaml --stages 2 \
-    --microbatches 8 --memory "$cap" --explain -o plan.yaml
+    --microbatches 4 --memory "$cap" --explain -o plan.yaml
 
 say "Train it over two ranks"
 rm -rf run
