@@ -38,6 +38,22 @@
     __asm__ volatile("tdpbf16ps %%tmm" #b ", %%tmm" #a ", %%tmm" #c ::         \
                          : "memory")
 
+DAWNI_INLINE int64_t amx_min(int64_t a, int64_t b)
+{
+    return a < b ? a : b;
+}
+
+DAWNI_INLINE int64_t amx_ceil(int64_t a, int64_t b)
+{
+    return (a + b - 1) / b;
+}
+
+/* Steps in k, blocks in all. */
+DAWNI_INLINE int64_t amx_steps(int64_t k)
+{
+    return amx_ceil(k, AMX_STEP);
+}
+
 /* Eight full tiles, 16 rows of 64 bytes, for this thread until amx_end. */
 DAWNI_INLINE void amx_begin(void)
 {
@@ -160,6 +176,18 @@ AMX_INLINE __m512i amx_narrow_pairs(__m512 x, __m512 y)
         31, 15, 30, 14, 29, 13, 28, 12, 27, 11, 26, 10, 25, 9, 24, 8, 23, 7, 22,
         6, 21, 5, 20, 4, 19, 3, 18, 2, 17, 1, 16, 0);
     return _mm512_permutexvar_epi16(order, (__m512i)_mm512_cvtne2ps_pbh(y, x));
+}
+
+/* Two rows of 32 words as one of pairs in each of a block's two tiles. */
+AMX_INLINE void amx_put_pairs(__m512i x, __m512i y, uint16_t *out)
+{
+    const __m512i low = _mm512_set_epi64(11, 10, 3, 2, 9, 8, 1, 0);
+    const __m512i high = _mm512_set_epi64(15, 14, 7, 6, 13, 12, 5, 4);
+    __m512i even = _mm512_unpacklo_epi16(x, y);
+    __m512i odd = _mm512_unpackhi_epi16(x, y);
+
+    _mm512_store_si512(out, _mm512_permutex2var_epi64(even, low, odd));
+    _mm512_store_si512(out + 512, _mm512_permutex2var_epi64(even, high, odd));
 }
 
 /* A block of 32 x 32 words, transposed: both as packed for A. */
