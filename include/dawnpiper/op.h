@@ -34,6 +34,7 @@ struct dawn_op_args {
     uint64_t step;
     uint64_t sample; /* index in the step of the microbatch's first sample */
     int node;
+    bool eval; /* F of an evaluation: dropout and the like do nothing */
 };
 
 /* A user's layer. Every function may be called from the one thread that steps

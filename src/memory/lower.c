@@ -273,27 +273,32 @@ static void lower_action(struct dawni_lowering *l, const struct dawn_action *a)
     }
 }
 
-/* One forward pass of one microbatch over the rank's stages. */
+static void evaluation_transfers(struct dawni_lowering *l,
+                                 enum dawn_action_kind kind, int stage)
+{
+    struct dawn_action a = {.kind = kind, .stage = stage};
+    for (a.peer = 0; a.peer < l->stages; a.peer++)
+        dawni_lower_transfer(l, &a);
+}
+
+/* One forward pass of one microbatch over the rank's stages: all receives are
+ * posted first, each stage sends as soon as it is through. */
 static void lower_evaluation(struct dawni_lowering *l)
 {
-    static const enum dawn_action_kind order[] = {
-        DAWN_ACTION_RECV_ACT, DAWN_ACTION_F, DAWN_ACTION_SEND_ACT,
-        DAWN_ACTION_WAIT_ACT};
     l->forward_only = true;
     for (int s = l->rank; s < l->stages; s += l->ranks) {
         int *slot = dawni_slots(l, l->act, s, 0);
         for (int t = 0; t < l->graph->tensors; t++)
             slot[t] = -1;
     }
-    for (int k = 0; k < 4; k++)
-        for (int s = l->rank; s < l->stages; s += l->ranks) {
-            struct dawn_action a = {.kind = order[k], .stage = s};
-            if (a.kind == DAWN_ACTION_F)
-                dawni_lower_f(l, s, 0);
-            for (a.peer = 0; a.kind != DAWN_ACTION_F && a.peer < l->stages;
-                 a.peer++)
-                dawni_lower_transfer(l, &a);
-        }
+    for (int s = l->rank; s < l->stages; s += l->ranks)
+        evaluation_transfers(l, DAWN_ACTION_RECV_ACT, s);
+    for (int s = l->rank; s < l->stages; s += l->ranks) {
+        dawni_lower_f(l, s, 0);
+        evaluation_transfers(l, DAWN_ACTION_SEND_ACT, s);
+    }
+    for (int s = l->rank; s < l->stages; s += l->ranks)
+        evaluation_transfers(l, DAWN_ACTION_WAIT_ACT, s);
 }
 
 /* Kept buffers live as long as the program. */

@@ -46,6 +46,7 @@ static struct dawn_op_args args_of(const struct dawn_exec *e,
         .step = e->step,
         .sample = e->eval ? e->sample : (uint64_t)(i->microbatch * b),
         .node = i->id,
+        .eval = e->eval,
     };
     if (p->prepared[i->id] >= 0)
         a.prepared = e->arena + p->buffer[p->prepared[i->id]].offset;

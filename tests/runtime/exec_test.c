@@ -61,6 +61,41 @@ static void test_few_microbatches(void)
     ok(rig_same(&a, &b), "2 microbatches on 4 stages: same bits");
 }
 
+static void test_chunks(void)
+{
+    struct rig_case c = {.model = rig_model(DAWN_F32),
+                         .schedule = "1f1b",
+                         .stages = 1,
+                         .microbatches = 4,
+                         .clip = 1};
+    struct rig_result a, b;
+    c.model.dropout = 0.1;
+    rig_run(&c, &a);
+    c.stages = 5;
+    c.ranks = 2;
+    rig_run(&c, &b);
+    if (!ok(rig_same(&a, &b), "5 stages on 2 ranks: same bits, evaluation too"))
+        diag("%s", b.error[0].text);
+}
+
+/* An evaluation drops nothing out. */
+static void test_eval_dropout(void)
+{
+    struct rig_case c = {.model = rig_model(DAWN_F32),
+                         .schedule = "1f1b",
+                         .stages = 1,
+                         .microbatches = 4,
+                         .no_steps = true};
+    struct rig_result a, b;
+    rig_run(&c, &a);
+    c.model.dropout = 0.5;
+    rig_run(&c, &b);
+    ok(a.eval > 0 && a.eval == b.eval,
+       "held-out loss %a without dropout, %a "
+       "with",
+       a.eval, b.eval);
+}
+
 /* Every rank spoils what it owns of the second block's norm. */
 static void spoil(struct dawn_exec *exec, int step)
 {
@@ -141,6 +176,8 @@ int main(void)
     test_same_bits(DAWN_BF16, true, 0.1);
     test_same_bits(DAWN_F32, false, 0.1);
     test_few_microbatches();
+    test_chunks();
+    test_eval_dropout();
     test_nonfinite();
     test_bad_feed();
     test_bad_token();

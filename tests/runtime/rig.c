@@ -50,6 +50,11 @@ static void decide(struct dawn_plan *plan, int stage, int how)
             dawn_plan_decide(plan, stage, t, DAWN_RECOMPUTE, NULL);
 }
 
+static int ranks_of(const struct rig_case *c)
+{
+    return c->ranks ? c->ranks : c->stages;
+}
+
 static struct dawn_plan *make_plan(const struct rig_case *c,
                                    const struct dawn_graph *g,
                                    struct dawn_error *err)
@@ -57,7 +62,7 @@ static struct dawn_plan *make_plan(const struct rig_case *c,
     struct dawn_plan_info info = {
         .policy = "hand",
         .stages = c->stages,
-        .ranks = c->stages,
+        .ranks = ranks_of(c),
         .microbatches = c->microbatches,
         .microbatch = 2,
     };
@@ -66,7 +71,7 @@ static struct dawn_plan *make_plan(const struct rig_case *c,
     int nodes = dawn_graph_nodes(g);
     strcpy(info.schedule, c->schedule);
     for (int s = 0; s < c->stages; s++) {
-        stage[s].rank = s;
+        stage[s].rank = s % info.ranks;
         stage[s].first = nodes * s / c->stages;
         stage[s].last = nodes * (s + 1) / c->stages - 1;
     }
@@ -83,7 +88,7 @@ static enum dawn_status steps(struct rank *me, struct dawn_exec *e,
     struct dawn_step_result res;
     struct rig_result *r = me->r;
     enum dawn_status st = dawn_exec_init(e, err);
-    for (int i = 0; !st && i < RIG_STEPS; i++) {
+    for (int i = 0; !st && !me->c->no_steps && i < RIG_STEPS; i++) {
         if (me->c->before)
             me->c->before(e, i);
         st = dawn_exec_step(e, (uint64_t)i, 1e-2, &res, err);
@@ -154,8 +159,8 @@ void rig_run(const struct rig_case *c, struct rig_result *r)
     if (r->status[0])
         return;
     r->status[0] =
-        dawn_comm_create_loopback(c->stages, timeout_s, comm, &r->error[0]);
-    int ranks = r->status[0] ? 0 : c->stages;
+        dawn_comm_create_loopback(ranks_of(c), timeout_s, comm, &r->error[0]);
+    int ranks = r->status[0] ? 0 : ranks_of(c);
     for (int i = 0; i < ranks; i++) {
         rank[i] = (struct rank){c, r, graph, comm[i], &lock};
         pthread_create(&thread[i], NULL, run_rank, &rank[i]);

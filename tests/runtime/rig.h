@@ -14,10 +14,12 @@ struct rig_case {
     struct dawn_model_opts model;
     const char *schedule;
     int stages;
+    int ranks; /* 0: as many */
     int microbatches;
     int recompute; /* 0 keep all, 1 all that may be, 2 every second tensor */
     double clip;
     bool trace;
+    bool no_steps;    /* evaluate only */
     double timeout_s; /* 0: 5 */
     /* called on every rank before a step, may be NULL */
     void (*before)(struct dawn_exec *exec, int step);

@@ -7,6 +7,7 @@
  */
 #include "device/host/host.h"
 #include "device/host/simd.h"
+#include <string.h>
 
 #define LANES 16
 #define GROUP (4 * LANES)
@@ -125,6 +126,12 @@ static enum dawn_status forward(struct dawni_kernel *kernel,
     const struct dropout *k = (const struct dropout *)kernel;
     const struct dropout_task task = {
         .k = k, .args = args, .from = args->in[0], .to = args->out[0]};
+    if (args->eval) {
+        memmove(args->out[0], args->in[0],
+                (size_t)(k->samples * k->elements) *
+                    dawn_dtype_bytes(k->dtype));
+        return DAWN_OK;
+    }
     dawni_host_parallel(mask, &task, k->samples * k->groups, GROUPS);
     return DAWN_OK;
 }
