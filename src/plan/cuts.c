@@ -74,16 +74,18 @@ static bool add_tensor(const struct dawn_graph *g, int stages, const int *first,
     const struct dawni_tensor *t = &g->tensor[tensor];
     if (t->producer < 0)
         return true; /* every stage feeds itself */
-    int from = stage_at(first, stages, t->producer), before = from;
+    int from = stage_at(first, stages, t->producer);
+    int sent = from, before = from; /* stages of the newest edges */
     for (int i = 0; i < t->users; i++) {
         int to = stage_at(first, stages, t->user[i]);
-        if (to == before)
-            continue;
-        if (!dawni_cut_add(&cuts->act, &cuts->acts,
-                           (struct dawn_edge){from, to}, tensor))
+        if (to != sent && !dawni_cut_add(&cuts->act, &cuts->acts,
+                                         (struct dawn_edge){from, to}, tensor))
             return false;
-        if (t->needs_grad &&
-            !dawni_cut_add(&cuts->grad, &cuts->grads,
+        sent = to;
+        /* a user from which no gradient comes is no part of the chain */
+        if (!t->needs_grad || to == before || !g->node[t->user[i]].active)
+            continue;
+        if (!dawni_cut_add(&cuts->grad, &cuts->grads,
                            (struct dawn_edge){before, to}, tensor))
             return false;
         before = to;
