@@ -14,7 +14,7 @@ packages='build-essential autoconf automake libtool pkg-config procps
     bible-kjv bible-kjv-text'
 case ${1-} in
 '') ;;
---ci) packages="$packages clang libomp-dev universal-ctags" ;;
+--ci) packages="$packages clang libclang-rt-14-dev libomp-dev universal-ctags" ;;
 *) echo "usage: $0 [--ci]" >&2; exit 2 ;;
 esac
 

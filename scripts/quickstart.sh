@@ -18,7 +18,11 @@ say "Install and build"
 
 say "Corpus: the King James Bible, every 20th verse held out"
 "$top/scripts/make-corpus.sh" "$work"
-cp "$top/examples/quickstart.yaml" "$work/job.yaml"
+if [ -e "$work/job.yaml" ]; then
+    echo "quickstart: job.yaml skipped, it is there: kept as it is"
+else
+    cp "$top/examples/quickstart.yaml" "$work/job.yaml"
+fi
 cd "$work"
 PATH=$bin:$PATH
 export OMPI_MCA_btl_vader_single_copy_mechanism=none

@@ -15,9 +15,8 @@ static double mib(uint64_t bytes)
     return (double)bytes / (1 << 20);
 }
 
-/* The prediction that the plan holds for a rank; NULL: it holds none. */
-static const struct dawn_plan_stage *prediction(const struct trainer *t,
-                                                int rank)
+const struct dawn_plan_stage *train_prediction(const struct trainer *t,
+                                               int rank)
 {
     const struct dawn_plan_info *info = dawn_plan_info(t->plan);
 
@@ -40,7 +39,7 @@ static bool same(const struct dawn_memory *m, const struct dawn_plan_stage *s)
 
 static void warn(const struct trainer *t, int rank)
 {
-    const struct dawn_plan_stage *s = prediction(t, rank);
+    const struct dawn_plan_stage *s = train_prediction(t, rank);
     const struct dawn_memory *m = dawn_exec_memory(t->exec, rank);
 
     if (!s || same(m, s))
@@ -74,7 +73,7 @@ void train_print_memory(const struct trainer *t, FILE *out)
         fprintf(out, " %9.2f", mib(dawn_exec_memory(t->exec, r)->arena_bytes));
     fprintf(out, "\n%-10s", "plan says");
     for (int r = 0; r < shown; r++) {
-        const struct dawn_plan_stage *s = prediction(t, r);
+        const struct dawn_plan_stage *s = train_prediction(t, r);
         if (s)
             fprintf(out, " %9.2f", mib(s->predicted.peak_bytes));
         else

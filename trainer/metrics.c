@@ -148,8 +148,10 @@ static json_t *predicted_peaks(const struct trainer *t, int ranks)
     json_t *array = json_array();
 
     for (int i = 0; i < ranks; i++) {
-        const struct dawn_memory *m = dawn_exec_memory(t->exec, i);
-        json_array_append_new(array, json_integer((json_int_t)m->peak_bytes));
+        const struct dawn_plan_stage *s = train_prediction(t, i);
+        json_array_append_new(
+            array, s ? json_integer((json_int_t)s->predicted.peak_bytes)
+                     : json_null());
     }
     return array;
 }

@@ -169,11 +169,17 @@ enum dawn_status state_load(struct trainer *t, struct dawn_error *err)
 
 enum dawn_status state_refuse(const struct trainer *t, struct dawn_error *err)
 {
-    char pattern[4200];
+    char pattern[2 * sizeof t->job.out + sizeof "/step-*"];
     glob_t found = {0};
     enum dawn_status st = DAWN_OK;
 
-    snprintf(pattern, sizeof pattern, "%s/step-*", t->job.out);
+    size_t n = 0;
+    for (const char *c = t->job.out; *c; c++) {
+        if (strchr("*?[\\", *c))
+            pattern[n++] = '\\';
+        pattern[n++] = *c;
+    }
+    strcpy(pattern + n, "/step-*");
     if (glob(pattern, 0, NULL, &found) == 0 && found.gl_pathc)
         st = dawn_fail(err, DAWN_E_INVAL,
                        "%s is a checkpoint of an earlier run: go on with "

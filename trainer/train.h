@@ -59,6 +59,10 @@ void train_clear(struct trainer *t);
  * as the executor computes it. */
 void train_print_memory(const struct trainer *t, FILE *out);
 
+/* What the plan predicts for a rank; NULL: nothing (a plan written by hand). */
+const struct dawn_plan_stage *train_prediction(const struct trainer *t,
+                                               int rank);
+
 /* loop.c: train. Returns an exit code. */
 int train_loop(struct trainer *t);
 

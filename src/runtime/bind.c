@@ -89,7 +89,7 @@ static enum dawn_status check_fit(const struct dawn_exec *e,
 {
     const struct dawn_memory *m = &e->program->memory;
     uint64_t cap = dawn_plan_info(e->plan)->cap_bytes;
-    uint64_t there = free_bytes();
+    uint64_t there = free_bytes() / (uint64_t)e->comm->local_size;
     bool capped = cap && m->arena_bytes > cap;
     if (!capped && m->arena_bytes <= there)
         return DAWN_OK;

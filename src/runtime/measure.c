@@ -268,7 +268,7 @@ static enum dawn_status measure_run(struct measuring *m, const int run[2],
             report(m, nodes);
         goto done;
     }
-    int middle = run[0] + (nodes - 1) / 2;
+    int middle = run[0] + (nodes + 1) / 2 - 1; /* no nodes: stays so */
     dawni_rig_destroy(rig);
     st = measure_run(m, (int[2]){run[0], middle}, err);
     return st ? st : measure_run(m, (int[2]){middle + 1, run[1]}, err);
