@@ -84,6 +84,14 @@ static void test_cuts(void)
     const struct dawni_cut *c = dawni_cut_find(cuts.grad, cuts.grads, 1, 2);
     is_int(c ? c->tensors : 0, 2, "which gets those of a and b");
     dawni_cuts_clear(&cuts);
+    int alone[] = {0, 2, 3}; /* the dead end is a stage of its own */
+    dawni_cuts_create(g, 3, alone, &cuts, NULL);
+    ok(dawni_cut_find(cuts.act, cuts.acts, 0, 1) != NULL &&
+           dawni_cut_find(cuts.grad, cuts.grads, 0, 1) == NULL,
+       "a dead end gets a and sends no gradient back");
+    ok(dawni_cut_find(cuts.grad, cuts.grads, 0, 2) != NULL,
+       "nor is it part of the chain");
+    dawni_cuts_clear(&cuts);
     dawn_graph_destroy(g);
 }
 
