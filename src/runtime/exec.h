@@ -57,6 +57,7 @@ struct dawn_exec {
     struct dawn_error error;
     uint64_t live_bytes, peak_bytes;
     uint64_t kernel_ns, wait_ns;
+    uint64_t polled_ns; /* when messages were last moved */
     int done; /* last instruction that did something, for the watchdog */
 
     struct dawni_rank_stats *stats; /* by rank, of the newest step */

@@ -8,6 +8,7 @@
 #include "runtime/exec.h"
 #include <stdio.h>
 
+#define POLL_NS 200000 /* messages are moved so often between kernels */
 #define SPINS                                                                  \
     200 /* tests of a request before the core is offered to others             \
          */
@@ -105,8 +106,12 @@ static enum dawn_status run_one(struct dawn_exec *e, int instr,
     uint64_t begin = dawni_now_ns();
     if (!e->status)
         dawni_exec_work(e, instr);
-    e->kernel_ns += dawni_now_ns() - begin;
-    e->comm->ops->progress(e->comm);
+    uint64_t end = dawni_now_ns();
+    e->kernel_ns += end - begin;
+    if (end - e->polled_ns > POLL_NS) {
+        e->comm->ops->progress(e->comm);
+        e->polled_ns = end;
+    }
     return DAWN_OK;
 }
 
