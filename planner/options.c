@@ -13,7 +13,9 @@ enum {
     KEY_SCHEDULE,
     KEY_POLICY,
     KEY_COMPARE,
+    KEY_OBJECTIVE,
     KEY_RECOMPUTE,
+    KEY_OFFLOAD,
     KEY_EXPLAIN,
     KEY_JSON,
     KEY_USAGE,
@@ -46,8 +48,16 @@ static const struct argp_option option[] = {
      "plan with every policy and print a table; with -o the best plan is "
      "written",
      0},
+    {"objective", KEY_OBJECTIVE, "step|bottleneck", 0,
+     "what to make least: the simulated step, or the time of the slowest stage "
+     "as if messages took none (default: step)",
+     0},
     {"recompute", KEY_RECOMPUTE, "auto|none", 0,
      "none: keep every saved tensor (default: auto)", 0},
+    {"offload", KEY_OFFLOAD, "auto|none|host|ssd", 0,
+     "where saved tensors may be moved meanwhile (default: auto, any tier that "
+     "the machine has)",
+     0},
     {"explain", KEY_EXPLAIN, NULL, 0,
      "print what each stage does, takes and recomputes", 0},
     {"json", KEY_JSON, NULL, 0, "print all that is predicted as JSON", 0},
@@ -85,6 +95,24 @@ static int count(const char *name, const char *text)
     if (errno || end == text || *end || n < 1 || n > 1000000)
         wrong("--%s=%s: must be a number from 1 to 1000000", name, text);
     return (int)n;
+}
+
+static const char *const objectives[] = {"step", "bottleneck", NULL};
+static const char *const recomputes[] = {"auto", "none", NULL};
+static const char *const offloads[] = {"auto", "none", "host", "ssd", NULL};
+
+/* Index of the word. */
+static int choice(const char *name, const char *text, const char *const *word)
+{
+    char all[100] = "";
+
+    for (int i = 0; word[i]; i++) {
+        size_t used = strlen(all);
+        if (strcmp(word[i], text) == 0)
+            return i;
+        snprintf(all + used, sizeof all - used, "%s%s", i ? ", " : "", word[i]);
+    }
+    wrong("--%s=%s: one of %s", name, text, all);
 }
 
 /* Everything after the whole line has been read. */
@@ -134,10 +162,15 @@ static error_t parse(int key, char *arg, struct argp_state *state)
     case KEY_COMPARE:
         o->compare = true;
         return 0;
+    case KEY_OBJECTIVE:
+        o->plan.objective =
+            (enum dawn_objective)choice("objective", arg, objectives);
+        return 0;
     case KEY_RECOMPUTE:
-        if (strcmp(arg, "none") != 0 && strcmp(arg, "auto") != 0)
-            wrong("--recompute=%s: auto or none", arg);
-        o->plan.no_recompute = strcmp(arg, "none") == 0;
+        o->plan.no_recompute = choice("recompute", arg, recomputes) == 1;
+        return 0;
+    case KEY_OFFLOAD:
+        o->plan.offload = (enum dawn_offload)choice("offload", arg, offloads);
         return 0;
     case KEY_EXPLAIN:
         o->explain = true;

@@ -11,6 +11,21 @@
 extern "C" {
 #endif
 
+/* What a plan is to be the least in. */
+enum dawn_objective {
+    DAWN_OBJECTIVE_STEP,       /* simulated time of a step */
+    DAWN_OBJECTIVE_BOTTLENECK, /* the largest stage's time of a microbatch, as
+                                  if messages took none */
+};
+
+/* Where saved tensors may go between their F and their B. */
+enum dawn_offload {
+    DAWN_OFFLOAD_AUTO, /* to any tier that the machine has */
+    DAWN_OFFLOAD_NONE,
+    DAWN_OFFLOAD_HOST, /* to host memory only */
+    DAWN_OFFLOAD_SSD,  /* to disk only */
+};
+
 struct dawn_planner_opts {
     const char *policy;   /* NULL: "dawnpiper" */
     const char *schedule; /* NULL: "1f1b" */
@@ -18,6 +33,8 @@ struct dawn_planner_opts {
     int microbatches;     /* >= 1 */
     int64_t microbatch;   /* one of the profile's sizes; 0: the largest one */
     uint64_t cap_bytes;   /* of every rank; 0: the machine's memory, if known */
+    enum dawn_objective objective;
+    enum dawn_offload offload;
     bool no_recompute;
     int64_t tokens_per_sample; /* for tokens_per_s; 0: not said */
 };

@@ -130,6 +130,19 @@ static enum dawn_status find_in_flight(struct dawni_planner *pl,
     return DAWN_OK;
 }
 
+static enum dawn_status check_choices(const struct dawn_planner_opts *opts,
+                                      struct dawn_error *err)
+{
+    if (opts->objective != DAWN_OBJECTIVE_STEP)
+        return dawn_fail(err, DAWN_E_NOTSUP,
+                         "objective bottleneck: this profile is planned for "
+                         "the step only");
+    if (opts->offload == DAWN_OFFLOAD_HOST || opts->offload == DAWN_OFFLOAD_SSD)
+        return dawn_fail(err, DAWN_E_NOTSUP,
+                         "offload: the machine has no such tier");
+    return DAWN_OK;
+}
+
 static enum dawn_status begin(struct dawni_planner *pl,
                               const struct dawn_machine *machine,
                               const struct dawn_planner_opts *opts,
@@ -138,7 +151,7 @@ static enum dawn_status begin(struct dawni_planner *pl,
     enum dawn_status st;
 
     if ((st = find_policy(pl, opts->policy, err)) ||
-        (st = check_counts(pl, err)) ||
+        (st = check_choices(opts, err)) || (st = check_counts(pl, err)) ||
         (st = find_size(pl, opts->microbatch, err)))
         return st;
     pl->stage = dawni_calloc(pl->l, sizeof *pl->stage);

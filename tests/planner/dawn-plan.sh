@@ -66,6 +66,10 @@ fails 2 'which PROFILE' "no profile"
 fails 2 'stages' "a count that is none" profile.yaml --stages none
 fails 2 'memory=lots' "a size that is none" profile.yaml --memory lots
 fails 2 'option .--frobnicate' "an unknown option" profile.yaml --frobnicate
+fails 2 'objective=best: one of step, bottleneck' "no objective" \
+    profile.yaml --objective best
+fails 2 'offload=tape: one of auto, none, host, ssd' "no tier" \
+    profile.yaml --offload tape
 fails 2 'exclude' "--compare with --policy" profile.yaml --compare --policy exact
 fails 1 'missing.yaml' "no such file" missing.yaml
 fails 1 'nodes' "more stages than nodes" profile.yaml --stages 400
