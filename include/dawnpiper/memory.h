@@ -34,6 +34,23 @@ DAWN_API enum dawn_status dawn_memory_of(const struct dawn_plan *plan,
                                          int rank, struct dawn_memory *memory,
                                          struct dawn_error *err);
 
+/* The memory curve of a rank: what it needs at most while each of its actions
+ * runs.
+ *
+ *   bytes_p    out: largest sum of live bytes in each action, in the order of
+ *              dawn_schedule_actions, which is that of the rank's events in
+ *              dawn_planner_simulate; the largest of them is peak_bytes. The
+ *              caller frees it
+ *   actions_p  out: how many
+ *
+ * The rest as dawn_memory_of.
+ */
+DAWN_API enum dawn_status dawn_memory_curve(const struct dawn_plan *plan,
+                                            const struct dawn_profile *profile,
+                                            int rank, uint64_t **bytes_p,
+                                            int *actions_p,
+                                            struct dawn_error *err);
+
 #ifdef __cplusplus
 }
 #endif

@@ -6,6 +6,7 @@
 #include <dawnpiper/machine.h>
 #include <dawnpiper/plan.h>
 #include <dawnpiper/profile.h>
+#include <dawnpiper/schedule.h>
 
 #ifdef __cplusplus
 extern "C" {
@@ -59,6 +60,16 @@ DAWN_API enum dawn_status dawn_planner_price(struct dawn_plan *plan,
                                              const struct dawn_profile *profile,
                                              const struct dawn_machine *machine,
                                              struct dawn_error *err);
+
+/* The same, and the predicted timeline.
+ *
+ *   result   out, freed by dawn_sim_result_clear; its events stand in the order
+ *            of dawn_memory_curve for each rank. NULL: not wanted
+ */
+DAWN_API enum dawn_status dawn_planner_simulate(
+    struct dawn_plan *plan, const struct dawn_profile *profile,
+    const struct dawn_machine *machine, struct dawn_sim_result *result,
+    struct dawn_error *err);
 
 /* Policies, in a fixed order; NULL past the last. */
 DAWN_API const char *dawn_planner_policy(int i);

@@ -316,8 +316,11 @@ void dawni_lower_all(struct dawni_lowering *l, const struct dawn_action *action,
                      int actions)
 {
     dawni_lower_kept(l);
-    for (int i = 0; i < actions && !l->failed; i++)
+    for (int i = 0; i < actions && !l->failed; i++) {
+        l->program->action_at[i] = l->program->instrs;
         lower_action(l, &action[i]);
+    }
+    l->program->action_at[actions] = l->program->instrs;
     l->program->step_instrs = l->program->instrs;
     if (!l->failed)
         lower_evaluation(l);

@@ -171,15 +171,14 @@ enum dawn_status dawni_program_of_plan(struct dawn_plan *plan,
     return st;
 }
 
-enum dawn_status dawn_memory_of(const struct dawn_plan *plan,
-                                const struct dawn_profile *profile, int rank,
-                                struct dawn_memory *memory,
-                                struct dawn_error *err)
+/* The program of a rank, with the sizes that the profile has. */
+static enum dawn_status program_of(struct dawn_plan *plan,
+                                   const struct dawn_profile *profile, int rank,
+                                   struct dawni_program **program_p,
+                                   struct dawn_error *err)
 {
-    struct dawn_plan *p = (struct dawn_plan *)plan; /* only read */
-    struct dawni_program *program = NULL;
     struct dawni_sizes sizes;
-    uint64_t wanted = dawn_plan_info(p)->graph_digest;
+    uint64_t wanted = dawn_plan_info(plan)->graph_digest;
     uint64_t found = dawn_graph_digest(dawn_profile_graph(profile));
     if (wanted != found)
         return dawn_fail(err, DAWN_E_MISMATCH,
@@ -187,13 +186,70 @@ enum dawn_status dawn_memory_of(const struct dawn_plan *plan,
                          "xxh3:%016llx",
                          (unsigned long long)wanted, (unsigned long long)found);
     enum dawn_status st = dawni_sizes_of_profile(
-        profile, dawn_plan_info(p)->microbatch, &sizes, err);
+        profile, dawn_plan_info(plan)->microbatch, &sizes, err);
     if (st)
         return st;
-    st = dawni_program_of_plan(p, &sizes, rank, &program, err);
+    st = dawni_program_of_plan(plan, &sizes, rank, program_p, err);
+    dawni_sizes_clear(&sizes);
+    return st;
+}
+
+enum dawn_status dawn_memory_of(const struct dawn_plan *plan,
+                                const struct dawn_profile *profile, int rank,
+                                struct dawn_memory *memory,
+                                struct dawn_error *err)
+{
+    struct dawn_plan *p = (struct dawn_plan *)plan; /* only read */
+    struct dawni_program *program = NULL;
+    enum dawn_status st = program_of(p, profile, rank, &program, err);
     if (!st)
         *memory = program->memory;
     dawni_program_destroy(program);
-    dawni_sizes_clear(&sizes);
+    return st;
+}
+
+/* Largest of live[begin..end-1]; an action without instructions changes
+ * nothing: live[begin]. */
+static uint64_t largest(const int64_t *live, int begin, int end)
+{
+    int64_t most = live[begin];
+    for (int i = begin + 1; i < end; i++)
+        if (live[i] > most)
+            most = live[i];
+    return (uint64_t)most;
+}
+
+static uint64_t *curve_of(const struct dawni_program *p, int actions)
+{
+    uint64_t *bytes = dawni_calloc(actions, sizeof *bytes);
+    int64_t *live = dawni_program_live(p);
+    for (int i = 0; bytes && live && i < actions; i++)
+        bytes[i] = largest(live, p->action_at[i], p->action_at[i + 1]);
+    if (!live) {
+        free(bytes);
+        bytes = NULL;
+    }
+    free(live);
+    return bytes;
+}
+
+enum dawn_status dawn_memory_curve(const struct dawn_plan *plan,
+                                   const struct dawn_profile *profile, int rank,
+                                   uint64_t **bytes_p, int *actions_p,
+                                   struct dawn_error *err)
+{
+    struct dawn_plan *p = (struct dawn_plan *)plan; /* only read */
+    struct dawni_program *program = NULL;
+    enum dawn_status st = program_of(p, profile, rank, &program, err);
+    if (st)
+        return st;
+    uint64_t *bytes = curve_of(program, program->actions);
+    if (bytes) {
+        *bytes_p = bytes;
+        *actions_p = program->actions;
+    } else {
+        st = dawn_fail(err, DAWN_E_NOMEM, "no memory for a memory curve");
+    }
+    dawni_program_destroy(program);
     return st;
 }

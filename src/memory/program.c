@@ -57,6 +57,7 @@ void dawni_program_clear(struct dawni_program *p)
     free(p->use_at);
     free(p->use);
     free(p->prepared);
+    free(p->action_at);
 }
 
 void dawni_program_destroy(struct dawni_program *p)
@@ -67,8 +68,7 @@ void dawni_program_destroy(struct dawni_program *p)
     free(p);
 }
 
-/* Bytes live at each instruction; NULL without memory. */
-static int64_t *live_curve(const struct dawni_program *p)
+int64_t *dawni_program_live(const struct dawni_program *p)
 {
     int64_t *live = dawni_calloc((int64_t)p->instrs + 1, sizeof *live);
     if (!live)
@@ -88,7 +88,7 @@ static int64_t *live_curve(const struct dawni_program *p)
 enum dawn_status dawni_program_measure(struct dawni_program *p,
                                        struct dawn_error *err)
 {
-    int64_t *live = live_curve(p);
+    int64_t *live = dawni_program_live(p);
     if (!live)
         return dawn_fail(err, DAWN_E_NOMEM, "no memory for a memory curve");
     int top = 0; /* of the step: an evaluation keeps nothing */
@@ -140,6 +140,11 @@ static enum dawn_status lower(struct dawni_lowering *l,
                               struct dawn_error *err)
 {
     enum dawn_status st = dawni_lowering_begin(l, err);
+    l->program->action_at =
+        dawni_calloc((int64_t)actions + 1, sizeof *l->program->action_at);
+    l->program->actions = actions;
+    if (!l->program->action_at && !st)
+        st = dawn_fail(err, DAWN_E_NOMEM, "no memory for %d actions", actions);
     if (!st)
         dawni_lower_all(l, action, actions);
     dawni_lowering_end(l);

@@ -63,6 +63,8 @@ struct dawni_program {
     int *operand;
     int buffers;
     struct dawni_buffer *buffer;
+    int actions;    /* of the rank's schedule */
+    int *action_at; /* by action: its first instruction; [actions]: the end */
     int instr_room, operand_room, buffer_room;
     /* kept buffers; -1: not on this rank */
     int *master;          /* by parameter */
@@ -97,6 +99,9 @@ enum dawn_status dawni_program_create(const struct dawni_lower_opts *opts,
                                       struct dawni_program **program_p,
                                       struct dawn_error *err);
 void dawni_program_destroy(struct dawni_program *p); /* takes NULL */
+
+/* Bytes live at each instruction; the caller frees it. NULL without memory. */
+int64_t *dawni_program_live(const struct dawni_program *p);
 
 /* The same from a plan. */
 enum dawn_status dawni_program_of_plan(struct dawn_plan *plan,

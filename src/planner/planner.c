@@ -175,7 +175,7 @@ enum dawn_status dawn_planner_run(const struct dawn_profile *profile,
     if (st == DAWN_E_NOFIT)
         st = dawni_plan_nofit(pl, err);
     if (!st)
-        st = dawni_price_plan(pl, plan, err);
+        st = dawni_price_plan(pl, plan, NULL, err);
     dawni_planner_destroy(pl);
     if (st) {
         dawn_plan_destroy(plan);

@@ -276,15 +276,18 @@ enum dawn_status dawni_stage_times_create(int stages,
                                           struct dawn_error *err);
 void dawni_stage_times_clear(struct dawni_stage_times *times);
 
-/* Simulated time of a step. */
+/* A simulated step; the caller clears the result. */
 enum dawn_status dawni_simulate_cuts(const struct dawni_planner *pl,
                                      const int *cut,
                                      const struct dawni_stage_times *times,
-                                     double *step_ns, struct dawn_error *err);
+                                     struct dawn_sim_result *result,
+                                     struct dawn_error *err);
 
-/* price.c: dawn_planner_price with what is known already */
+/* price.c: dawn_planner_price with what is known already. result: out, of the
+ * simulated step, which the caller clears; NULL: not wanted. */
 enum dawn_status dawni_price_plan(struct dawni_planner *pl,
                                   struct dawn_plan *plan,
+                                  struct dawn_sim_result *result,
                                   struct dawn_error *err);
 
 /* refine.c: move cuts a little where the simulator says that it pays. */

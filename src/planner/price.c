@@ -50,6 +50,7 @@ static enum dawn_status price_memory(struct dawni_planner *pl,
 
 static enum dawn_status price_step(struct dawni_planner *pl,
                                    struct dawn_plan *plan,
+                                   struct dawn_sim_result *result,
                                    struct dawn_error *err)
 {
     int *cut = dawni_calloc(pl->l + 1, sizeof *cut);
@@ -68,8 +69,9 @@ static enum dawn_status price_step(struct dawni_planner *pl,
         times.step_ns[x] = s->predicted.step_ns;
     }
     if (!st)
-        st = dawni_simulate_cuts(pl, cut, &times,
-                                 &dawn_plan_info(plan)->step_ns, err);
+        st = dawni_simulate_cuts(pl, cut, &times, result, err);
+    if (!st)
+        dawn_plan_info(plan)->step_ns = result->step_ns;
     dawni_stage_times_clear(&times);
     free(cut);
     return st;
@@ -77,9 +79,11 @@ static enum dawn_status price_step(struct dawni_planner *pl,
 
 enum dawn_status dawni_price_plan(struct dawni_planner *pl,
                                   struct dawn_plan *plan,
+                                  struct dawn_sim_result *result,
                                   struct dawn_error *err)
 {
     struct dawn_plan_info *info = dawn_plan_info(plan);
+    struct dawn_sim_result simulated = {0};
     enum dawn_status st = DAWN_OK;
 
     for (int x = 0; x < pl->l && !st; x++)
@@ -87,20 +91,25 @@ enum dawn_status dawni_price_plan(struct dawni_planner *pl,
     for (int rank = 0; rank < pl->ranks && !st; rank++)
         st = price_memory(pl, plan, rank, err);
     if (!st)
-        st = price_step(pl, plan, err);
+        st = price_step(pl, plan, &simulated, err);
     if (st)
         return st;
     info->profile_digest = dawn_profile_digest(pl->profile);
     info->bound_ns = dawni_bound(pl);
     if (pl->status)
-        return dawn_fail(err, pl->status, "%s", pl->error.text);
-    return DAWN_OK;
+        st = dawn_fail(err, pl->status, "%s", pl->error.text);
+    if (st || !result)
+        dawn_sim_result_clear(&simulated);
+    else
+        *result = simulated;
+    return st;
 }
 
-enum dawn_status dawn_planner_price(struct dawn_plan *plan,
-                                    const struct dawn_profile *profile,
-                                    const struct dawn_machine *machine,
-                                    struct dawn_error *err)
+enum dawn_status dawn_planner_simulate(struct dawn_plan *plan,
+                                       const struct dawn_profile *profile,
+                                       const struct dawn_machine *machine,
+                                       struct dawn_sim_result *result,
+                                       struct dawn_error *err)
 {
     const struct dawn_plan_info *info = dawn_plan_info(plan);
     uint64_t wanted = dawn_graph_digest(dawn_profile_graph(profile));
@@ -123,7 +132,15 @@ enum dawn_status dawn_planner_price(struct dawn_plan *plan,
     st = dawni_planner_create(profile, machine, &opts, info->ranks, &pl, err);
     if (st)
         return st;
-    st = dawni_price_plan(pl, plan, err);
+    st = dawni_price_plan(pl, plan, result, err);
     dawni_planner_destroy(pl);
     return st;
+}
+
+enum dawn_status dawn_planner_price(struct dawn_plan *plan,
+                                    const struct dawn_profile *profile,
+                                    const struct dawn_machine *machine,
+                                    struct dawn_error *err)
+{
+    return dawn_planner_simulate(plan, profile, machine, NULL, err);
 }

@@ -36,10 +36,13 @@ static bool time_stage(struct refinement *r, int x)
 
 static bool simulate(struct refinement *r, double *step_ns)
 {
+    struct dawn_sim_result result = {0};
     enum dawn_status st =
-        dawni_simulate_cuts(r->pl, r->cut, &r->times, step_ns, &r->pl->error);
+        dawni_simulate_cuts(r->pl, r->cut, &r->times, &result, &r->pl->error);
 
     r->simulations++;
+    *step_ns = result.step_ns;
+    dawn_sim_result_clear(&result);
     return !st || dawni_planner_fail(r->pl, st, NULL);
 }
 

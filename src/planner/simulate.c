@@ -100,10 +100,10 @@ static enum dawn_status prepare(struct simulation *s,
 enum dawn_status dawni_simulate_cuts(const struct dawni_planner *pl,
                                      const int *cut,
                                      const struct dawni_stage_times *times,
-                                     double *step_ns, struct dawn_error *err)
+                                     struct dawn_sim_result *result,
+                                     struct dawn_error *err)
 {
     struct simulation s = {0};
-    struct dawn_sim_result result = {0};
     enum dawn_status st = prepare(&s, pl, cut, err);
 
     if (!st) {
@@ -118,11 +118,8 @@ enum dawn_status dawni_simulate_cuts(const struct dawni_planner *pl,
             .bytes_per_s = s.rate,
             .host_copies = pl->host_copies,
         };
-        st = dawn_simulate(s.schedule, &costs, &result, err);
+        st = dawn_simulate(s.schedule, &costs, result, err);
     }
-    if (!st)
-        *step_ns = result.step_ns;
-    dawn_sim_result_clear(&result);
     clear(&s);
     return st;
 }

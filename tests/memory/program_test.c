@@ -76,6 +76,11 @@ static void check_curve(const struct dawni_program *p, const char *what)
     }
     for (int c = 0; c < DAWN_CATEGORIES; c++)
         by += p->memory.by[c];
+    int gaps =
+        p->action_at[0] != 0 || p->action_at[p->actions] > p->step_instrs;
+    for (int i = 0; i < p->actions; i++)
+        gaps += p->action_at[i] > p->action_at[i + 1];
+    is_int(gaps, 0, "%s: the actions' instructions follow each other", what);
     is_u64(p->memory.peak_bytes, peak, "%s: the peak is the largest sum", what);
     is_u64(by, peak, "%s: categories add up to it", what);
     ok(p->memory.arena_bytes <= peak * 105 / 100, "%s: arena / bound %.4f",
