@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "options.h"
+#include "../profiler/units.h"
 #include <argp.h>
 #include <errno.h>
 #include <stdarg.h>

@@ -4,6 +4,7 @@
 #define PLANNER_REPORT_H
 
 #include "options.h"
+#include "../profiler/units.h"
 
 struct report { /* a plan and what it was made from */
     const struct options *options;
