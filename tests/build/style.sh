@@ -14,7 +14,7 @@ verdict() { # LINES CLAIM
 }
 
 sources() {
-    find include src profiler planner trainer examples bench tests \
+    find include src profiler planner simulator trainer examples bench tests \
         -name '*.[ch]' | LC_ALL=C sort
 }
 

@@ -1,0 +1,151 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* dawn-simulate: the predicted timeline and memory curve of any plan. */
+#include "simulator.h"
+#include <errno.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+static enum dawn_status no_memory(struct dawn_error *err)
+{
+    return dawn_fail(err, DAWN_E_NOMEM, "no memory for the simulation");
+}
+
+static enum dawn_status load(struct simulation *s, struct dawn_error *err)
+{
+    const struct options *o = &s->options;
+    enum dawn_status st = dawn_profile_load(o->profile, &s->profile, err);
+
+    if (!st && o->machine)
+        st = dawn_machine_load(o->machine, &s->machine, err);
+    if (!st)
+        st = dawn_plan_load(o->plan, dawn_profile_graph(s->profile), &s->plan,
+                            err);
+    return st;
+}
+
+/* Where each rank's events begin. */
+static void find_first(struct simulation *s)
+{
+    int rank = 0;
+
+    for (int i = 0; i < s->result.events; i++)
+        while (rank < s->result.event[i].rank)
+            s->first[++rank] = i;
+    while (rank < s->result.ranks)
+        s->first[++rank] = s->result.events;
+}
+
+static enum dawn_status simulate(struct simulation *s, struct dawn_error *err)
+{
+    enum dawn_status st =
+        dawn_planner_simulate(s->plan, s->profile, s->machine, &s->result, err);
+    int ranks = s->result.ranks;
+
+    if (st)
+        return st;
+    s->first = calloc((size_t)ranks + 1, sizeof *s->first);
+    s->curve = calloc((size_t)ranks, sizeof *s->curve);
+    if (!s->first || !s->curve)
+        return no_memory(err);
+    find_first(s);
+    for (int rank = 0; rank < ranks && !st; rank++) {
+        int actions;
+        st = dawn_memory_curve(s->plan, s->profile, rank, &s->curve[rank],
+                               &actions, err);
+    }
+    return st;
+}
+
+uint64_t simulation_cap(const struct simulation *s, int rank)
+{
+    uint64_t cap = dawn_plan_info(s->plan)->cap_bytes;
+    const struct dawn_machine_device *device =
+        s->machine ? dawn_machine_device(s->machine, rank) : NULL;
+
+    return cap ? cap : device ? device->memory_bytes : 0;
+}
+
+uint64_t simulation_peak(const struct simulation *s, int rank)
+{
+    uint64_t peak = 0;
+
+    for (int i = s->first[rank]; i < s->first[rank + 1]; i++)
+        if (s->curve[rank][i - s->first[rank]] > peak)
+            peak = s->curve[rank][i - s->first[rank]];
+    return peak;
+}
+
+/* Output files are whole or not there. */
+static enum dawn_status write_file(const struct simulation *s, const char *path,
+                                   void (*print)(const struct simulation *,
+                                                 FILE *),
+                                   struct dawn_error *err)
+{
+    char *temporary;
+    bool whole;
+    FILE *file;
+
+    if (asprintf(&temporary, "%s.tmp", path) < 0)
+        return no_memory(err);
+    file = fopen(temporary, "w");
+    if (file)
+        print(s, file);
+    whole = file && !ferror(file);
+    if (file && fclose(file))
+        whole = false;
+    if (whole && rename(temporary, path))
+        whole = false;
+    int reason = errno;
+    if (!whole)
+        unlink(temporary);
+    free(temporary);
+    return whole ? DAWN_OK
+                 : dawn_fail(err, DAWN_E_IO, "%s: cannot write it: %s", path,
+                             strerror(reason));
+}
+
+static enum dawn_status run(struct simulation *s, struct dawn_error *err)
+{
+    const struct options *o = &s->options;
+    enum dawn_status st = load(s, err);
+
+    if (!st)
+        st = simulate(s, err);
+    if (!st && o->trace)
+        st = write_file(s, o->trace, print_trace, err);
+    if (!st && o->svg)
+        st = write_file(s, o->svg, print_svg, err);
+    if (st)
+        return st;
+    (o->json ? print_json : print_table)(s, stdout);
+    if (fflush(stdout) || ferror(stdout))
+        st = dawn_fail(err, DAWN_E_IO, "stdout: cannot write");
+    return st;
+}
+
+static void clear(struct simulation *s)
+{
+    for (int rank = 0; s->curve && rank < s->result.ranks; rank++)
+        free(s->curve[rank]);
+    free(s->curve);
+    free(s->first);
+    dawn_sim_result_clear(&s->result);
+    dawn_plan_destroy(s->plan);
+    dawn_machine_destroy(s->machine);
+    dawn_profile_destroy(s->profile);
+}
+
+int main(int argc, char **argv)
+{
+    struct simulation s = {0};
+    struct dawn_error err = {0};
+    enum dawn_status st;
+
+    options_parse(&s.options, argc, argv);
+    st = run(&s, &err);
+    clear(&s);
+    if (st)
+        fprintf(stderr, "dawn-simulate: %s\n", err.text);
+    return st ? 1 : 0;
+}

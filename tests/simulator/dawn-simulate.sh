@@ -1,0 +1,90 @@
+#!/bin/sh
+# SPDX-License-Identifier: Apache-2.0
+# dawn-simulate: what it prints and draws agrees with the plan's predictions.
+set -u
+: "${top_builddir:=.}"
+build=$(cd "$top_builddir" && pwd)
+dir=$(mktemp -d) || exit 1
+trap 'rm -rf "$dir"' EXIT
+cd "$dir" || exit 1
+n=0
+
+ok() { # CLAIM, after a command
+    status=$?
+    n=$((n + 1))
+    [ $status -eq 0 ] && echo "ok $n - $1" && return
+    echo "not ok $n - $1"
+    sed 's/^/# /' out err
+}
+
+run() { # WANTED_STATUS ARG...
+    wanted=$1
+    shift
+    "$build/dawn-simulate" "$@" >out 2>err
+    [ $? -eq "$wanted" ]
+}
+
+fails() { # STATUS TEXT CLAIM ARG...
+    wanted=$1 text=$2 claim=$3
+    shift 3
+    run "$wanted" "$@" && grep -q "^dawn-simulate: .*$text" err &&
+        [ "$(wc -l <err)" -eq 1 ] && [ ! -s out ]
+    ok "$claim: exit $wanted, $text"
+}
+
+numbers() { # KEY FILE: its values, rounded, one a line
+    grep -oE "\"?$1\"?: *[0-9.e+]+" "$2" | sed 's/.*: *//' |
+        awk '{ printf "%.0f\n", $1 }'
+}
+
+"$build/tests/planner/make_profile" profile.yaml &&
+    "$build/dawn-plan" profile.yaml --stages 4 --microbatches 8 \
+        --memory 150KB --json -o plan.yaml >plan.json 2>err
+ok "a plan to simulate"
+
+run 0 plan.yaml --json --trace trace.json --svg picture.svg
+ok "simulates, traces and draws"
+[ "$(numbers step_ns out)" = "$(numbers step_ns plan.json | head -n 1)" ]
+ok "the step takes what the planner says"
+[ "$(numbers peak_bytes out)" = "$(numbers peak_bytes plan.json)" ]
+ok "the curves' peaks are those of the plan"
+awk -F'[:,}]' '/"rank"/ {
+    for (i = 1; i < NF; i++)
+        if ($i ~ /busy_ns|wait_ns|comm_ns/) sum += $(i + 1) }
+    /"step_ns"/ { step = $2 }
+    END { d = sum - 4 * step; exit !(d < 9 && d > -9) }' out
+ok "busy, waiting and messages add up to the step on all ranks"
+
+[ "$(grep -c '"name":"BW mb' trace.json)" -eq 32 ] &&
+    [ "$(grep -c '"name":"F mb' trace.json)" -eq 32 ]
+ok "the trace has a box for each F and BW"
+if command -v python3 >/dev/null; then
+    python3 -c 'import json; json.load(open("trace.json"))' 2>err &&
+        python3 -c 'from xml.dom import minidom as m; m.parse("picture.svg")' \
+            2>>err
+    ok "trace and picture are well-formed"
+else
+    n=$((n + 1))
+    echo "ok $n - trace and picture are well-formed # SKIP no python3"
+fi
+[ "$(grep -c "<rect.*<title>BW mb" picture.svg)" -eq 32 ] &&
+    [ "$(grep -c '>cap 146.5 KiB<' picture.svg)" -eq 4 ]
+ok "the picture has a box for each BW, and the cap on every rank"
+
+cp trace.json first.json
+run 0 plan.yaml --trace trace.json && cmp -s trace.json first.json
+ok "the same plan gives the same trace, byte for byte"
+grep -q '^1f1b, 4 stages on 4 ranks, 8 microbatches' out &&
+    [ "$(wc -l <out)" -eq 6 ]
+ok "a line a rank for people"
+
+fails 2 "which PLAN" "no plan"
+fails 2 "unknown or incomplete option '--frobnicate'" "an unknown option" \
+    --frobnicate
+fails 1 "none.yaml" "no such plan" none.yaml
+fails 1 "none.yaml" "no such profile" plan.yaml --profile none.yaml
+fails 1 "nowhere/t.json: cannot write it" "no such folder" plan.yaml \
+    --trace nowhere/t.json
+sed 's/^graph: .*/graph: xxh3:0000000000000001/' plan.yaml >other.yaml
+fails 1 "other.yaml:[0-9]*: .*graph" "a plan for another graph" other.yaml
+echo "1..$n"
