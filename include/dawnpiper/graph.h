@@ -26,7 +26,10 @@ struct dawn_graph;
 struct dawn_layer_fns;
 
 #define DAWN_MAX_DIMS 6
-#define DAWN_MAX_PORTS 16 /* inputs, outputs, parameters of one node, each */
+#define DAWN_MAX_PORTS                                                         \
+    16 /* outputs, parameters of one node, each; and inputs                    \
+          of one that has a kernel */
+#define DAWN_MAX_INPUTS 4096 /* inputs of one node */
 
 /* name in files, bytes of one element */
 #define DAWN_DTYPE_MAP(X)                                                      \
@@ -88,7 +91,7 @@ struct dawn_node_desc {
     const int *param; /* parameter ids */
     int outputs;
     const struct dawn_tensor_desc *output;
-    uint32_t save_inputs;  /* bit i: backward needs input i */
+    uint32_t save_inputs;  /* bit i: backward needs input i, of the first 32 */
     uint32_t save_outputs; /* bit i: backward needs output i */
     uint32_t flags;        /* DAWN_NODE_* */
     int attrs;

@@ -193,14 +193,19 @@ int dawn_graph_add_param(struct dawn_graph *g,
     return g->params++;
 }
 
+static bool check_count(struct dawn_graph *g, const char *node,
+                        const char *what, int n, int most)
+{
+    if (n >= 0 && n <= most)
+        return true;
+    dawn_graph_fail(g, DAWN_E_INVAL, "node '%s' has %d %ss, 0 to %d work", node,
+                    n, what, most);
+    return false;
+}
+
 static bool check_ids(struct dawn_graph *g, const char *node, const char *what,
                       const int *id, int ids, int below)
 {
-    if (ids < 0 || ids > DAWN_MAX_PORTS) {
-        dawn_graph_fail(g, DAWN_E_INVAL, "node '%s' has %d %ss, 0 to %d work",
-                        node, ids, what, DAWN_MAX_PORTS);
-        return false;
-    }
     for (int i = 0; i < ids; i++) {
         if (id[i] >= 0 && id[i] < below)
             continue;
@@ -214,6 +219,8 @@ static bool check_ids(struct dawn_graph *g, const char *node, const char *what,
 static bool check_node(struct dawn_graph *g, const struct dawn_node_desc *d)
 {
     if (!check_name(g, "node", d->name, g->node_names) ||
+        !check_count(g, d->name, "input", d->inputs, DAWN_MAX_INPUTS) ||
+        !check_count(g, d->name, "parameter", d->params, DAWN_MAX_PORTS) ||
         !check_ids(g, d->name, "input", d->input, d->inputs, g->tensors) ||
         !check_ids(g, d->name, "parameter", d->param, d->params, g->params))
         return false;
@@ -228,7 +235,8 @@ static bool check_node(struct dawn_graph *g, const struct dawn_node_desc *d)
                         d->op && *d->op ? "callbacks" : "operator");
         return false;
     }
-    if (d->save_inputs >> d->inputs || d->save_outputs >> d->outputs) {
+    if ((d->inputs < 32 && d->save_inputs >> d->inputs) ||
+        d->save_outputs >> d->outputs) {
         dawn_graph_fail(g, DAWN_E_INVAL,
                         "node '%s' saves what it does not have", d->name);
         return false;

@@ -53,6 +53,12 @@ uint64_t dawni_graph_digest(const struct dawn_graph *graph);
 uint64_t dawni_graph_padded_bytes(const struct dawn_graph *graph, int tensor,
                                   int64_t microbatch);
 
+/* Does the node's backward need input i? */
+static inline bool dawni_node_saves_input(const struct dawn_node_desc *d, int i)
+{
+    return i < 32 && (d->save_inputs >> i & 1);
+}
+
 /* Does any backward of nodes first..last need this tensor? */
 bool dawni_tensor_saved(const struct dawn_graph *graph, int tensor, int first,
                         int last);

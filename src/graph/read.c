@@ -146,7 +146,8 @@ bool dawni_tensor_saved(const struct dawn_graph *g, int tensor, int first,
         if (t->user[u] < first || t->user[u] > last || !n->active)
             continue;
         for (int i = 0; i < n->desc.inputs; i++)
-            if (n->desc.input[i] == tensor && (n->desc.save_inputs >> i & 1))
+            if (n->desc.input[i] == tensor &&
+                dawni_node_saves_input(&n->desc, i))
                 return true;
     }
     return false;

@@ -92,8 +92,8 @@ static bool may_overwrite(const struct dawni_lowering *l, int stage, int node)
 }
 
 struct backward_operands {
-    int in[DAWN_MAX_PORTS], out[DAWN_MAX_PORTS], dout[DAWN_MAX_PORTS];
-    int din[DAWN_MAX_PORTS], din_add[DAWN_MAX_PORTS];
+    int in[DAWN_MAX_INPUTS], din[DAWN_MAX_INPUTS], din_add[DAWN_MAX_INPUTS];
+    int out[DAWN_MAX_PORTS], dout[DAWN_MAX_PORTS];
 };
 
 static void gather(struct dawni_lowering *l, int stage, int microbatch,
@@ -101,7 +101,7 @@ static void gather(struct dawni_lowering *l, int stage, int microbatch,
 {
     const struct dawni_node *n = &l->graph->node[node];
     for (int i = 0; i < n->desc.inputs; i++) {
-        bool saved = n->desc.save_inputs >> i & 1;
+        bool saved = dawni_node_saves_input(&n->desc, i);
         if (saved)
             rebuild(l, stage, microbatch, n->desc.input[i]);
         o->in[i] = saved ? l->back[n->desc.input[i]] : -1;
@@ -159,24 +159,14 @@ static void emit(struct dawni_lowering *l, enum dawni_instr_kind kind,
     dawni_lower_scratch(l, node, kind == DAWNI_I_B ? 1 : 2);
 }
 
-/* W names only what it reads, so that nothing lives longer for it. */
-static void emit_w(struct dawni_lowering *l, int microbatch, int node,
-                   const struct backward_operands *all)
-{
-    struct backward_operands o = *all;
-    for (int i = 0; i < DAWN_MAX_PORTS; i++)
-        o.din[i] = o.din_add[i] = -1;
-    emit(l, DAWNI_I_W, microbatch, node, &o);
-}
-
 static void lower_node(struct dawni_lowering *l, int stage, int microbatch,
                        int node)
 {
     const struct dawni_node *n = &l->graph->node[node];
     struct backward_operands o;
     gather(l, stage, microbatch, node, &o);
-    if (n->desc.params)
-        emit_w(l, microbatch, node, &o);
+    if (n->desc.params) /* before there is any din: it names what it reads */
+        emit(l, DAWNI_I_W, microbatch, node, &o);
     if (n->needs_b && (n->desc.flags & DAWN_NODE_GRAD_PASS)) {
         for (int i = 0; i < n->desc.inputs; i++)
             if (l->graph->tensor[n->desc.input[i]].needs_grad)

@@ -272,11 +272,12 @@ static enum dawn_status read_ids(const struct dawni_yaml *list, bool params,
                                  struct dawn_error *err)
 {
     const struct dawni_yaml *at = list ? list->first : NULL;
+    int most = params ? DAWN_MAX_PORTS : DAWN_MAX_INPUTS;
 
-    if (list && list->items > DAWN_MAX_PORTS)
+    if (list && list->items > most)
         return dawni_yaml_fail(list, DAWN_E_FORMAT, err,
                                "key '%s': %d names, at most %d work", list->key,
-                               list->items, DAWN_MAX_PORTS);
+                               list->items, most);
     for (; at; at = at->next, id++) {
         if (at->kind != DAWNI_YAML_SCALAR)
             return dawni_yaml_expected(at, "a name", err);
@@ -334,7 +335,7 @@ static enum dawn_status read_node(const struct dawni_yaml *map,
                                   struct dawn_error *err)
 {
     struct dawn_tensor_desc output[DAWN_MAX_PORTS];
-    int input[DAWN_MAX_PORTS], param[DAWN_MAX_PORTS];
+    int input[DAWN_MAX_INPUTS], param[DAWN_MAX_PORTS];
     struct dawn_attr attr[MAX_ATTRS];
     struct node_in in = {0};
     enum dawn_status st;
@@ -362,7 +363,8 @@ static enum dawn_status read_node(const struct dawni_yaml *map,
         .attr = attr,
         .fns = !strcmp(in.op, "layer") ? &dawni_profile_layer_fns : NULL,
     };
-    if ((st = read_bits(in.save_in, d.inputs, &d.save_inputs, err)) ||
+    if ((st = read_bits(in.save_in, d.inputs < 32 ? d.inputs : 32,
+                        &d.save_inputs, err)) ||
         (st = read_bits(in.save_out, d.outputs, &d.save_outputs, err)) ||
         (st = read_three(in.flops, d.flops, err)))
         return st;

@@ -71,7 +71,7 @@ static uint64_t tensor_bytes(const struct layout *l, int tensor)
 static bool node_saves_input(const struct dawni_node *n, int tensor)
 {
     for (int k = 0; k < n->desc.inputs; k++)
-        if (n->desc.input[k] == tensor && (n->desc.save_inputs >> k & 1))
+        if (n->desc.input[k] == tensor && dawni_node_saves_input(&n->desc, k))
             return true;
     return false;
 }

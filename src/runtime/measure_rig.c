@@ -21,6 +21,19 @@ void dawni_rig_destroy(struct dawni_rig *r)
     free(r);
 }
 
+static enum dawn_status create_kernel(struct dawni_rig *r, int i,
+                                      struct dawn_error *err)
+{
+    const struct dawn_node_desc *d = &r->graph->node[r->first + i].desc;
+
+    if (d->inputs > DAWN_MAX_PORTS)
+        return dawn_fail(err, DAWN_E_NOTSUP,
+                         "node '%s' has %d inputs; at most %d can be measured",
+                         d->name, d->inputs, DAWN_MAX_PORTS);
+    return r->device->kernel_create(r->graph, r->first + i, r->microbatch,
+                                    &r->node[i].kernel, err);
+}
+
 enum dawn_status dawni_rig_create(const struct dawn_graph *graph,
                                   const struct dawni_device_ops *device,
                                   const int run[2], int64_t microbatch,
@@ -45,8 +58,7 @@ enum dawn_status dawni_rig_create(const struct dawn_graph *graph,
         goto fail;
     }
     for (int i = 0; i < r->nodes; i++)
-        if ((st = device->kernel_create(graph, r->first + i, microbatch,
-                                        &r->node[i].kernel, err)))
+        if ((st = create_kernel(r, i, err)))
             goto fail;
     if ((st = dawni_rig_lay_out(r, err)))
         goto fail;

@@ -3,6 +3,7 @@
 #include "graph/graph.h"
 #include "plan/cuts.h"
 #include "tap.h"
+#include <stdlib.h>
 #include <string.h>
 
 /* in -> a -> b -> add(a, b) -> loss; c hangs off a and leads nowhere */
@@ -185,11 +186,50 @@ static void test_bad(void)
     dawn_graph_destroy(g);
 }
 
+/* A node that takes the same input `inputs` times. */
+static enum dawn_status finish_wide(int inputs, struct dawn_error *err)
+{
+    struct dawn_tensor_desc x = {.name = "x", .batched = true};
+    struct dawn_tensor_desc y = {.name = "y", .batched = true};
+    int *input = calloc((size_t)inputs, sizeof *input);
+    struct dawn_node_desc d = {.name = "join",
+                               .op = "test",
+                               .inputs = inputs,
+                               .input = input,
+                               .outputs = 1,
+                               .output = &y,
+                               .save_inputs = 0x80000001};
+    struct dawn_graph *g;
+
+    dawn_graph_create("wide", &g, NULL);
+    dawn_graph_add_input(g, &x);
+    int join = dawn_graph_add_node(g, &d);
+    enum dawn_status st = dawn_graph_finish(g, err);
+    if (!st)
+        ok(dawni_node_saves_input(dawn_graph_node(g, join), 31) &&
+               !dawni_node_saves_input(dawn_graph_node(g, join), 32),
+           "of %d inputs, backward may need the first 32", inputs);
+    dawn_graph_destroy(g);
+    free(input);
+    return st;
+}
+
+static void test_wide(void)
+{
+    struct dawn_error err = {0};
+
+    is_int(finish_wide(DAWN_MAX_INPUTS, &err), DAWN_OK, "a node may join %d",
+           DAWN_MAX_INPUTS);
+    is_int(finish_wide(DAWN_MAX_INPUTS + 1, &err), DAWN_E_INVAL,
+           "one more is refused: %s", err.text);
+}
+
 int main(void)
 {
     plan_lazy();
     test_derived();
     test_cuts();
     test_bad();
+    test_wide();
     return done_testing();
 }
