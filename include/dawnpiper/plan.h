@@ -14,8 +14,16 @@ extern "C" {
 
 struct dawn_plan;
 
-/* What becomes of a saved tensor between its F and its B. */
-enum dawn_decision { DAWN_KEEP, DAWN_RECOMPUTE };
+/* What becomes of a saved tensor between its F and its B. However many nodes
+ * need it, a stage keeps or moves one copy of it.
+ */
+enum dawn_decision {
+    DAWN_KEEP,
+    DAWN_RECOMPUTE, /* made again by its node */
+    DAWN_TO_HOST,   /* offloaded: written to host memory and read back */
+    DAWN_TO_SSD,    /* likewise to disk */
+    DAWN_DECISIONS
+};
 
 /* Bytes by what they are for. */
 #define DAWN_CATEGORY_MAP(X)                                                   \
@@ -25,7 +33,8 @@ enum dawn_decision { DAWN_KEEP, DAWN_RECOMPUTE };
     X(SAVED, "saved")         /* kept for backward, of all in flight */        \
     X(TRANSIENT, "transient") /* activations, gradients of activations */      \
     X(SCRATCH, "scratch")     /* kernel workspace */                           \
-    X(COMM, "comm")           /* received, or being sent */
+    X(COMM, "comm")           /* received, or being sent */                    \
+    X(STAGING, "staging")     /* offloaded: being made, moved or used */
 
 enum dawn_category {
 #define DAWN_CATEGORY_ENUM(name, text) DAWN_CATEGORY_##name,
@@ -40,9 +49,10 @@ struct dawn_plan_stage {
     struct {
         double f_ns, b_ns, w_ns; /* one microbatch; recompute is in b_ns */
         double recompute_ns;     /* the part of b_ns that is recompute */
-        double step_ns;          /* optimizer, once a step */
-        uint64_t peak_bytes;     /* largest live bytes on the rank in a step */
-        uint64_t arena_bytes;    /* packed; what the rank allocates */
+        double stall_ns; /* waiting for offloaded tensors, in no other time */
+        double step_ns;  /* optimizer, once a step */
+        uint64_t peak_bytes;  /* largest live bytes on the rank in a step */
+        uint64_t arena_bytes; /* packed; what the rank allocates */
         uint64_t by[DAWN_CATEGORIES]; /* live bytes at the peak */
     } predicted;
 };
@@ -87,7 +97,8 @@ DAWN_API struct dawn_plan_stage *dawn_plan_stage(struct dawn_plan *plan,
 DAWN_API enum dawn_decision dawn_plan_decision(const struct dawn_plan *plan,
                                                int stage, int tensor);
 /* Returns DAWN_E_INVAL, naming the tensor, for a tensor that no backward of the
- * stage needs, or for a recompute of what the stage does not make itself. */
+ * stage needs, or for a recompute of what the stage does not make itself; what
+ * it receives may be offloaded. */
 DAWN_API enum dawn_status dawn_plan_decide(struct dawn_plan *plan, int stage,
                                            int tensor,
                                            enum dawn_decision decision,

@@ -82,6 +82,7 @@ static void write_stage(struct dawni_text *t, const struct dawn_plan *plan,
     write_double(t, "\n    b_ns: ", s->predicted.b_ns);
     write_double(t, "\n    w_ns: ", s->predicted.w_ns);
     write_double(t, "\n    recompute_ns: ", s->predicted.recompute_ns);
+    write_double(t, "\n    stall_ns: ", s->predicted.stall_ns);
     write_double(t, "\n    step_ns: ", s->predicted.step_ns);
     write_u64(t, "\n    peak_bytes: ", s->predicted.peak_bytes);
     write_u64(t, "\n    arena_bytes: ", s->predicted.arena_bytes);
@@ -172,6 +173,7 @@ static const struct dawni_yaml_field cost_fields[] = {
     FIELD("b_ns", DOUBLE, stage.predicted.b_ns, .hi = DBL_MAX),
     FIELD("w_ns", DOUBLE, stage.predicted.w_ns, .hi = DBL_MAX),
     FIELD("recompute_ns", DOUBLE, stage.predicted.recompute_ns, .hi = DBL_MAX),
+    FIELD("stall_ns", DOUBLE, stage.predicted.stall_ns, .hi = DBL_MAX),
     FIELD("step_ns", DOUBLE, stage.predicted.step_ns, .hi = DBL_MAX),
     FIELD("peak_bytes", SIZE, stage.predicted.peak_bytes),
     FIELD("arena_bytes", SIZE, stage.predicted.arena_bytes),

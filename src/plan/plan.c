@@ -3,7 +3,8 @@
 #include "common/array.h"
 #include "graph/graph.h"
 
-const char *const dawni_decision_names[] = {"keep", "recompute", NULL};
+const char *const dawni_decision_names[] = {"keep", "recompute", "host", "ssd",
+                                            NULL};
 
 #define NAME(name, text) text,
 const char *const dawni_category_names[] = {DAWN_CATEGORY_MAP(NAME)};
@@ -195,7 +196,7 @@ enum dawn_status dawn_plan_decide(struct dawn_plan *plan, int stage, int tensor,
         return dawn_fail(err, DAWN_E_INVAL, "tensor %d, must be 0 to %d",
                          tensor, g->tensors - 1);
     const struct dawni_tensor *t = &g->tensor[tensor];
-    if (decision != DAWN_KEEP && decision != DAWN_RECOMPUTE)
+    if (decision < DAWN_KEEP || decision >= DAWN_DECISIONS)
         return dawn_fail(err, DAWN_E_INVAL, "tensor '%s': decision %d",
                          t->desc.name, (int)decision);
     if (!dawni_tensor_saved(g, tensor, s->first, s->last))

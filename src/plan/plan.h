@@ -20,7 +20,7 @@ enum dawn_status dawni_plan_check(const struct dawn_graph *graph,
                                   const struct dawn_plan_stage *stage, int *bad,
                                   struct dawn_error *err);
 
-/* "keep", "recompute"; NULL ends the list */
+/* "keep", "recompute", "host", "ssd"; NULL ends the list */
 extern const char *const dawni_decision_names[];
 
 /* By enum dawn_category. */

@@ -16,6 +16,15 @@ const struct dawni_device_ops *dawni_device_find(const char *name)
     return NULL;
 }
 
+static bool has_offload(struct dawn_plan *plan, const struct dawn_graph *graph)
+{
+    for (int s = 0; s < dawn_plan_info(plan)->stages; s++)
+        for (int t = 0; t < graph->tensors; t++)
+            if (dawn_plan_decision(plan, s, t) >= DAWN_TO_HOST)
+                return true;
+    return false;
+}
+
 static enum dawn_status check_opts(const struct dawn_exec_opts *o,
                                    struct dawn_error *err)
 {
@@ -31,6 +40,10 @@ static enum dawn_status check_opts(const struct dawn_exec_opts *o,
         return dawn_fail(err, DAWN_E_INVAL,
                          "the plan is for %d ranks, the job has %d",
                          info->ranks, o->comm->size);
+    if (has_offload(o->plan, o->graph))
+        return dawn_fail(err, DAWN_E_NOTSUP,
+                         "the plan offloads tensors, which the executor cannot "
+                         "yet");
     if (dawn_graph_loss(o->graph) < 0)
         return dawn_fail(err, DAWN_E_INVAL, "graph '%s' has no loss",
                          dawn_graph_name(o->graph));

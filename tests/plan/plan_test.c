@@ -59,10 +59,11 @@ static struct dawn_plan *make(void)
                        .b_ns = 2,
                        .w_ns = 3,
                        .recompute_ns = 4,
+                       .stall_ns = 0.25,
                        .step_ns = 5,
                        .peak_bytes = (uint64_t)1 << 60,
                        .arena_bytes = 7,
-                       .by = {1, 2, 3, 4, 5, 6, 7}}},
+                       .by = {1, 2, 3, 4, 5, 6, 7, 8}}},
         {.rank = 1,
          .first = node("block0.attn.out"),
          .last = node("block1.mlp.up"),
@@ -73,7 +74,11 @@ static struct dawn_plan *make(void)
     if (dawn_plan_create(graph, &info, stage, &plan, NULL) ||
         dawn_plan_decide(plan, 0, tensor("block0.ln1"), DAWN_RECOMPUTE, NULL) ||
         dawn_plan_decide(plan, 1, tensor("block1.attn.core.lse"),
-                         DAWN_RECOMPUTE, NULL))
+                         DAWN_RECOMPUTE, NULL) ||
+        dawn_plan_decide(plan, 1, tensor("block0.attn.core"), DAWN_TO_SSD,
+                         NULL) ||
+        dawn_plan_decide(plan, 0, tensor("block0.attn.qkv"), DAWN_TO_HOST,
+                         NULL))
         abort();
     return plan;
 }
@@ -103,6 +108,12 @@ static void test_round_trip(void)
            "by category");
     is_int(dawn_plan_decision(q, 0, tensor("block0.ln1")), DAWN_RECOMPUTE,
            "a decision comes back");
+    is_int(dawn_plan_decision(q, 0, tensor("block0.attn.qkv")), DAWN_TO_HOST,
+           "one to offload to host memory");
+    is_int(dawn_plan_decision(q, 1, tensor("block0.attn.core")), DAWN_TO_SSD,
+           "one to offload to disk what was received");
+    ok(dawn_plan_stage(q, 0)->predicted.stall_ns == 0.25,
+       "and what it stalls for that");
     is_int(dawn_plan_decision(q, 0, tensor("tok_embed")), DAWN_KEEP,
            "what is not named is kept");
     dawn_plan_destroy(p);
@@ -162,6 +173,14 @@ static void test_decide(void)
     }
     is_int(dawn_plan_decide(p, 1, tensor("block0.attn.core"), DAWN_KEEP, &err),
            DAWN_OK, "but keeping what was received is fine");
+    is_int(dawn_plan_decide(p, 0, tensor("tokens"), DAWN_TO_SSD, &err), DAWN_OK,
+           "and so is offloading what is fed");
+    is_int(dawn_plan_decide(p, 0, tensor("pos_embed"), DAWN_DECISIONS, &err),
+           DAWN_E_INVAL, "refused: %s", err.text);
+    ok(dawn_plan_decide(p, 0, tensor("block0.attn.add"), DAWN_TO_HOST, &err) ==
+               DAWN_E_INVAL &&
+           strstr(err.text, "no backward of stage 0 needs it"),
+       "offloading, too, is for saved tensors: %s", err.text);
     dawn_plan_destroy(p);
 }
 
@@ -259,10 +278,11 @@ static const struct {
     {"schedule: {kind: 1f1b, ranks: 3, microbatches: 1, microbatch: 1}\n"
      "stages:\n" STAGE0 STAGE1,
      ":3: ranks 3, must be from 1 to the number of stages, 2"},
-    {SCHEDULE "stages:\n" STAGE0 "  tensors: {block0.ln1: ssd}\n" STAGE1,
-     ":6: key 'block0.ln1': expected keep or recompute, found 'ssd'"},
+    {SCHEDULE "stages:\n" STAGE0 "  tensors: {block0.ln1: tape}\n" STAGE1,
+     ":6: key 'block0.ln1': expected keep, recompute, host or ssd, found "
+     "'tape'"},
     {SCHEDULE "stages:\n" STAGE0 "  tensors: {block0.ln1: [host]}\n" STAGE1,
-     "expected keep or recompute, found a list"},
+     "expected keep, recompute, host or ssd, found a list"},
     {SCHEDULE "stages:\n" STAGE0 "  tensors:\n    block9.ln1: keep\n" STAGE1,
      ":7: the graph has no tensor 'block9.ln1'"},
     {SCHEDULE "stages:\n" STAGE0 "  tensors: {block1.ln1: recompute}\n" STAGE1,
@@ -300,7 +320,8 @@ static void test_hand(void)
 
     is_int(load_hand(SCHEDULE "memory: 1.5MiB\nstages:\n" STAGE0
                               "  tensors: {block0.ln1: recompute,"
-                              " pos_embed: keep}\n" STAGE1,
+                              " pos_embed: keep, block0.attn.qkv: ssd,"
+                              " tokens: host}\n" STAGE1,
                      &p, &err),
            DAWN_OK, "a plan by hand needs no more than this %s", err.text);
     if (!p)
@@ -311,6 +332,9 @@ static void test_hand(void)
     is_u64(dawn_plan_info(p)->profile_digest, 0, "it is for no profile");
     is_int(dawn_plan_decision(p, 0, tensor("block0.ln1")), DAWN_RECOMPUTE,
            "decisions are read");
+    is_int(dawn_plan_decision(p, 0, tensor("block0.attn.qkv")), DAWN_TO_SSD,
+           "ssd");
+    is_int(dawn_plan_decision(p, 0, tensor("tokens")), DAWN_TO_HOST, "host");
     dawn_plan_destroy(p);
     p = NULL;
     is_int(load_hand("schedule: {kind: 1f1b, ranks: 1, stages: 2, "
