@@ -123,6 +123,7 @@ static void make_plan(struct brute *b)
 static double simulate(struct brute *b, const double *recompute_ns)
 {
     const struct dawni_planner *pl = b->pl;
+    struct dawn_sim_result result = {0};
     double step = INFINITY;
 
     for (int x = 0; x < pl->l; x++) {
@@ -134,7 +135,9 @@ static double simulate(struct brute *b, const double *recompute_ns)
         if (isinf(recompute_ns[x]))
             return INFINITY;
     }
-    dawni_simulate_cuts(pl, b->cut, &b->times, &step, NULL);
+    if (!dawni_simulate_cuts(pl, b->cut, &b->times, &result, NULL))
+        step = result.step_ns;
+    dawn_sim_result_clear(&result);
     return step;
 }
 
