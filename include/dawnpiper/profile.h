@@ -60,8 +60,54 @@ DAWN_API struct dawn_node_cost *dawn_profile_cost(struct dawn_profile *profile,
 DAWN_API const struct dawn_node_cost *dawn_profile_cost_of(
     const struct dawn_profile *profile, int node, int i);
 
+/* The additive rule of published planners (PipeDream, Piper), for profiles that
+ * know no tensors. Stage x = 1..l holds y = min(m, l - x + 1) microbatches in
+ * flight; over its nodes, each in one of its variants,
+ *   time   = sum of ns
+ *   memory = sum of (saved_bytes * y + fixed_bytes)
+ * Variant 0 is the node as it is, variant 1, where there is one, saves less and
+ * takes longer: activations are recomputed. Numbers are as the source says;
+ * bytes need not be whole.
+ */
+#define DAWN_MAX_VARIANTS 2
+
+struct dawn_node_variant {
+    const char *name;   /* for people: "vanilla", "activation recomp" */
+    double ns;          /* forward and backward of one microbatch */
+    double saved_bytes; /* of each microbatch in flight */
+    double fixed_bytes; /* once: parameters, their gradients, ... */
+};
+
+/* Give a node its variants, instead of those it had; they are copied.
+ * Returns DAWN_OK, DAWN_E_NOMEM, or DAWN_E_INVAL: a node that is none, a count
+ * that is not 1 to DAWN_MAX_VARIANTS, no name, a number that is negative or not
+ * finite.
+ */
+DAWN_API enum dawn_status dawn_profile_set_variants(
+    struct dawn_profile *profile, int node, int variants,
+    const struct dawn_node_variant *variant, struct dawn_error *err);
+/* How many variants a node has, 0: none; the i-th, or NULL. */
+DAWN_API int dawn_profile_variants(const struct dawn_profile *profile,
+                                   int node);
+DAWN_API const struct dawn_node_variant *dawn_profile_variant(
+    const struct dawn_profile *profile, int node, int i);
+/* Has every node variants? Then the profile has one microbatch size, and is
+ * planned by the additive rule. */
+DAWN_API bool dawn_profile_additive(const struct dawn_profile *profile);
+
+/* What a node's source calls it, for people and exports: "ReLU(inplace)". NULL:
+ * nothing. Copied; returns DAWN_OK, DAWN_E_INVAL (no such node) or
+ * DAWN_E_NOMEM.
+ */
+DAWN_API enum dawn_status dawn_profile_set_label(struct dawn_profile *profile,
+                                                 int node, const char *label,
+                                                 struct dawn_error *err);
+DAWN_API const char *dawn_profile_label(const struct dawn_profile *profile,
+                                        int node);
+
 /* Write as profile.yaml: to a temporary name, then renamed. The same profile
- * gives the same bytes. Returns DAWN_OK or DAWN_E_IO.
+ * gives the same bytes. Returns DAWN_OK, DAWN_E_IO, DAWN_E_NUMERIC (a number
+ * that is not finite) or DAWN_E_INVAL (some nodes have variants, others not).
  */
 DAWN_API enum dawn_status dawn_profile_save(const struct dawn_profile *profile,
                                             const char *path,

@@ -2,6 +2,7 @@
 #include "profile/profile.h"
 #include "common/array.h"
 #include "common/hash.h"
+#include "graph/graph.h"
 
 enum dawn_status dawn_profile_create(struct dawn_graph *graph,
                                      const struct dawn_profile_desc *desc,
@@ -30,7 +31,8 @@ enum dawn_status dawn_profile_create(struct dawn_graph *graph,
     p->size = dawni_calloc(microbatches, sizeof *p->size);
     p->cost = dawni_calloc((int64_t)dawn_graph_nodes(graph) * microbatches,
                            sizeof *p->cost);
-    if (!p->device || !p->description || !p->size || !p->cost)
+    p->node = dawni_calloc(dawn_graph_nodes(graph), sizeof *p->node);
+    if (!p->device || !p->description || !p->size || !p->cost || !p->node)
         goto nomem;
     memcpy(p->size, microbatch, (size_t)microbatches * sizeof *microbatch);
     p->graph = graph;
@@ -46,6 +48,9 @@ void dawn_profile_destroy(struct dawn_profile *p)
 {
     if (!p)
         return;
+    for (int i = 0; p->graph && i < p->graph->nodes; i++)
+        dawni_profile_node_clear(&p->node[i]);
+    free(p->node);
     dawn_graph_destroy(p->graph);
     free(p->device);
     free(p->description);
@@ -116,6 +121,18 @@ static void hash_cost(struct dawni_hash *h, const struct dawn_node_cost *c)
     dawni_hash_add_u64(h, c->prepared_bytes);
 }
 
+static void hash_node(struct dawni_hash *h, const struct dawni_profile_node *n)
+{
+    dawni_hash_add_str(h, n->label ? n->label : "");
+    dawni_hash_add_u64(h, (uint64_t)n->variants);
+    for (int i = 0; i < n->variants; i++) {
+        dawni_hash_add_str(h, n->variant[i].name);
+        dawni_hash_add_double(h, n->variant[i].ns);
+        dawni_hash_add_double(h, n->variant[i].saved_bytes);
+        dawni_hash_add_double(h, n->variant[i].fixed_bytes);
+    }
+}
+
 uint64_t dawn_profile_digest(const struct dawn_profile *p)
 {
     int costs = dawn_graph_nodes(p->graph) * p->sizes;
@@ -129,5 +146,8 @@ uint64_t dawn_profile_digest(const struct dawn_profile *p)
         dawni_hash_add_u64(&h, (uint64_t)p->size[i]);
     for (int i = 0; i < costs; i++)
         hash_cost(&h, &p->cost[i]);
+    for (int i = 0; i < dawn_graph_nodes(p->graph); i++)
+        if (p->node[i].label || p->node[i].variants)
+            hash_node(&h, &p->node[i]);
     return dawni_hash_end(&h);
 }

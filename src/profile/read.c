@@ -95,9 +95,9 @@ static const struct dawni_yaml_field param_fields[] = {
 #undef FIELD
 
 struct node_in {
-    const char *name, *op;
+    const char *name, *op, *label;
     const struct dawni_yaml *in, *params, *out, *save_in, *save_out, *attrs,
-        *flops, *cost;
+        *flops, *cost, *variants;
     bool inplace, grad_pass, grad_inplace;
 };
 
@@ -105,6 +105,7 @@ struct node_in {
 static const struct dawni_yaml_field node_fields[] = {
     FIELD("name", TEXT, name, .required = true),
     FIELD("op", TEXT, op, .required = true),
+    FIELD("label", TEXT, label),
     FIELD("in", A_LIST, in),
     FIELD("params", A_LIST, params),
     FIELD("out", A_LIST, out, .required = true),
@@ -116,6 +117,18 @@ static const struct dawni_yaml_field node_fields[] = {
     FIELD("attrs", A_MAP, attrs),
     FIELD("flops", A_LIST, flops),
     FIELD("cost", A_LIST, cost, .required = true),
+    FIELD("variants", A_LIST, variants),
+};
+#undef FIELD
+
+#define FIELD(name, kind, ...)                                                 \
+    DAWNI_YAML_FIELD(struct dawn_node_variant, #name, kind, name,              \
+                     .required = true, __VA_ARGS__)
+static const struct dawni_yaml_field variant_fields[] = {
+    FIELD(name, TEXT, ),
+    FIELD(ns, DOUBLE, .lo = 0, .hi = DBL_MAX),
+    FIELD(saved_bytes, DOUBLE, .lo = 0, .hi = DBL_MAX),
+    FIELD(fixed_bytes, DOUBLE, .lo = 0, .hi = DBL_MAX),
 };
 #undef FIELD
 
@@ -453,6 +466,50 @@ static enum dawn_status read_costs(const struct dawni_yaml *nodes,
     return DAWN_OK;
 }
 
+static enum dawn_status read_variants(const struct dawni_yaml *list,
+                                      struct dawn_profile *p, int node,
+                                      struct dawn_error *err)
+{
+    struct dawn_node_variant variant[DAWN_MAX_VARIANTS] = {{0}};
+    const struct dawni_yaml *at = list ? list->first : NULL;
+    enum dawn_status st;
+
+    if (!list)
+        return DAWN_OK;
+    if (list->items < 1 || list->items > DAWN_MAX_VARIANTS)
+        return dawni_yaml_fail(list, DAWN_E_FORMAT, err,
+                               "key 'variants': %d of them, 1 to %d work",
+                               list->items, DAWN_MAX_VARIANTS);
+    for (int i = 0; at; at = at->next, i++)
+        if ((st = dawni_yaml_read(at, variant_fields, COUNT(variant_fields),
+                                  &variant[i], err)))
+            return st;
+    return dawn_profile_set_variants(p, node, list->items, variant, err);
+}
+
+/* What stands beside the costs. */
+static enum dawn_status read_rest(const struct dawni_yaml *nodes,
+                                  struct dawn_profile *p,
+                                  struct dawn_error *err)
+{
+    struct dawn_error why;
+    enum dawn_status st;
+    int node = 0;
+
+    for (const struct dawni_yaml *at = nodes->first; at; at = at->next) {
+        const struct dawni_yaml *label = dawni_yaml_get(at, "label");
+        st = read_variants(dawni_yaml_get(at, "variants"), p, node, err);
+        if (!st && label)
+            st = dawn_profile_set_label(p, node, label->text, err);
+        if (st)
+            return st;
+        node++;
+    }
+    if ((st = dawni_profile_check_variants(p, &why)))
+        return dawni_yaml_fail(nodes, DAWN_E_FORMAT, err, "%s", why.text);
+    return DAWN_OK;
+}
+
 /* Takes the graph, also when it fails. */
 static enum dawn_status read_profile(const struct top *top,
                                      struct dawn_graph *graph,
@@ -479,7 +536,8 @@ static enum dawn_status read_profile(const struct top *top,
         dawn_graph_destroy(graph);
         return st == DAWN_E_INVAL ? DAWN_E_FORMAT : st;
     }
-    if ((st = read_costs(top->nodes, p, err))) {
+    if ((st = read_costs(top->nodes, p, err)) ||
+        (st = read_rest(top->nodes, p, err))) {
         dawn_profile_destroy(p);
         return st;
     }

@@ -173,6 +173,24 @@ static void write_cost(struct dawni_text *t, const struct dawn_node_cost *c)
     dawni_text_add(t, "}\n");
 }
 
+static void write_variants(struct dawni_text *t,
+                           const struct dawni_profile_node *n)
+{
+    dawni_text_add(t, n->variants ? "  variants:\n" : "");
+    for (int i = 0; i < n->variants; i++) {
+        const struct dawn_node_variant *v = &n->variant[i];
+        dawni_text_add(t, "  - {name: ");
+        dawni_text_add_scalar(t, v->name);
+        dawni_text_add(t, ", ns: ");
+        dawni_text_add_double(t, v->ns);
+        dawni_text_add(t, ", saved_bytes: ");
+        dawni_text_add_double(t, v->saved_bytes);
+        dawni_text_add(t, ", fixed_bytes: ");
+        dawni_text_add_double(t, v->fixed_bytes);
+        dawni_text_add(t, "}\n");
+    }
+}
+
 static void write_node(struct dawni_text *t, const struct dawn_profile *p,
                        int node)
 {
@@ -184,6 +202,10 @@ static void write_node(struct dawni_text *t, const struct dawn_profile *p,
     dawni_text_add_scalar(t, d->name);
     dawni_text_add(t, "\n  op: ");
     dawni_text_add_scalar(t, d->op);
+    if (p->node[node].label) {
+        dawni_text_add(t, "\n  label: ");
+        dawni_text_add_scalar(t, p->node[node].label);
+    }
     dawni_text_add(t, "\n");
     write_names(t, "in", d->inputs, g, d->input, false);
     write_names(t, "params", d->params, g, d->param, true);
@@ -205,14 +227,17 @@ static void write_node(struct dawni_text *t, const struct dawn_profile *p,
     dawni_text_add(t, "  cost:\n");
     for (int i = 0; i < p->sizes; i++)
         write_cost(t, dawn_profile_cost_of(p, node, i));
+    write_variants(t, &p->node[node]);
 }
 
 enum dawn_status dawn_profile_save(const struct dawn_profile *p,
                                    const char *path, struct dawn_error *err)
 {
+    enum dawn_status st = dawni_profile_check_variants(p, err);
     struct dawni_text t = {0};
-    enum dawn_status st;
 
+    if (st)
+        return st;
     dawni_text_add(&t, "dawn: profile/1\ndevice: ");
     dawni_text_add_scalar(&t, p->device);
     dawni_text_add(&t, "\ndescription: ");
