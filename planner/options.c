@@ -44,7 +44,9 @@ static const struct argp_option option[] = {
      0},
     {"schedule", KEY_SCHEDULE, "K", 0, "gpipe or 1f1b (default: 1f1b)", 0},
     {"policy", KEY_POLICY, "P", 0,
-     "dawnpiper, exact or gpipe-uniform (default: dawnpiper)", 0},
+     "dawnpiper, exact, pipedream, vpipe, adapipe or gpipe-uniform (default: "
+     "dawnpiper)",
+     0},
     {"compare", KEY_COMPARE, NULL, 0,
      "plan with every policy and print a table; with -o the best plan is "
      "written",

@@ -52,11 +52,36 @@ static enum dawn_status sum_memory(struct dawni_planner *pl,
     return DAWN_OK;
 }
 
+/* Bytes of an activation, and of its gradient on the way back. */
+static double message_bytes(const struct dawni_planner *pl, int tensor)
+{
+    int messages = pl->graph->tensor[tensor].needs_grad ? 2 : 1;
+    return messages * (double)dawn_graph_tensor_bytes(pl->graph, tensor, pl->b);
+}
+
+/* A tensor crosses every cut between its maker and the last to need it. */
+static void sum_cuts(struct dawni_planner *pl)
+{
+    const struct dawn_graph *g = pl->graph;
+
+    for (int t = 0; t < g->tensors; t++) {
+        const struct dawni_tensor *tensor = &g->tensor[t];
+        if (tensor->producer < 0 || !tensor->users)
+            continue;
+        double bytes = message_bytes(pl, t);
+        pl->cut_bytes[tensor->producer + 1] += bytes;
+        pl->cut_bytes[tensor->user[tensor->users - 1] + 1] -= bytes;
+    }
+    for (int i = 1; i <= pl->n; i++)
+        pl->cut_bytes[i] += pl->cut_bytes[i - 1];
+}
+
 enum dawn_status dawni_cost_init(struct dawni_planner *pl,
                                  struct dawn_error *err)
 {
     double **sum[] = {&pl->sum_f,      &pl->sum_b,    &pl->sum_w,
-                      &pl->sum_update, &pl->sum_kept, &pl->sum_saved};
+                      &pl->sum_update, &pl->sum_kept, &pl->sum_saved,
+                      &pl->cut_bytes};
 
     for (size_t i = 0; i < sizeof sum / sizeof sum[0]; i++)
         if (!(*sum[i] = dawni_calloc(pl->n + 1, sizeof **sum[i])))
@@ -67,6 +92,7 @@ enum dawn_status dawni_cost_init(struct dawni_planner *pl,
         return dawn_fail(err, DAWN_E_NOMEM, "no memory to plan %d tensors",
                          pl->graph->tensors);
     sum_times(pl);
+    sum_cuts(pl);
     return sum_memory(pl, err);
 }
 
@@ -104,13 +130,6 @@ double dawni_step_of(const struct dawni_planner *pl, int first, int last, int x,
 
 /* Messages */
 
-/* Bytes of an activation, and of its gradient on the way back. */
-static double message_bytes(const struct dawni_planner *pl, int tensor)
-{
-    int messages = pl->graph->tensor[tensor].needs_grad ? 2 : 1;
-    return messages * (double)dawn_graph_tensor_bytes(pl->graph, tensor, pl->b);
-}
-
 /* Bytes that cross the run's first and last cut, both ways. A tensor that
  * several later stages need is counted once. */
 static void scan_traffic(struct dawni_planner *pl, int first, int last,
@@ -144,6 +163,11 @@ static double copy_ns(const struct dawni_planner *pl, int x, int y,
     if (from == to)
         return 0;
     return bytes / dawn_machine_link(pl->machine, from, to)->bytes_per_s * 1e9;
+}
+
+double dawni_cut_ns(const struct dawni_planner *pl, int x, int p)
+{
+    return copy_ns(pl, x - 1, x, pl->cut_bytes[p]);
 }
 
 /* Time that the processor of stage x moves messages for one microbatch. */

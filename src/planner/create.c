@@ -214,6 +214,7 @@ void dawni_planner_destroy(struct dawni_planner *pl)
     free(pl->sum_update);
     free(pl->sum_kept);
     free(pl->sum_saved);
+    free(pl->cut_bytes);
     free(pl->stamp);
     free(pl->stage);
     free(pl->known);

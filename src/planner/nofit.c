@@ -127,7 +127,7 @@ enum dawn_status dawni_plan_nofit(struct dawni_planner *pl,
     if (st == DAWN_E_NOFIT)
         return dawn_fail(err, st, "policy %s: no plan of %d stages fits %s%s",
                          pl->policy->name, pl->l, asked, how);
-    if (!st)
+    if (!st && !pl->policy->blind)
         st = find_least(pl, cap, &need, err);
     if (st)
         return st;

@@ -11,9 +11,8 @@
 #define MOST_ROUNDS 16
 
 static const struct dawni_policy_ops *const policy[] = {
-    &dawni_policy_dawnpiper,
-    &dawni_policy_exact,
-    &dawni_policy_gpipe_uniform,
+    &dawni_policy_dawnpiper, &dawni_policy_exact,   &dawni_policy_pipedream,
+    &dawni_policy_vpipe,     &dawni_policy_adapipe, &dawni_policy_gpipe_uniform,
 };
 
 #define POLICIES ((int)(sizeof policy / sizeof policy[0]))
@@ -125,7 +124,7 @@ static enum dawn_status try_plan(struct dawni_planner *pl, int *cut,
         st = dawni_decide_stage(pl, plan, x, &priced[x], err);
     if (!st) {
         st = dawni_judge(pl, plan, priced, err);
-        *again_p = st == DAWN_E_NOFIT;
+        *again_p = st == DAWN_E_NOFIT && !pl->policy->blind;
     }
     for (int x = 0; x < pl->l && !st; x++)
         st = dawni_loosen(pl, plan, x, &priced[x], err);

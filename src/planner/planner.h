@@ -81,6 +81,7 @@ struct dawni_planner {
     /* the same of memory, to aim with: kept, and saved by the first to need it
      */
     double *sum_kept, *sum_saved;
+    double *cut_bytes; /* by node: what crosses the cut before it, both ways */
     struct dawni_sizes sizes;
     struct dawni_stage_pricer *pricer;
     struct dawni_decider *decider;
@@ -101,6 +102,7 @@ struct dawni_policy_ops {
     const char *name;
     const char *text; /* one line for people */
     bool refine;      /* move cuts by what the simulator says, afterwards */
+    bool blind;       /* to memory: another cap changes nothing */
     /* Choose cut[1] to cut[l - 1] (cut[0] = 0 and cut[l] = n are set) under the
      * budgets. False: found none, or pl->status is set. */
     bool (*partition)(struct dawni_planner *pl, int *cut);
@@ -112,6 +114,9 @@ struct dawni_policy_ops {
 
 extern const struct dawni_policy_ops dawni_policy_dawnpiper;
 extern const struct dawni_policy_ops dawni_policy_exact;
+extern const struct dawni_policy_ops dawni_policy_pipedream;
+extern const struct dawni_policy_ops dawni_policy_vpipe;
+extern const struct dawni_policy_ops dawni_policy_adapipe;
 extern const struct dawni_policy_ops dawni_policy_gpipe_uniform;
 
 /* NULL: no such policy. */
@@ -192,6 +197,10 @@ double dawni_step_of(const struct dawni_planner *pl, int first, int last, int x,
 double dawni_base_time(const struct dawni_planner *pl, int first, int last,
                        int x);
 
+/* Time of a microbatch's messages between stages x - 1 and x, both ways, if x
+ * begins at node p. */
+double dawni_cut_ns(const struct dawni_planner *pl, int x, int p);
+
 /* Cost of a run of nodes as stage x, with the decisions of dawni_decide. */
 struct dawni_stage_cost dawni_stage_cost_of(struct dawni_planner *pl, int first,
                                             int last, int x);
@@ -239,6 +248,10 @@ double dawni_bottleneck(struct dawni_planner *pl, dawni_step_fn step, void *arg,
 /* binary.c: max S of binary partitioning; INFINITY: none fits. cut is written
  * if that is below `bound`. */
 double dawni_halves(struct dawni_planner *pl, double bound, int *cut);
+
+/* pipedream.c: cuts with the least largest time of a stage or of the messages
+ * between two, nothing recomputed. False: pl->status is set. */
+bool dawni_balance(struct dawni_planner *pl, int *cut);
 
 /* window.c */
 

@@ -378,7 +378,7 @@ static void test_refusals(void)
         {{.stages = 1, .microbatches = 0}, "microbatches 0"},
         {{.stages = 1, .microbatches = 1, .microbatch = 3}, "has 1 2"},
         {{.stages = 1, .microbatches = 1, .policy = "best"},
-         "there are dawnpiper exact gpipe-uniform"},
+         "there are dawnpiper exact pipedream vpipe"},
         {{.stages = 1, .microbatches = 1, .schedule = "magic"}, "magic"},
     };
 
