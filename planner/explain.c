@@ -100,15 +100,18 @@ static void print_step(const struct report *r)
            TIME(info->step_ns), info->schedule, m, (long long)info->microbatch);
     if (info->tokens_per_s > 0)
         printf(", %.0f tokens/s", info->tokens_per_s);
+    printf("\nslowest %s a microbatch, messages not counted",
+           TIME(info->bottleneck_ns));
     printf(
         "\nbubble  (l-1)/(m+l-1) = %.1f%% of the step, (l-1)/m = %.1f%% over "
         "ideal; simulated: %.1f%% of the step idle\n",
         100.0 * (l - 1) / (m + l - 1), 100.0 * (l - 1) / m,
         100 * report_idle(r));
     if (info->bound_ns > 0)
-        printf("bound   %s: no plan of %d stages is faster; this one is %.1f%% "
-               "above it\n",
-               TIME(info->bound_ns), l, report_above(r));
+        printf("bound   %s: no plan of %d stages has a shorter %s; this one is "
+               "%.1f%% above it\n",
+               TIME(info->bound_ns), l, report_objective_name(r),
+               report_above(r));
     printf("planned by %s in %s\n", info->policy, TIME(r->plan_ns));
 }
 

@@ -61,8 +61,11 @@ void report_json(const struct report *r)
            info->schedule);
     printf("  \"stages\": %d, \"microbatches\": %d, \"microbatch\": %lld,\n", l,
            m, (long long)info->microbatch);
-    printf("  \"step_ns\": %.0f, \"bound_ns\": %.0f, \"tokens_per_s\": %.1f,\n",
-           info->step_ns, info->bound_ns, info->tokens_per_s);
+    printf("  \"objective\": \"%s\", \"step_ns\": %.0f, "
+           "\"bottleneck_ns\": %.0f, \"bound_ns\": %.0f, "
+           "\"tokens_per_s\": %.1f,\n",
+           report_objective_name(r), info->step_ns, info->bottleneck_ns,
+           info->bound_ns, info->tokens_per_s);
     printf("  \"bubble_of_step\": %.6f, \"bubble_over_ideal\": %.6f, "
            "\"idle_simulated\": %.6f,\n",
            (l - 1.0) / (m + l - 1), (l - 1.0) / m, report_idle(r));

@@ -169,8 +169,7 @@ static enum dawn_status compare(const struct program *p, struct report *best,
             return st;
         }
         print_row(&r, policy);
-        if (!best->plan || dawn_plan_info(r.plan)->step_ns <
-                               dawn_plan_info(best->plan)->step_ns) {
+        if (!best->plan || report_objective(&r) < report_objective(best)) {
             dawn_plan_destroy(best->plan);
             *best = r;
         } else {

@@ -29,11 +29,27 @@ double report_idle(const struct report *r)
     return info->step_ns > 0 ? 1 - busy / (info->ranks * info->step_ns) : 0;
 }
 
+double report_objective(const struct report *r)
+{
+    const struct dawn_plan_info *info = dawn_plan_info(r->plan);
+
+    return info->objective == DAWN_OBJECTIVE_BOTTLENECK ? info->bottleneck_ns
+                                                        : info->step_ns;
+}
+
+const char *report_objective_name(const struct report *r)
+{
+    return dawn_plan_info(r->plan)->objective == DAWN_OBJECTIVE_BOTTLENECK
+               ? "bottleneck"
+               : "step";
+}
+
 double report_above(const struct report *r)
 {
     const struct dawn_plan_info *info = dawn_plan_info(r->plan);
-    double above =
-        info->bound_ns > 0 ? 100 * (info->step_ns / info->bound_ns - 1) : 0;
+    double above = info->bound_ns > 0
+                       ? 100 * (report_objective(r) / info->bound_ns - 1)
+                       : 0;
 
     return above > 0 ? above : 0;
 }

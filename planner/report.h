@@ -23,6 +23,10 @@ void report_summary(const struct report *r, const char *path);
 uint64_t report_cap(const struct report *r, int rank);
 /* Share of all ranks' time in a step in which they compute nothing. */
 double report_idle(const struct report *r);
+/* What the plan was made to be the least in. */
+double report_objective(const struct report *r);
+/* "step" */
+const char *report_objective_name(const struct report *r);
 /* Percent above the lower bound; 0 if there is none. */
 double report_above(const struct report *r);
 /* Microbatches in flight on each stage; the caller frees it. */

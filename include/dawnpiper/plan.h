@@ -43,6 +43,13 @@ enum dawn_category {
         DAWN_CATEGORIES
 };
 
+/* What a plan is made to be the least in. */
+enum dawn_objective {
+    DAWN_OBJECTIVE_STEP,       /* simulated time of a step */
+    DAWN_OBJECTIVE_BOTTLENECK, /* the largest stage's time of a microbatch, as
+                                  if messages took none */
+};
+
 struct dawn_plan_stage {
     int rank;
     int first, last; /* node ids, inclusive */
@@ -64,11 +71,14 @@ struct dawn_plan_info {
     int microbatches;
     int64_t microbatch;
     uint64_t graph_digest;
-    uint64_t profile_digest; /* 0: none */
-    uint64_t cap_bytes;      /* memory cap it was made under; 0: none */
-    double step_ns;          /* predicted; 0: not */
-    double bound_ns;         /* no plan can have a faster step; 0: unknown */
-    double tokens_per_s;     /* 0: unknown */
+    uint64_t profile_digest;       /* 0: none */
+    uint64_t cap_bytes;            /* memory cap it was made under; 0: none */
+    enum dawn_objective objective; /* that bound_ns is about */
+    double step_ns;                /* predicted; 0: not */
+    double bottleneck_ns; /* largest f_ns + b_ns + w_ns of a stage; likewise */
+    double bound_ns;     /* no plan can have less of the objective, with as many
+                            stages; 0: unknown */
+    double tokens_per_s; /* 0: unknown */
 };
 
 /* Make a plan for a graph; stages as given, everything kept.

@@ -12,13 +12,6 @@
 extern "C" {
 #endif
 
-/* What a plan is to be the least in. */
-enum dawn_objective {
-    DAWN_OBJECTIVE_STEP,       /* simulated time of a step */
-    DAWN_OBJECTIVE_BOTTLENECK, /* the largest stage's time of a microbatch, as
-                                  if messages took none */
-};
-
 /* Where saved tensors may go between their F and their B. */
 enum dawn_offload {
     DAWN_OFFLOAD_AUTO, /* to any tier that the machine has */

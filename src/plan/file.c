@@ -39,6 +39,9 @@ static void write_info(struct dawni_text *t, const struct dawn_plan *plan)
                         info->profile_digest);
     if (info->cap_bytes)
         dawni_text_addf(t, "memory: %" PRIu64 "\n", info->cap_bytes);
+    if (info->objective != DAWN_OBJECTIVE_STEP)
+        dawni_text_addf(t, "objective: %s\n",
+                        dawni_objective_names[info->objective]);
     dawni_text_add(t, "schedule: {kind: ");
     dawni_text_add_scalar(t, info->schedule);
     dawni_text_addf(t,
@@ -106,6 +109,7 @@ enum dawn_status dawn_plan_save(const struct dawn_plan *plan, const char *path,
         write_stage(&t, plan, i);
     if (info->step_ns != 0 || info->bound_ns != 0) {
         write_double(&t, "predicted: {step_ns: ", info->step_ns);
+        write_double(&t, ", bottleneck_ns: ", info->bottleneck_ns);
         write_double(&t, ", bound_ns: ", info->bound_ns);
         write_double(&t, ", tokens_per_s: ", info->tokens_per_s);
         dawni_text_add(&t, "}\n");
@@ -130,6 +134,8 @@ static const struct dawni_yaml_field top_fields[] = {
     FIELD("graph", DIGEST, info.graph_digest, .required = true),
     FIELD("profile", DIGEST, info.profile_digest),
     FIELD("memory", SIZE, info.cap_bytes),
+    FIELD("objective", CHOICE, info.objective,
+          .choices = dawni_objective_names),
     FIELD("schedule", A_MAP, schedule, .required = true),
     FIELD("stages", A_LIST, stages, .required = true),
     FIELD("predicted", A_MAP, predicted),
@@ -149,6 +155,7 @@ static const struct dawni_yaml_field schedule_fields[] = {
 
 static const struct dawni_yaml_field predicted_fields[] = {
     FIELD("step_ns", DOUBLE, step_ns, .hi = DBL_MAX),
+    FIELD("bottleneck_ns", DOUBLE, bottleneck_ns, .hi = DBL_MAX),
     FIELD("bound_ns", DOUBLE, bound_ns, .hi = DBL_MAX),
     FIELD("tokens_per_s", DOUBLE, tokens_per_s, .hi = DBL_MAX),
 };

@@ -6,6 +6,8 @@
 const char *const dawni_decision_names[] = {"keep", "recompute", "host", "ssd",
                                             NULL};
 
+const char *const dawni_objective_names[] = {"step", "bottleneck", NULL};
+
 #define NAME(name, text) text,
 const char *const dawni_category_names[] = {DAWN_CATEGORY_MAP(NAME)};
 #undef NAME

@@ -23,6 +23,9 @@ enum dawn_status dawni_plan_check(const struct dawn_graph *graph,
 /* "keep", "recompute", "host", "ssd"; NULL ends the list */
 extern const char *const dawni_decision_names[];
 
+/* By enum dawn_objective; NULL ends the list. */
+extern const char *const dawni_objective_names[];
+
 /* By enum dawn_category. */
 extern const char *const dawni_category_names[];
 

@@ -59,13 +59,22 @@ static bool try_bound(struct bottleneck *s, double bound)
     return s->cut[l] == s->pl->n;
 }
 
+/* max S of stages that share all work evenly and all run at the largest speed:
+ * none is below. */
+static double even_share(const struct dawni_planner *pl)
+{
+    double total = dawni_sum_t(pl, pl->n) / pl->max_speed;
+
+    if (pl->objective == DAWN_OBJECTIVE_BOTTLENECK)
+        return total / pl->l;
+    return total * fmax(1, (double)pl->m / pl->l);
+}
+
 /* Raise the bound until it can be reached. *high_p: what was reached; INFINITY:
  * nothing ever is. Returns a bound that none is below. */
 static double first_bound(struct bottleneck *s, double *high_p)
 {
-    double total = dawni_sum_t(s->pl, s->pl->n) / s->pl->max_speed;
-    double low = total * fmax(1, (double)s->pl->m / s->pl->l);
-    double bound = low;
+    double low = even_share(s->pl), bound = low;
 
     *high_p = INFINITY;
     while (!try_bound(s, bound)) {

@@ -124,6 +124,8 @@ double dawni_step_of(const struct dawni_planner *pl, int first, int last, int x,
 {
     double update = pl->sum_update[last + 1] - pl->sum_update[first];
 
+    if (pl->objective == DAWN_OBJECTIVE_BOTTLENECK)
+        return time_ns;
     return dawni_sum_t(pl, first) / pl->max_speed + pl->m * time_ns +
            idle_ns(pl, first, last, x, time_ns) + update / pl->stage[x].speed;
 }
@@ -175,7 +177,7 @@ static double comm_ns(struct dawni_planner *pl, int first, int last, int x)
 {
     double in = 0, out = 0, ns = 0;
 
-    if (!pl->host_copies)
+    if (!pl->host_copies || pl->objective == DAWN_OBJECTIVE_BOTTLENECK)
         return 0;
     scan_traffic(pl, first, last, &in, &out);
     if (x > 0)

@@ -133,10 +133,6 @@ static enum dawn_status find_in_flight(struct dawni_planner *pl,
 static enum dawn_status check_choices(const struct dawn_planner_opts *opts,
                                       struct dawn_error *err)
 {
-    if (opts->objective != DAWN_OBJECTIVE_STEP)
-        return dawn_fail(err, DAWN_E_NOTSUP,
-                         "objective bottleneck: this profile is planned for "
-                         "the step only");
     if (opts->offload == DAWN_OFFLOAD_HOST || opts->offload == DAWN_OFFLOAD_SSD)
         return dawn_fail(err, DAWN_E_NOTSUP,
                          "offload: the machine has no such tier");
@@ -184,6 +180,7 @@ enum dawn_status dawni_planner_create(const struct dawn_profile *profile,
     pl->profile = profile;
     pl->graph = dawn_profile_graph(profile);
     pl->schedule = opts->schedule ? opts->schedule : "1f1b";
+    pl->objective = opts->objective;
     pl->no_recompute = opts->no_recompute;
     pl->n = dawn_graph_nodes(pl->graph);
     pl->l = opts->stages;

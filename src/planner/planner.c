@@ -58,6 +58,7 @@ static enum dawn_status create_plan(const struct dawni_planner *pl,
         .microbatch = pl->b,
         .profile_digest = dawn_profile_digest(pl->profile),
         .cap_bytes = largest_cap(pl),
+        .objective = pl->objective,
     };
     enum dawn_status st;
 
@@ -113,7 +114,7 @@ static enum dawn_status try_plan(struct dawni_planner *pl, int *cut,
     enum dawn_status st;
 
     *again_p = false;
-    if (found && pl->policy->refine)
+    if (found && pl->policy->refine && pl->objective == DAWN_OBJECTIVE_STEP)
         dawni_refine(pl, cut);
     if (pl->status)
         return dawn_fail(err, pl->status, "%s", pl->error.text);

@@ -11,19 +11,22 @@
  *   T_x      what a microbatch costs stage x: its t, recompute, messages
  *   U_x      what the optimizer costs stage x, once a step
  *   D_x      the sum of t behind the last node of stage x
- *   S_x      what stage x alone makes of the step; no step is faster, so
- *            min max S_x is what is looked for. The first microbatch must get
- * to x and the last one back from it: P with the P of its first node. All m
- * pass through: m T_x. While the first one is further down, x can do k_x - 1
- * more forwards, and then idles: D_x - (k_x - 1) F_x if that is positive. While
- * the last one is, k_x - 1 backwards are left to do: D_x - (k_x - 1) (T_x -
- * F_x). Both happen if k_x < m; if not, the longer one counts. Where the last
- * stage holds all m at once, x has nothing to do between its last forward and
- * its first backward: D_x. And U_x. With equal stages this is (m + l - 1) T_x +
- * U_x, the step of 1F1B and of GPipe. A longer run of nodes never has a smaller
- * S_x. C_x      memory that stage x may use, M_x what it does use p        a
- * cut between two groups of stages; p_c balances their times, p_m what they are
- * over their memory
+ *   S_x      what stage x alone makes of the objective; min max S_x is what is
+ *            looked for. A longer run of nodes never has a smaller S_x.
+ *            Objective `bottleneck`: T_x, where messages take no time.
+ *            Objective `step`: no step is faster than S_x. The first
+ *            microbatch must get to x and the last one back from it: P with the
+ *            P of its first node. All m pass through: m T_x. While the first
+ *            one is further down, x can do k_x - 1 more forwards, and then
+ *            idles: D_x - (k_x - 1) F_x if that is positive. While the last one
+ *            is, k_x - 1 backwards are left to do: D_x - (k_x - 1) (T_x - F_x).
+ *            Both happen if k_x < m; if not, the longer one counts. Where the
+ *            last stage holds all m at once, x has nothing to do between its
+ *            last forward and its first backward: D_x. And U_x. With equal
+ *            stages this is (m + l - 1) T_x + U_x, the step of 1F1B and GPipe.
+ *   C_x      memory that stage x may use, M_x what it does use
+ *   p        a cut between two groups of stages; p_c balances their times, p_m
+ *            what they are over their memory
  */
 #ifndef DAWNI_PLANNER_PLANNER_H
 #define DAWNI_PLANNER_PLANNER_H
@@ -69,6 +72,7 @@ struct dawni_planner {
     struct dawn_machine *own_machine; /* where the caller has none */
     const struct dawni_policy_ops *policy;
     const char *schedule;
+    enum dawn_objective objective;
     bool no_recompute;
     int n, l, ranks, m;
     int64_t b;

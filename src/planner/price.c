@@ -2,6 +2,7 @@
 /* All that is predicted of a plan, whoever made it. */
 #include "common/array.h"
 #include "planner/planner.h"
+#include <math.h>
 
 /* Times of stage x, with its decisions. */
 static enum dawn_status price_times(struct dawni_planner *pl,
@@ -86,8 +87,14 @@ enum dawn_status dawni_price_plan(struct dawni_planner *pl,
     struct dawn_sim_result simulated = {0};
     enum dawn_status st = DAWN_OK;
 
-    for (int x = 0; x < pl->l && !st; x++)
+    info->bottleneck_ns = 0;
+    for (int x = 0; x < pl->l && !st; x++) {
+        const struct dawn_plan_stage *s = dawn_plan_stage(plan, x);
         st = price_times(pl, plan, x, err);
+        info->bottleneck_ns =
+            fmax(info->bottleneck_ns,
+                 s->predicted.f_ns + s->predicted.b_ns + s->predicted.w_ns);
+    }
     for (int rank = 0; rank < pl->ranks && !st; rank++)
         st = price_memory(pl, plan, rank, err);
     if (!st)
@@ -119,6 +126,7 @@ enum dawn_status dawn_planner_simulate(struct dawn_plan *plan,
         .microbatches = info->microbatches,
         .microbatch = info->microbatch,
         .cap_bytes = info->cap_bytes,
+        .objective = info->objective,
     };
     struct dawni_planner *pl;
     enum dawn_status st;

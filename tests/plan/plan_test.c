@@ -45,7 +45,10 @@ static const struct dawn_plan_info info = {.policy = "dawnpiper",
                                            .microbatch = 4,
                                            .profile_digest = 0xabcdef,
                                            .cap_bytes = 1 << 20,
+                                           .objective =
+                                               DAWN_OBJECTIVE_BOTTLENECK,
                                            .step_ns = 1234.5,
+                                           .bottleneck_ns = 77.25,
                                            .bound_ns = 1000,
                                            .tokens_per_s = 1e6 / 3};
 

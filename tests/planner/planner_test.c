@@ -295,6 +295,37 @@ static void test_predictions(void)
     dawn_profile_destroy(profile);
 }
 
+static void test_bottleneck(void)
+{
+    struct rig_opts o = {.nodes = 24, .seed = 7, .params = true};
+    struct dawn_profile *profile = rig_profile(&o);
+    struct dawn_planner_opts opts = {.stages = 3, .microbatches = 6};
+    struct dawn_plan *step = run(profile, &opts);
+
+    opts.objective = DAWN_OBJECTIVE_BOTTLENECK;
+    struct dawn_plan *plan = run(profile, &opts);
+    const struct dawn_plan_info *info = dawn_plan_info(plan);
+    double most = 0;
+    for (int x = 0; x < 3; x++) {
+        const struct dawn_plan_stage *s = dawn_plan_stage(plan, x);
+        most = fmax(most,
+                    s->predicted.f_ns + s->predicted.b_ns + s->predicted.w_ns);
+    }
+    is_near(info->bottleneck_ns, most, 1e-6,
+            "the bottleneck is the largest stage's time");
+    ok(info->bottleneck_ns <= dawn_plan_info(step)->bottleneck_ns * (1 + 1e-9),
+       "the objective bottleneck makes it no larger than the objective step");
+    ok(info->bound_ns <= most * (1 + 1e-9) && info->bound_ns > most * 0.9,
+       "its bound is one on the bottleneck");
+    double bound = info->bound_ns;
+    dawn_plan_info(plan)->bound_ns = 0;
+    dawn_planner_price(plan, profile, NULL, NULL);
+    is_near(info->bound_ns, bound, 1e-6, "also when it is priced again");
+    dawn_plan_destroy(plan);
+    dawn_plan_destroy(step);
+    dawn_profile_destroy(profile);
+}
+
 static void test_other_graph(void)
 {
     struct rig_opts o = {.nodes = 12, .seed = 1}, p = {.nodes = 12, .seed = 2};
@@ -491,6 +522,7 @@ int main(void)
     test_brute_force("exact", "1f1b", 0.03);
     test_brute_force("dawnpiper", "gpipe", 0.03);
     test_predictions();
+    test_bottleneck();
     test_other_graph();
     test_speed_of_devices();
     test_deterministic("dawnpiper");

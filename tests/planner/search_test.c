@@ -71,10 +71,13 @@ static bool is_monotone(struct dawni_planner *pl)
     return true;
 }
 
+static enum dawn_objective objective;
+
 static void try_case(const struct dawn_profile *profile, int stages, int m,
                      uint64_t cap)
 {
     struct dawni_planner *pl = rig_planner(profile, NULL, stages, m, cap);
+    pl->objective = objective;
     bool monotone = is_monotone(pl);
     double best = brute_force(pl);
     double exact = search(pl, &dawni_policy_exact);
@@ -162,5 +165,8 @@ int main(void)
     test_models("even chains", false, true);
     test_models("chains", false, false);
     test_models("branchy graphs", true, false);
+    objective = DAWN_OBJECTIVE_BOTTLENECK;
+    test_models("bottleneck of chains", false, false);
+    test_models("bottleneck of branchy graphs", true, false);
     return done_testing();
 }
