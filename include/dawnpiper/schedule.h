@@ -17,7 +17,9 @@ extern "C" {
 
 struct dawn_schedule;
 
-/* BW is B and W of each node together, what schedules that do not split the
+/* OFFLOAD and PREFETCH stand in timelines only: where they happen follows from
+ * the order of computation, so that a table serves any decisions.
+ * BW is B and W of each node together, what schedules that do not split the
  * backward use. RECV posts the receive and does not wait: the F or B that needs
  * it does. SEND starts a send of what the last F or B of (microbatch, stage)
  * made; WAIT ends it, and its buffers may be reused.
@@ -25,8 +27,9 @@ struct dawn_schedule;
  */
 #define DAWN_ACTION_MAP(X)                                                     \
     X(F)                                                                       \
-    X(B) X(W) X(BW) X(RECV_ACT) X(SEND_ACT) X(WAIT_ACT) X(RECV_GRAD)           \
-        X(SEND_GRAD) X(WAIT_GRAD) X(REDUCE) X(STEP)
+    X(B)                                                                       \
+    X(W) X(BW) X(RECV_ACT) X(SEND_ACT) X(WAIT_ACT) X(RECV_GRAD) X(SEND_GRAD)   \
+        X(WAIT_GRAD) X(REDUCE) X(STEP) X(OFFLOAD) X(PREFETCH)
 
 enum dawn_action_kind {
 #define DAWN_ACTION_ENUM(name) DAWN_ACTION_##name,
@@ -107,6 +110,22 @@ DAWN_API int dawn_schedule_in_flight(const struct dawn_schedule *schedule,
 DAWN_API enum dawn_status dawn_schedule_check(
     const struct dawn_schedule *schedule, struct dawn_error *err);
 
+/* Where tensors are offloaded to, as one rank has it: its share, if several
+ * ranks use one disk. */
+struct dawn_sim_tier {
+    double read_bytes_per_s, write_bytes_per_s; /* > 0 */
+    double latency_ns;
+    bool one_queue; /* reads and writes wait for each other, as on a disk */
+};
+
+/* A tensor that a stage offloads. */
+struct dawn_sim_transfer {
+    int tier;
+    uint64_t bytes;  /* of one microbatch */
+    double write_ns; /* of F: after so long it is made and may be written */
+    double read_ns;  /* of B or BW: after so long it is needed */
+};
+
 /* What the simulator is told. All arrays belong to the caller. */
 struct dawn_sim_costs {
     const double *f_ns, *b_ns, *w_ns; /* by stage; recompute is part of b_ns */
@@ -120,6 +139,12 @@ struct dawn_sim_costs {
     /* true: the rank's own processor moves the message (host MPI) and so it
      * takes compute time on both sides; false: links run beside compute */
     bool host_copies;
+    /* offloaded tensors: those of stage s are transfer[transfer_first[s]] to
+     * transfer[transfer_first[s + 1] - 1]; NULL: nothing is offloaded */
+    const int *transfer_first;
+    const struct dawn_sim_transfer *transfer;
+    const struct dawn_sim_tier *tier; /* every rank has the same */
+    int tiers;
 };
 
 struct dawn_sim_event { /* one box of the timeline */
@@ -131,12 +156,17 @@ struct dawn_sim_event { /* one box of the timeline */
 struct dawn_sim_result {
     double step_ns;
     int ranks;
-    double *busy_ns; /* by rank: F, B, W, STEP */
-    double *wait_ns; /* by rank: waiting for a dependency, without `comm`, and
-                        for the slowest rank; busy + wait + comm == step_ns */
-    double *comm_ns; /* by rank: exposed communication */
+    double *busy_ns;  /* by rank: F, B, W, STEP */
+    double *wait_ns;  /* by rank: waiting for a dependency, without `comm`, and
+                         for the slowest rank; busy + wait + comm + stall ==
+                         step_ns */
+    double *comm_ns;  /* by rank: exposed communication */
+    double *stall_ns; /* by rank: waiting for offloaded tensors */
     int events;
     struct dawn_sim_event *event; /* by rank, then time */
+    int moves;
+    struct dawn_sim_event *move; /* OFFLOAD and PREFETCH: from the first to the
+                                    last byte of a microbatch; likewise */
 };
 
 /* Run a table in simulation. REDUCE ends on all ranks at one time. result:

@@ -14,12 +14,17 @@
  *     sender the same in its WAIT. Of a message to itself a rank pays the first
  *     only.
  *
+ *   - Offloaded tensors move beside computation. A computation that needs one
+ *     that is not there, or has to make room for one more, stalls: see
+ * staging.h and tiers.c.
+ *
  * A rank that cannot go on waits for a dependency up to the moment at which it
  * could if messages took no time; what comes on top is exposed communication. A
- * rank that is done waits for the slowest one, so that busy, wait and comm add
- * up to the step.
+ * rank that is done waits for the slowest one, so that busy, wait, comm and
+ * stall add up to the step.
  */
 #include "schedule/schedule.h"
+#include "schedule/tiers.h"
 
 #include <math.h>
 #include <stdlib.h>
@@ -28,13 +33,14 @@ struct sim {
     const struct dawn_schedule *schedule;
     const struct dawn_sim_costs *costs;
     struct dawn_sim_result result;
-    int *at;               /* by rank: the next action */
-    int *event;            /* by rank: its next event */
-    double *now;           /* by rank */
-    double *sent, *posted; /* by message; negative: not yet */
-    bool *reducing;        /* by rank: has come to REDUCE */
-    int reduces;           /* how many have */
-    double reduce_ns;      /* when the last of them came */
+    struct dawni_tiers *tiers; /* NULL: nothing is offloaded */
+    int *at;                   /* by rank: the next action */
+    int *event;                /* by rank: its next event */
+    double *now;               /* by rank */
+    double *sent, *posted;     /* by message; negative: not yet */
+    bool *reducing;            /* by rank: has come to REDUCE */
+    int reduces;               /* how many have */
+    double reduce_ns;          /* when the last of them came */
 };
 
 /* A message that has begun */
@@ -243,7 +249,10 @@ static bool run_action(struct sim *sim, int rank, const struct dawn_action *a)
         start = sim->now[rank];
         ns = compute_ns(sim, a);
         sim->result.busy_ns[rank] += ns;
-        sim->now[rank] += ns;
+        sim->now[rank] = sim->tiers && dawni_is_compute(a->kind)
+                             ? dawni_tiers_compute(sim->tiers, rank,
+                                                   sim->at[rank], start, ns)
+                             : start + ns;
     } else if (!run_message(sim, rank, a)) {
         return false;
     }
@@ -308,9 +317,11 @@ static enum dawn_status make_room(struct sim *sim, struct dawn_error *err)
     r->busy_ns = calloc(ranks, sizeof *r->busy_ns);
     r->wait_ns = calloc(ranks, sizeof *r->wait_ns);
     r->comm_ns = calloc(ranks, sizeof *r->comm_ns);
+    r->stall_ns = calloc(ranks, sizeof *r->stall_ns);
     r->event = calloc((size_t)r->events + 1, sizeof *r->event);
     if (!sim->at || !sim->event || !sim->now || !sim->reducing || !sim->sent ||
-        !sim->posted || !r->busy_ns || !r->wait_ns || !r->comm_ns || !r->event)
+        !sim->posted || !r->busy_ns || !r->wait_ns || !r->comm_ns ||
+        !r->stall_ns || !r->event)
         return dawn_fail(err, DAWN_E_NOMEM,
                          "no memory to simulate %zu messages", messages);
     for (size_t i = 0; i < messages; i++)
@@ -328,13 +339,16 @@ enum dawn_status dawn_simulate(const struct dawn_schedule *schedule,
 
     if ((st = check_stages(&sim, err)) || (st = check_links(&sim, err)))
         return st;
-    if ((st = make_room(&sim, err)))
+    if ((st = make_room(&sim, err)) ||
+        (st = dawni_tiers_create(schedule, costs, &sim.tiers, err)) ||
+        (st = run(&sim, err)))
         goto fail;
-    if ((st = run(&sim, err)))
+    if (sim.tiers && (st = dawni_tiers_result(sim.tiers, &sim.result, err)))
         goto fail;
     *result = sim.result;
     sim.result = (struct dawn_sim_result){0};
 fail:
+    dawni_tiers_destroy(sim.tiers);
     free(sim.at);
     free(sim.event);
     free(sim.now);
@@ -350,6 +364,8 @@ void dawn_sim_result_clear(struct dawn_sim_result *result)
     free(result->busy_ns);
     free(result->wait_ns);
     free(result->comm_ns);
+    free(result->stall_ns);
+    free(result->move);
     free(result->event);
     *result = (struct dawn_sim_result){0};
 }

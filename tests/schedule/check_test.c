@@ -216,7 +216,7 @@ static void mutate_fields(const struct table *from, int rank,
                 must_fail(&t, rank, i, "stage", tally);
             a[i] = old;
         }
-        for (int x = 0; x <= DAWN_ACTION_STEP + 1; x++) {
+        for (int x = 0; x <= DAWN_ACTION_PREFETCH + 1; x++) {
             a[i].kind = (enum dawn_action_kind)x;
             if (a[i].kind != old.kind)
                 must_fail(&t, rank, i, "kind", tally);

@@ -310,6 +310,139 @@ static void test_refused(void)
     dawn_schedule_destroy(s);
 }
 
+/* By hand. One stage, a tensor of 24 bytes made 2 into F and needed 5 into BW,
+ * a tier of a byte a nanosecond each way; F 10, BW 20, STEP 5.
+ */
+static const struct {
+    const char *claim, *kind;
+    int microbatches;
+    uint64_t bytes;
+    struct dawn_sim_tier tier;
+    double step, stall;
+    double moves[6][2]; /* from, to; 0, 0: none */
+} offload[] = {
+    /* It is being written when BW begins and so stays. F0 0-10, written 2-27,
+     * and so BW0 ends at 30 without waiting; the same again. */
+    {"forwarding",
+     "1f1b",
+     2,
+     24,
+     {1e9, 1e9, 1, false},
+     65,
+     0,
+     {{2, 27}, {32, 57}}},
+    /* The write alone takes longer than F and BW: F0 0-10, written 2-46, BW0
+     * 10-30 and waits to 46; F1 46-56, written 48-92, BW1 56-76, to 92. */
+    {"a write that is too long",
+     "1f1b",
+     2,
+     44,
+     {1e9, 1e9, 0, false},
+     97,
+     32,
+     {{2, 46}, {48, 92}}},
+    /* F0 0-10, written 2-26. F1 10-20, written 26-50, waits for F0's to 26. F2
+     * 26-36, reads 0 26-50, written 50-74, waits for F1's to 50. BW0 reads 1
+     * 50-74 and needs 0 at 55, 50-70, waits for F2's to 74. BW1 reads 2 74-98
+     * and needs 1 at 79, 74-94. BW2 94-114 needs 2 at 99. */
+    {"a queue each way",
+     "gpipe",
+     3,
+     24,
+     {1e9, 1e9, 0, false},
+     119,
+     24,
+     {{2, 26}, {26, 50}, {26, 50}, {50, 74}, {50, 74}, {74, 98}}},
+    /* F0 0-10, written 2-26. F1 10-20, written 26-50, waits for F0's to 26. F2
+     * 26-36, reads 0 50-74, written 74-98, waits for F1's to 50. BW0 reads 1
+     * 98-122, needs 0 at 55, waits to 74, is done at 89, waits for F2's to 98.
+     * BW1 reads 2 122-146, needs 1 at 103, waits to 122, is done at 137. BW2
+     * needs 2 at 142, waits to 146, is done at 161. */
+    {"one queue",
+     "gpipe",
+     3,
+     24,
+     {1e9, 1e9, 0, true},
+     166,
+     71,
+     {{2, 26}, {26, 50}, {50, 74}, {74, 98}, {98, 122}, {122, 146}}},
+};
+
+static void check_moves(const struct dawn_sim_result *r,
+                        const double moves[6][2], const char *claim)
+{
+    int n = 0, wrong = 0;
+
+    while (n < 6 && moves[n][1] > 0)
+        n++;
+    is_int(r->moves, n, "%s: as many transfers", claim);
+    for (int i = 0; i < n && i < r->moves; i++)
+        wrong += fabs(r->move[i].start_ns - moves[i][0]) > 1e-6 ||
+                 fabs(r->move[i].end_ns - moves[i][1]) > 1e-6;
+    is_int(wrong, 0, "%s: when they should be", claim);
+}
+
+static void test_offload(void)
+{
+    for (size_t i = 0; i < sizeof offload / sizeof offload[0]; i++) {
+        struct dawn_schedule_opts opts = {.kind = offload[i].kind,
+                                          .stages = 1,
+                                          .microbatches =
+                                              offload[i].microbatches};
+        struct dawn_sim_transfer x = {0, offload[i].bytes, 2, 5};
+        struct dawn_schedule *s = make(&opts);
+        struct dawn_sim_result r = {0};
+        struct arrays a;
+
+        spread(&(struct costs){10, 15, 5, 5, 0, 0, 0, 1e9, false}, &a);
+        a.costs.transfer_first = (const int[]){0, 1};
+        a.costs.transfer = &x;
+        a.costs.tier = &offload[i].tier;
+        a.costs.tiers = 1;
+        if (!is_int(dawn_simulate(s, &a.costs, &r, NULL), DAWN_OK,
+                    "%s: simulated", offload[i].claim))
+            continue;
+        is_near(r.step_ns, offload[i].step, 1e-6, "%s: the step",
+                offload[i].claim);
+        is_near(r.stall_ns[0], offload[i].stall, 1e-6, "%s: the stall",
+                offload[i].claim);
+        is_near(r.busy_ns[0], offload[i].step - offload[i].stall, 1e-6,
+                "%s: nothing else waits", offload[i].claim);
+        check_moves(&r, offload[i].moves, offload[i].claim);
+        dawn_sim_result_clear(&r);
+        dawn_schedule_destroy(s);
+    }
+}
+
+static void test_bad_tier(void)
+{
+    struct dawn_schedule_opts opts = {
+        .kind = "1f1b", .stages = 1, .microbatches = 1};
+    struct dawn_schedule *s = make(&opts);
+    struct dawn_sim_transfer x = {0, 1, 0, 0};
+    struct dawn_sim_tier tier = {1e9, 0, 0, false};
+    struct dawn_sim_result r = {.ranks = 77};
+    struct dawn_error err = {0};
+    struct arrays a;
+
+    spread(&(struct costs){1, 1, 1, 1, 1, 1, 1, 1, false}, &a);
+    a.costs.transfer_first = (const int[]){0, 1};
+    a.costs.transfer = &x;
+    a.costs.tier = &tier;
+    a.costs.tiers = 1;
+    is_int(dawn_simulate(s, &a.costs, &r, &err), DAWN_E_INVAL,
+           "a tier that cannot be written: %s", err.text);
+    tier.write_bytes_per_s = 1;
+    x.tier = 1;
+    is_int(dawn_simulate(s, &a.costs, &r, &err), DAWN_E_INVAL,
+           "a tier that is not there: %s", err.text);
+    x = (struct dawn_sim_transfer){0, 1, NAN, 0};
+    is_int(dawn_simulate(s, &a.costs, &r, &err), DAWN_E_INVAL,
+           "a time that is no number: %s", err.text);
+    is_int(r.ranks, 77, "the result is untouched");
+    dawn_schedule_destroy(s);
+}
+
 static void test_stuck(void)
 {
     static const struct dawn_action lower[] = {
@@ -350,6 +483,8 @@ int main(void)
     test_itself();
     test_formula();
     test_refused();
+    test_offload();
+    test_bad_tier();
     test_stuck();
     return done_testing();
 }
