@@ -76,7 +76,7 @@ static void print_recomputed(const struct report *r, int x, int in_flight)
 
 static void print_stage(const struct report *r, int x, int in_flight)
 {
-    const struct dawn_graph *g = dawn_profile_graph(r->profile);
+    const struct dawn_graph *g = dawn_plan_graph(r->plan);
     const struct dawn_plan_stage *s = dawn_plan_stage(r->plan, x);
 
     printf("stage %d on rank %d: nodes %s to %s (%d), %d in flight\n", x,

@@ -32,7 +32,7 @@ static void print_recomputed(const struct report *r, int x)
 
 static void print_stage(const struct report *r, int x)
 {
-    const struct dawn_graph *g = dawn_profile_graph(r->profile);
+    const struct dawn_graph *g = dawn_plan_graph(r->plan);
     const struct dawn_plan_stage *s = dawn_plan_stage(r->plan, x);
 
     printf("    {\"rank\": %d, \"nodes\": [\"%s\", \"%s\"],\n", s->rank,

@@ -3,8 +3,8 @@
  *
  * A graph is built once, finished, and read-only from then on; a finished graph
  * may be read by any number of threads. Nodes stand in topological order, the
- * order in which they were added; a pipeline stage is a contiguous run of them,
- * and the graph may be cut anywhere.
+ * order in which they were added, or another in a reordered copy; a pipeline
+ * stage is a contiguous run of them, and the graph may be cut anywhere.
  *
  * Building uses a sticky error: a call that fails remembers the first reason
  * and returns -1, every later call returns -1 too, and dawn_graph_finish
@@ -152,6 +152,30 @@ DAWN_API void dawn_graph_fail(struct dawn_graph *graph, enum dawn_status status,
  */
 DAWN_API enum dawn_status dawn_graph_finish(struct dawn_graph *graph,
                                             struct dawn_error *err);
+
+/* Copy a finished graph with its nodes in another topological order.
+ *
+ *   order     node ids of `graph`, `count` of them: order[i] stands at place i
+ *   graph_p   out: the caller destroys it
+ *
+ * Tensors and parameters keep names and ids, nodes everything but their place;
+ * fns and user are shared. It is still the same model: the digest stays, and
+ * training gives the same bits. For that the users of a tensor that gets a
+ * gradient must keep their order, in which their parts of it are added.
+ *
+ * Returns DAWN_OK, DAWN_E_NOMEM or DAWN_E_INVAL: a graph that is not finished,
+ * or an order that lacks a node, has one twice, has a node before one that it
+ * needs, or swaps two users of such a tensor; the text names the nodes.
+ */
+DAWN_API enum dawn_status dawn_graph_reorder(const struct dawn_graph *graph,
+                                             const int *order, int count,
+                                             struct dawn_graph **graph_p,
+                                             struct dawn_error *err);
+
+/* The place of a node in the order in which the model was built, the same in
+ * all reordered copies; what random numbers are keyed by. -1: no such node.
+ */
+DAWN_API int dawn_graph_number(const struct dawn_graph *graph, int node);
 
 /* Read a finished graph. Pointers live as long as the graph; an id out of
  * range gives NULL, -1 or 0.

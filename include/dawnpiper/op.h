@@ -33,8 +33,8 @@ struct dawn_op_args {
     uint64_t seed;   /* of the job: key random numbers by all of these */
     uint64_t step;
     uint64_t sample; /* index in the step of the microbatch's first sample */
-    int node;
-    bool eval; /* F of an evaluation: dropout and the like do nothing */
+    int node;        /* its number: dawn_graph_number */
+    bool eval;       /* F of an evaluation: dropout and the like do nothing */
 };
 
 /* A user's layer. Every function may be called from the one thread that steps

@@ -52,7 +52,7 @@ enum dawn_objective {
 
 struct dawn_plan_stage {
     int rank;
-    int first, last; /* node ids, inclusive */
+    int first, last; /* node ids of the plan's graph, inclusive */
     struct {
         double f_ns, b_ns, w_ns; /* one microbatch; recompute is in b_ns */
         double recompute_ns;     /* the part of b_ns that is recompute */
@@ -99,6 +99,10 @@ DAWN_API enum dawn_status dawn_plan_create(const struct dawn_graph *graph,
 /* Takes NULL. */
 DAWN_API void dawn_plan_destroy(struct dawn_plan *plan);
 
+/* The graph whose node ids the stages count in: that of dawn_plan_create, or,
+ * where a planner or a file chose another order of the nodes, a reordered copy
+ * that lives as long as the plan. Tensor ids are the same in both.
+ */
 DAWN_API const struct dawn_graph *dawn_plan_graph(const struct dawn_plan *plan);
 /* writable: predictions are filled in after the plan is made */
 DAWN_API struct dawn_plan_info *dawn_plan_info(struct dawn_plan *plan);
@@ -121,7 +125,9 @@ DAWN_API enum dawn_status dawn_plan_save(const struct dawn_plan *plan,
                                          const char *path,
                                          struct dawn_error *err);
 
-/* Read a plan.yaml for that graph. Every failure names file and line.
+/* Read a plan.yaml for that graph, in whatever order its nodes stand: see
+ * dawn_plan_graph. The graph must outlive the plan. Every failure names file
+ * and line.
  * Returns DAWN_OK, DAWN_E_IO, DAWN_E_FORMAT, DAWN_E_NOMEM, or DAWN_E_MISMATCH:
  * made for another graph; the text has the digest wanted and the one found.
  */

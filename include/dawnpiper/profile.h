@@ -121,6 +121,14 @@ DAWN_API enum dawn_status dawn_profile_load(const char *path,
                                             struct dawn_profile **profile_p,
                                             struct dawn_error *err);
 
+/* Copy a profile with its graph's nodes in another order: dawn_graph_reorder,
+ * with the costs. The digest stays, and so does what dawn_profile_save writes.
+ * Returns what dawn_graph_reorder does.
+ */
+DAWN_API enum dawn_status dawn_profile_reorder(
+    const struct dawn_profile *profile, const int *order, int count,
+    struct dawn_profile **profile_p, struct dawn_error *err);
+
 /* xxh3 of the profile's content; what plans name */
 DAWN_API uint64_t dawn_profile_digest(const struct dawn_profile *profile);
 

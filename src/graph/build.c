@@ -52,6 +52,7 @@ void dawn_graph_destroy(struct dawn_graph *g)
         free((char *)g->param[i].desc.name);
         free(g->param[i].user);
     }
+    free(g->place);
     free(g->node);
     free(g->tensor);
     free(g->param);
@@ -253,7 +254,7 @@ static void *copy(const void *from, int n, size_t each)
     return to;
 }
 
-static bool copy_node(struct dawni_node *n, const struct dawn_node_desc *d)
+bool dawni_node_copy(struct dawni_node *n, const struct dawn_node_desc *d)
 {
     *n = (struct dawni_node){.desc = *d};
     n->desc.output = NULL;
@@ -284,11 +285,12 @@ int dawn_graph_add_node(struct dawn_graph *g, const struct dawn_node_desc *d)
     int id = g->nodes;
     struct dawni_node *n = &g->node[id];
     g->nodes++; /* destroy takes it from here */
-    if (!copy_node(n, d) ||
+    if (!dawni_node_copy(n, d) ||
         dawni_namemap_add(g->node_names, n->desc.name, id)) {
         nomem(g);
         return -1;
     }
+    n->number = id;
     for (int k = 0; k < d->outputs; k++) {
         n->output[k] = add_tensor(g, &d->output[k], id, k);
         if (n->output[k] < 0)

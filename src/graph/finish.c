@@ -29,9 +29,13 @@ static bool link_users(struct dawn_graph *g)
             if (!add_user(&t->user, &t->users, i))
                 return false;
         }
+    }
+    for (int i = 0; i < g->nodes; i++) {
+        int node = g->place[i];
+        const struct dawn_node_desc *d = &g->node[node].desc;
         for (int k = 0; k < d->params; k++) {
             struct dawni_param *p = &g->param[d->param[k]];
-            if (!add_user(&p->user, &p->users, i))
+            if (!add_user(&p->user, &p->users, node))
                 return false;
         }
     }
@@ -80,6 +84,20 @@ static void mark_up(struct dawn_graph *g)
         }
         n->needs_b = n->needs_b && n->active;
     }
+}
+
+bool dawni_graph_derive(struct dawn_graph *g)
+{
+    g->place = calloc((size_t)g->nodes + 1, sizeof *g->place);
+    if (!g->place)
+        return false;
+    for (int i = 0; i < g->nodes; i++)
+        g->place[g->node[i].number] = i;
+    if (!link_users(g))
+        return false;
+    mark_down(g);
+    mark_up(g);
+    return true;
 }
 
 /* A parameter that nobody uses would have no stage to live on. */
@@ -165,14 +183,12 @@ enum dawn_status dawn_graph_finish(struct dawn_graph *g, struct dawn_error *err)
             dawn_graph_fail(g, DAWN_E_INVAL, "loss '%s' is no scalar f32",
                             d->name);
     }
-    if (!g->sticky.status && !link_users(g))
+    if (!g->sticky.status && !dawni_graph_derive(g))
         dawn_graph_fail(g, DAWN_E_NOMEM, "no memory for graph '%s'", g->name);
     if (!g->sticky.status)
         check_params(g);
     if (g->sticky.status)
         return dawn_fail(err, g->sticky.status, "%s", g->sticky.text);
-    mark_down(g);
-    mark_up(g);
     g->digest = dawni_graph_digest(g);
     g->finished = true;
     return DAWN_OK;

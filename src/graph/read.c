@@ -67,6 +67,11 @@ const struct dawn_param_desc *dawn_graph_param(const struct dawn_graph *g,
     return param >= 0 && param < g->params ? &g->param[param].desc : NULL;
 }
 
+int dawn_graph_number(const struct dawn_graph *g, int node)
+{
+    return node >= 0 && node < g->nodes ? g->node[node].number : -1;
+}
+
 int dawn_graph_output(const struct dawn_graph *g, int node, int k)
 {
     const struct dawn_node_desc *d = dawn_graph_node(g, node);

@@ -23,18 +23,20 @@ enum dawn_status dawni_sizes_create(const struct dawn_graph *graph,
 }
 
 enum dawn_status dawni_sizes_of_profile(const struct dawn_profile *profile,
+                                        const struct dawn_graph *g,
                                         int64_t microbatch,
                                         struct dawni_sizes *sizes,
                                         struct dawn_error *err)
 {
-    const struct dawn_graph *g = dawn_profile_graph(profile);
+    const struct dawn_graph *from = dawn_profile_graph(profile);
     int size = dawn_profile_find_size(profile, microbatch);
     if (size < 0)
         return dawn_fail(err, DAWN_E_INVAL, "microbatch %lld was not profiled",
                          (long long)microbatch);
     enum dawn_status st = dawni_sizes_create(g, microbatch, sizes, err);
     for (int n = 0; !st && n < g->nodes; n++) {
-        const struct dawn_node_cost *c = dawn_profile_cost_of(profile, n, size);
+        const struct dawn_node_cost *c =
+            dawn_profile_cost_of(profile, from->place[g->node[n].number], size);
         for (int phase = 0; phase < 3; phase++)
             sizes->scratch[n][phase] = c->scratch_bytes[phase];
         sizes->prepared[n] = c->prepared_bytes;
@@ -185,8 +187,9 @@ static enum dawn_status program_of(struct dawn_plan *plan,
                          "plan for graph xxh3:%016llx, profile of graph "
                          "xxh3:%016llx",
                          (unsigned long long)wanted, (unsigned long long)found);
-    enum dawn_status st = dawni_sizes_of_profile(
-        profile, dawn_plan_info(plan)->microbatch, &sizes, err);
+    enum dawn_status st =
+        dawni_sizes_of_profile(profile, dawn_plan_graph(plan),
+                               dawn_plan_info(plan)->microbatch, &sizes, err);
     if (st)
         return st;
     st = dawni_program_of_plan(plan, &sizes, rank, program_p, err);

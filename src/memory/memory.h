@@ -15,7 +15,9 @@ struct dawni_sizes {
     uint64_t *prepared;     /* [node] bytes */
 };
 
+/* By the nodes of `graph`, which is the profile's but for its order. */
 enum dawn_status dawni_sizes_of_profile(const struct dawn_profile *profile,
+                                        const struct dawn_graph *graph,
                                         int64_t microbatch,
                                         struct dawni_sizes *sizes,
                                         struct dawn_error *err);

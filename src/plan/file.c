@@ -4,6 +4,7 @@
 #include "common/text.h"
 #include "common/yaml.h"
 #include "graph/graph.h"
+#include "plan/order.h"
 #include "plan/plan.h"
 
 #include <inttypes.h>
@@ -104,6 +105,7 @@ enum dawn_status dawn_plan_save(const struct dawn_plan *plan, const char *path,
     enum dawn_status st;
 
     write_info(&t, plan);
+    dawni_order_write(&t, plan->graph);
     dawni_text_add(&t, "stages:\n");
     for (int i = 0; i < plan->stages; i++)
         write_stage(&t, plan, i);
@@ -124,7 +126,7 @@ enum dawn_status dawn_plan_save(const struct dawn_plan *plan, const char *path,
 struct top {
     const char *kind;
     struct dawn_plan_info info;
-    const struct dawni_yaml *schedule, *stages, *predicted;
+    const struct dawni_yaml *schedule, *order, *stages, *predicted;
 };
 
 #define FIELD(...) DAWNI_YAML_FIELD(struct top, __VA_ARGS__)
@@ -137,6 +139,7 @@ static const struct dawni_yaml_field top_fields[] = {
     FIELD("objective", CHOICE, info.objective,
           .choices = dawni_objective_names),
     FIELD("schedule", A_MAP, schedule, .required = true),
+    FIELD("order", A_LIST, order),
     FIELD("stages", A_LIST, stages, .required = true),
     FIELD("predicted", A_MAP, predicted),
 };
@@ -230,19 +233,6 @@ static enum dawn_status read_info(const struct dawni_yaml *root,
                           : DAWN_OK;
 }
 
-static enum dawn_status read_node(const struct dawni_yaml *at,
-                                  const struct dawn_graph *graph, int *node,
-                                  struct dawn_error *err)
-{
-    if (at->kind != DAWNI_YAML_SCALAR)
-        return dawni_yaml_expected(at, "a node's name", err);
-    *node = dawn_graph_find_node(graph, at->text);
-    if (*node < 0)
-        return dawni_yaml_fail(at, DAWN_E_FORMAT, err,
-                               "the graph has no node '%.100s'", at->text);
-    return DAWN_OK;
-}
-
 static enum dawn_status read_stage(const struct dawni_yaml *map,
                                    const struct dawn_graph *graph,
                                    struct stage_in *in, struct dawn_error *err)
@@ -256,8 +246,10 @@ static enum dawn_status read_stage(const struct dawni_yaml *map,
                                "key 'nodes': expected the first node and the "
                                "last, found %d names",
                                in->nodes->items);
-    if ((st = read_node(in->nodes->first, graph, &in->stage.first, err)) ||
-        (st = read_node(in->nodes->first->next, graph, &in->stage.last, err)))
+    if ((st = dawni_order_read_node(in->nodes->first, graph, &in->stage.first,
+                                    err)) ||
+        (st = dawni_order_read_node(in->nodes->first->next, graph,
+                                    &in->stage.last, err)))
         return st;
     in->stage.rank = in->rank;
     if (!in->predicted)
@@ -330,29 +322,25 @@ static enum dawn_status read_decisions(const struct dawni_yaml *stage, int i,
     return DAWN_OK;
 }
 
-static enum dawn_status read_plan(const struct dawni_yaml_doc *doc,
+/* The plan for a graph that has its order. */
+static enum dawn_status read_body(const struct top *top,
                                   const struct dawn_graph *graph,
                                   struct dawn_plan **plan_p,
                                   struct dawn_error *err)
 {
-    struct dawn_plan_stage *stage = NULL;
+    struct dawn_plan_stage *stage =
+        dawni_calloc(top->stages->items, sizeof *stage);
     struct dawn_plan *plan = NULL;
-    struct top top = {.info.policy = "hand"};
     enum dawn_status st;
 
-    if ((st = dawni_yaml_check_kind(doc, "plan/1", err)))
-        return st;
-    if ((st = read_info(dawni_yaml_root(doc), graph, &top, err)))
-        return st;
-    stage = dawni_calloc(top.stages->items, sizeof *stage);
     if (!stage)
         return dawn_fail(err, DAWN_E_NOMEM, "no memory for %d stages",
-                         top.stages->items);
-    if ((st = read_stages(&top, graph, stage, err)))
+                         top->stages->items);
+    if ((st = read_stages(top, graph, stage, err)))
         goto fail;
-    if ((st = create(&top, graph, stage, &plan, err)))
+    if ((st = create(top, graph, stage, &plan, err)))
         goto fail;
-    const struct dawni_yaml *at = top.stages->first;
+    const struct dawni_yaml *at = top->stages->first;
     for (int i = 0; at; at = at->next, i++)
         if ((st = read_decisions(at, i, plan, err)))
             goto fail;
@@ -362,6 +350,27 @@ static enum dawn_status read_plan(const struct dawni_yaml_doc *doc,
 fail:
     dawn_plan_destroy(plan);
     free(stage);
+    return st;
+}
+
+static enum dawn_status read_plan(const struct dawni_yaml_doc *doc,
+                                  const struct dawn_graph *graph,
+                                  struct dawn_plan **plan_p,
+                                  struct dawn_error *err)
+{
+    struct top top = {.info.policy = "hand"};
+    struct dawn_graph *own;
+    enum dawn_status st;
+
+    if ((st = dawni_yaml_check_kind(doc, "plan/1", err)) ||
+        (st = read_info(dawni_yaml_root(doc), graph, &top, err)) ||
+        (st = dawni_order_read(top.order, graph, &own, err)))
+        return st;
+    st = read_body(&top, own ? own : graph, plan_p, err);
+    if (st)
+        dawn_graph_destroy(own);
+    else if (own)
+        dawni_plan_own_graph(*plan_p, own);
     return st;
 }
 

@@ -135,9 +135,16 @@ void dawn_plan_destroy(struct dawn_plan *plan)
 {
     if (!plan)
         return;
+    dawn_graph_destroy(plan->own_graph);
     free(plan->stage);
     free(plan->decision);
     free(plan);
+}
+
+void dawni_plan_own_graph(struct dawn_plan *plan, struct dawn_graph *graph)
+{
+    dawn_graph_destroy(plan->own_graph);
+    plan->graph = plan->own_graph = graph;
 }
 
 const struct dawn_graph *dawn_plan_graph(const struct dawn_plan *plan)

@@ -7,6 +7,7 @@
 
 struct dawn_plan {
     const struct dawn_graph *graph;
+    struct dawn_graph *own_graph; /* NULL: the caller's */
     struct dawn_plan_info info;
     struct dawn_plan_stage *stage;
     int stages;        /* as made; info.stages may be written by callers */
@@ -19,6 +20,10 @@ enum dawn_status dawni_plan_check(const struct dawn_graph *graph,
                                   const struct dawn_plan_info *info,
                                   const struct dawn_plan_stage *stage, int *bad,
                                   struct dawn_error *err);
+
+/* The plan's graph becomes `graph`, its own from now on: the same in the same
+ * order. */
+void dawni_plan_own_graph(struct dawn_plan *plan, struct dawn_graph *graph);
 
 /* "keep", "recompute", "host", "ssd"; NULL ends the list */
 extern const char *const dawni_decision_names[];

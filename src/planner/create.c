@@ -156,7 +156,8 @@ static enum dawn_status begin(struct dawni_planner *pl,
         return dawn_fail(err, DAWN_E_NOMEM, "no memory for %d stages", pl->l);
     if ((st = find_machine(pl, machine, err)) ||
         (st = find_in_flight(pl, err)) ||
-        (st = dawni_sizes_of_profile(pl->profile, pl->b, &pl->sizes, err)) ||
+        (st = dawni_sizes_of_profile(pl->profile, pl->graph, pl->b, &pl->sizes,
+                                     err)) ||
         (st = dawni_stage_pricer_create(pl->graph, &pl->sizes, &pl->pricer,
                                         err)) ||
         (st = dawni_decider_create(pl, err)) || (st = dawni_cost_init(pl, err)))

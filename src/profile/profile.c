@@ -135,7 +135,7 @@ static void hash_node(struct dawni_hash *h, const struct dawni_profile_node *n)
 
 uint64_t dawn_profile_digest(const struct dawn_profile *p)
 {
-    int costs = dawn_graph_nodes(p->graph) * p->sizes;
+    const struct dawn_graph *g = p->graph;
     struct dawni_hash h;
 
     dawni_hash_init(&h);
@@ -144,10 +144,13 @@ uint64_t dawn_profile_digest(const struct dawn_profile *p)
     dawni_hash_add_str(&h, p->description);
     for (int i = 0; i < p->sizes; i++)
         dawni_hash_add_u64(&h, (uint64_t)p->size[i]);
-    for (int i = 0; i < costs; i++)
-        hash_cost(&h, &p->cost[i]);
-    for (int i = 0; i < dawn_graph_nodes(p->graph); i++)
-        if (p->node[i].label || p->node[i].variants)
-            hash_node(&h, &p->node[i]);
+    for (int n = 0; n < g->nodes; n++)
+        for (int i = 0; i < p->sizes; i++)
+            hash_cost(&h, dawn_profile_cost_of(p, g->place[n], i));
+    for (int n = 0; n < g->nodes; n++) {
+        const struct dawni_profile_node *node = &p->node[g->place[n]];
+        if (node->label || node->variants)
+            hash_node(&h, node);
+    }
     return dawni_hash_end(&h);
 }

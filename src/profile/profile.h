@@ -30,6 +30,12 @@ void dawni_profile_node_clear(struct dawni_profile_node *node);
 enum dawn_status dawni_profile_check_variants(const struct dawn_profile *p,
                                               struct dawn_error *err);
 
+/* A copy in the order of `graph`, which is the profile's but for its order. */
+enum dawn_status dawni_profile_reorder_like(const struct dawn_profile *profile,
+                                            const struct dawn_graph *graph,
+                                            struct dawn_profile **profile_p,
+                                            struct dawn_error *err);
+
 /* Callbacks of the "layer" nodes of a graph that came from a file: whoever
  * calls them gets a failure. */
 extern const struct dawn_layer_fns dawni_profile_layer_fns;

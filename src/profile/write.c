@@ -230,8 +230,9 @@ static void write_node(struct dawni_text *t, const struct dawn_profile *p,
     write_variants(t, &p->node[node]);
 }
 
-enum dawn_status dawn_profile_save(const struct dawn_profile *p,
-                                   const char *path, struct dawn_error *err)
+/* The profile of a graph in the order in which it was built. */
+static enum dawn_status save(const struct dawn_profile *p, const char *path,
+                             struct dawn_error *err)
 {
     enum dawn_status st = dawni_profile_check_variants(p, err);
     struct dawni_text t = {0};
@@ -252,5 +253,22 @@ enum dawn_status dawn_profile_save(const struct dawn_profile *p,
         write_node(&t, p, i);
     st = dawni_text_save(&t, path, err);
     dawni_text_clear(&t);
+    return st;
+}
+
+enum dawn_status dawn_profile_save(const struct dawn_profile *p,
+                                   const char *path, struct dawn_error *err)
+{
+    const struct dawn_graph *g = p->graph;
+    struct dawn_profile *built;
+    enum dawn_status st;
+
+    if (dawni_graph_is_built_order(g))
+        return save(p, path, err);
+    st = dawn_profile_reorder(p, g->place, g->nodes, &built, err);
+    if (st)
+        return st;
+    st = save(built, path, err);
+    dawn_profile_destroy(built);
     return st;
 }

@@ -55,9 +55,24 @@ static enum dawn_status check_opts(const struct dawn_exec_opts *o,
     return DAWN_OK;
 }
 
+static enum dawn_status set_graph(struct dawn_exec *e,
+                                  const struct dawn_exec_opts *o,
+                                  struct dawn_error *err)
+{
+    const struct dawn_graph *planned = dawn_plan_graph(o->plan);
+    enum dawn_status st = DAWN_OK;
+
+    e->graph = o->graph;
+    if (dawni_graph_same_order(o->graph, planned))
+        return DAWN_OK;
+    st = dawni_graph_reorder_like(o->graph, planned, &e->own_graph, err);
+    if (!st)
+        e->graph = e->own_graph;
+    return st;
+}
+
 static void set_opts(struct dawn_exec *e, const struct dawn_exec_opts *o)
 {
-    e->graph = o->graph;
     e->plan = o->plan;
     e->comm = o->comm;
     e->device = dawni_device_find(o->device);
@@ -99,7 +114,7 @@ enum dawn_status dawn_exec_create(const struct dawn_exec_opts *opts,
         st = dawn_fail(err, DAWN_E_NOMEM, "no memory for an executor");
     if (!st) {
         set_opts(e, opts);
-        if (!(st = make_tables(e, err)))
+        if (!(st = set_graph(e, opts, err)) && !(st = make_tables(e, err)))
             st = dawni_exec_bind(e, err);
     }
     st = dawni_agree(opts->comm, st, err);
@@ -125,6 +140,7 @@ void dawn_exec_destroy(struct dawn_exec *e)
     free(e->wait_ns_of);
     free(e->peak_of);
     free(e->arena_of);
+    dawn_graph_destroy(e->own_graph);
     free(e);
 }
 

@@ -21,7 +21,8 @@ struct dawni_span { /* of the trace: when an instruction ran */
 };
 
 struct dawn_exec {
-    const struct dawn_graph *graph;
+    const struct dawn_graph *graph; /* in the plan's order */
+    struct dawn_graph *own_graph;   /* where that is not the caller's */
     struct dawn_plan *plan;
     struct dawn_comm *comm;
     const struct dawni_device_ops *device;

@@ -45,7 +45,7 @@ static struct dawn_op_args args_of(const struct dawn_exec *e,
         .seed = e->opts.seed,
         .step = e->step,
         .sample = e->eval ? e->sample : (uint64_t)(i->microbatch * b),
-        .node = i->id,
+        .node = e->graph->node[i->id].number,
         .eval = e->eval,
     };
     if (p->prepared[i->id] >= 0)

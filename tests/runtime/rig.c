@@ -55,6 +55,24 @@ static int ranks_of(const struct rig_case *c)
     return c->ranks ? c->ranks : c->stages;
 }
 
+/* The graph that the plan is made for; NULL: the one it was built as. */
+static struct dawn_graph *arrange(const struct rig_case *c,
+                                  const struct dawn_graph *g)
+{
+    int nodes = dawn_graph_nodes(g);
+    int *order = calloc((size_t)nodes, sizeof *order);
+    struct dawn_graph *arranged = NULL;
+    if (!c->arrange) {
+        free(order);
+        return NULL;
+    }
+    c->arrange(g, c->order_seed, order);
+    if (dawn_graph_reorder(g, order, nodes, &arranged, NULL))
+        abort();
+    free(order);
+    return arranged;
+}
+
 static struct dawn_plan *make_plan(const struct rig_case *c,
                                    const struct dawn_graph *g,
                                    struct dawn_error *err)
@@ -115,7 +133,9 @@ static void *run_rank(void *arg)
     int rank = dawn_comm_rank(me->comm);
     struct dawn_error *err = &me->r->error[rank];
     struct dawn_exec *e = NULL;
-    struct dawn_plan *plan = make_plan(me->c, me->graph, err);
+    struct dawn_graph *arranged = arrange(me->c, me->graph);
+    struct dawn_plan *plan =
+        make_plan(me->c, arranged ? arranged : me->graph, err);
     struct dawn_exec_opts opts = {
         .graph = me->graph,
         .plan = plan,
@@ -142,6 +162,7 @@ static void *run_rank(void *arg)
     pthread_mutex_unlock(me->lock);
     dawn_exec_destroy(e);
     dawn_plan_destroy(plan);
+    dawn_graph_destroy(arranged);
     dawn_comm_destroy(me->comm);
     return NULL;
 }
@@ -155,7 +176,10 @@ void rig_run(const struct rig_case *c, struct rig_result *r)
     pthread_mutex_t lock = PTHREAD_MUTEX_INITIALIZER;
     memset(r, 0, sizeof *r);
     double timeout_s = c->timeout_s > 0 ? c->timeout_s : 5;
-    r->status[0] = dawn_model_build(&c->model, &graph, &r->error[0]);
+    if (c->build)
+        graph = c->build(c->model.dtype);
+    else
+        r->status[0] = dawn_model_build(&c->model, &graph, &r->error[0]);
     if (r->status[0])
         return;
     r->status[0] =

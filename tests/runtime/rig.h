@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* Run a small GPT-2 under a plan, all ranks as threads of this process. */
+/* Run a small GPT-2, or another graph, under a plan, all ranks as threads of
+ * this process. */
 #ifndef TESTS_RUNTIME_RIG_H
 #define TESTS_RUNTIME_RIG_H
 
@@ -12,6 +13,10 @@
 
 struct rig_case {
     struct dawn_model_opts model;
+    struct dawn_graph *(*build)(enum dawn_dtype dtype); /* NULL: the model */
+    /* NULL, or fill the order that the plan's graph has */
+    void (*arrange)(const struct dawn_graph *graph, int seed, int *order);
+    int order_seed;
     const char *schedule;
     int stages;
     int ranks; /* 0: as many */
