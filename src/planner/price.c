@@ -2,6 +2,7 @@
 /* All that is predicted of a plan, whoever made it. */
 #include "common/array.h"
 #include "planner/planner.h"
+#include "profile/profile.h"
 #include <math.h>
 
 /* Times of stage x, with its decisions. */
@@ -128,8 +129,10 @@ enum dawn_status dawn_planner_simulate(struct dawn_plan *plan,
         .cap_bytes = info->cap_bytes,
         .objective = info->objective,
     };
-    struct dawni_planner *pl;
-    enum dawn_status st;
+    const struct dawn_graph *graph = dawn_plan_graph(plan);
+    struct dawn_profile *own = NULL; /* in the plan's order */
+    struct dawni_planner *pl = NULL;
+    enum dawn_status st = DAWN_OK;
 
     if (info->graph_digest != wanted)
         return dawn_fail(err, DAWN_E_MISMATCH,
@@ -137,11 +140,15 @@ enum dawn_status dawn_planner_simulate(struct dawn_plan *plan,
                          "graph %016llx",
                          (unsigned long long)info->graph_digest,
                          (unsigned long long)wanted);
-    st = dawni_planner_create(profile, machine, &opts, info->ranks, &pl, err);
-    if (st)
-        return st;
-    st = dawni_price_plan(pl, plan, result, err);
+    if (!dawni_graph_same_order(dawn_profile_graph(profile), graph))
+        st = dawni_profile_reorder_like(profile, graph, &own, err);
+    if (!st)
+        st = dawni_planner_create(own ? own : profile, machine, &opts,
+                                  info->ranks, &pl, err);
+    if (!st)
+        st = dawni_price_plan(pl, plan, result, err);
     dawni_planner_destroy(pl);
+    dawn_profile_destroy(own);
     return st;
 }
 

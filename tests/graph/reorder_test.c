@@ -6,6 +6,7 @@
 #include "tap.h"
 
 #include <dawnpiper/memory.h>
+#include <dawnpiper/planner.h>
 #include <inttypes.h>
 #include <string.h>
 
@@ -184,11 +185,12 @@ static enum dawn_status load(const char *text, struct dawn_plan **plan_p,
 #define STAGES                                                                 \
     "stages:\n- nodes: [embed, r0.linear]\n- nodes: [l0.linear, loss]\n"
 
-/* Memory must not depend on whose order the profile has. */
-static void test_memory(const struct dawn_plan *plan)
+/* Neither memory nor time depends on whose order the profile has. */
+static void test_price(struct dawn_plan *plan)
 {
     struct dawn_profile *p = profile(), *q;
     struct dawn_memory a, b;
+    double step_ns = -1, f_ns = -1;
 
     dawn_profile_reorder(p, order, graph->nodes, &q, NULL);
     for (int rank = 0; rank < 2; rank++)
@@ -196,6 +198,14 @@ static void test_memory(const struct dawn_plan *plan)
                !dawn_memory_of(plan, q, rank, &b, NULL) &&
                a.peak_bytes == b.peak_bytes && a.arena_bytes == b.arena_bytes,
            "rank %d has the same memory by either profile", rank);
+    if (!dawn_planner_price(plan, p, NULL, NULL)) {
+        step_ns = dawn_plan_info(plan)->step_ns;
+        f_ns = dawn_plan_stage(plan, 1)->predicted.f_ns;
+    }
+    ok(!dawn_planner_price(plan, q, NULL, NULL) && step_ns > 0 &&
+           dawn_plan_info(plan)->step_ns == step_ns &&
+           dawn_plan_stage(plan, 1)->predicted.f_ns == f_ns,
+       "a step takes the same %g ns", step_ns);
     dawn_profile_destroy(p);
     dawn_profile_destroy(q);
 }
@@ -215,7 +225,7 @@ static void test_plan(void)
     is_int(dawn_graph_find_node(g, "r0.linear"), 3, "its graph has it");
     for (int i = 0; i < graph->nodes; i++)
         order[i] = dawn_graph_number(g, i);
-    test_memory(p);
+    test_price(p);
     dawn_plan_save(p, scratch_path("p.yaml"), NULL);
     is_int(dawn_plan_load(scratch_path("p.yaml"), g, &q, &err), DAWN_OK,
            "it loads onto a reordered graph %s", err.text);
