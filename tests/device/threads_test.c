@@ -3,7 +3,9 @@
 #include "device/host/threads.h"
 #include "tap.h"
 
+#include <sched.h>
 #include <stdbool.h>
+#include <stdlib.h>
 
 static const struct {
     int cores, threads, ranks;
@@ -20,10 +22,29 @@ static const struct {
     {1, 1, 3, {{0}, {0}, {0}}, "a launcher that left one core"},
 };
 
+/* Processing units that this thread may run on. */
+static int allowed(void)
+{
+    cpu_set_t set;
+    return sched_getaffinity(0, sizeof set, &set) ? -1 : CPU_COUNT(&set);
+}
+
+static void test_pinning(void)
+{
+    int all = allowed();
+    setenv("OMP_PROC_BIND", "FALSE", 1);
+    dawni_host_setup(1, 0, 1, NULL);
+    is_int(allowed(), all, "OMP_PROC_BIND=FALSE: the thread is not pinned");
+    unsetenv("OMP_PROC_BIND");
+    dawni_host_setup(1, 0, 1, NULL);
+    is_int(allowed(), 1, "without it the thread is pinned to one core");
+}
+
 int main(void)
 {
     struct dawn_error err;
     plan_lazy();
+    test_pinning();
     for (unsigned i = 0; i < sizeof cases / sizeof cases[0]; i++) {
         bool right = true;
         for (int r = 0; r < cases[i].ranks; r++)

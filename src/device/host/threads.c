@@ -4,7 +4,9 @@
 
 #include <hwloc.h>
 #include <omp.h>
+#include <stdbool.h>
 #include <stdlib.h>
+#include <strings.h>
 
 int dawni_host_core(int cores, int threads, int local_rank, int local_ranks,
                     int thread)
@@ -50,6 +52,13 @@ static int find_cores(hwloc_topology_t topology, int threads,
                       room);
 }
 
+/* OpenMP's own variable says no. */
+static bool unwanted(void)
+{
+    const char *bind = getenv("OMP_PROC_BIND");
+    return bind && strcasecmp(bind, "false") == 0;
+}
+
 static void pin(hwloc_topology_t topology, int threads, int local_rank,
                 int local_ranks)
 {
@@ -83,7 +92,7 @@ enum dawn_status dawni_host_setup(int threads, int local_rank, int local_ranks,
     omp_set_dynamic(0);
     omp_set_num_threads(threads);
     hwloc_topology_t topology;
-    if (hwloc_topology_init(&topology) != 0)
+    if (unwanted() || hwloc_topology_init(&topology) != 0)
         return DAWN_OK; /* unpinned */
     if (hwloc_topology_load(topology) == 0)
         pin(topology, threads, local_rank, local_ranks);
