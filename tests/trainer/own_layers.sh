@@ -10,11 +10,11 @@ report $? "the example has less than 180 lines"
 ! grep '#include "' "$src/examples/own_layers.c"
 report $? "it includes public headers only"
 
-unset MAKEFLAGS MFLAGS MAKELEVEL
-make -C "$bin" install DESTDIR="$work/root" > install.log 2>&1
-report $? "the library is installed" || tail -n 20 install.log | sed 's/^/# /'
-pc=$(find "$work/root" -name dawnpiper-run.pc)
-PKG_CONFIG_PATH=$(dirname "$pc") PKG_CONFIG_SYSROOT_DIR=$work/root
+root=$bin/tests/build/installed # made by tests/build/local.am
+pc=$(find "$root" -name dawnpiper-run.pc)
+[ -n "$pc" ]
+report $? "the library is installed"
+PKG_CONFIG_PATH=$(dirname "$pc") PKG_CONFIG_SYSROOT_DIR=$root
 export PKG_CONFIG_PATH PKG_CONFIG_SYSROOT_DIR
 LD_LIBRARY_PATH=$(dirname "$PKG_CONFIG_PATH")
 export LD_LIBRARY_PATH
