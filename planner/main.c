@@ -8,12 +8,6 @@
 #include <time.h>
 #include <unistd.h>
 
-struct program {
-    struct options options;
-    struct dawn_profile *profile;
-    struct dawn_machine *machine;
-};
-
 static double now_ns(void)
 {
     struct timespec t;
@@ -56,14 +50,17 @@ static enum dawn_status load(struct program *p, struct dawn_error *err)
     return DAWN_OK;
 }
 
-static enum dawn_status make(const struct program *p, const char *policy,
-                             struct report *r, struct dawn_error *err)
+enum dawn_status program_plan(const struct program *p, const char *policy,
+                              struct report *r,
+                              struct dawn_planner_nofit *nofit,
+                              struct dawn_error *err)
 {
     struct dawn_planner_opts opts = p->options.plan;
     double begin = now_ns();
     enum dawn_status st;
 
     opts.policy = policy;
+    opts.nofit = nofit;
     *r = (struct report){
         .options = &p->options, .profile = p->profile, .machine = p->machine};
     st = dawn_planner_run(p->profile, p->machine, &opts, &r->plan, err);
@@ -128,57 +125,6 @@ static enum dawn_status report(const struct report *r, struct dawn_error *err)
     return st;
 }
 
-/* Comparing */
-
-static void print_row(const struct report *r, const char *policy)
-{
-    const struct dawn_plan_info *info = dawn_plan_info(r->plan);
-    uint64_t arena = 0;
-    double recompute = 0;
-
-    for (int x = 0; x < info->stages; x++) {
-        const struct dawn_plan_stage *s = dawn_plan_stage(r->plan, x);
-        if (s->predicted.arena_bytes > arena)
-            arena = s->predicted.arena_bytes;
-        recompute += s->predicted.recompute_ns;
-    }
-    printf("%-16s %11s %8.1f%% %8.1f%% %11s %11s %10s\n", policy,
-           TIME(info->step_ns), report_above(r), 100 * report_idle(r),
-           SIZE(arena), TIME(recompute), TIME(r->plan_ns));
-}
-
-/* A row a policy. *best: the fastest plan, if any. */
-static enum dawn_status compare(const struct program *p, struct report *best,
-                                struct dawn_error *err)
-{
-    const char *policy;
-
-    *best = (struct report){0};
-    printf("%-16s %11s %9s %9s %11s %11s %10s\n", "policy", "step", "above",
-           "idle", "memory", "recompute", "planned in");
-    for (int i = 0; (policy = dawn_planner_policy(i)); i++) {
-        struct report r;
-        enum dawn_status st = make(p, policy, &r, err);
-        if (st == DAWN_E_NOFIT) {
-            printf("%-16s %s\n", policy, err->text);
-            continue;
-        }
-        if (st) {
-            dawn_plan_destroy(best->plan);
-            best->plan = NULL;
-            return st;
-        }
-        print_row(&r, policy);
-        if (!best->plan || report_objective(&r) < report_objective(best)) {
-            dawn_plan_destroy(best->plan);
-            *best = r;
-        } else {
-            dawn_plan_destroy(r.plan);
-        }
-    }
-    return best->plan ? DAWN_OK : DAWN_E_NOFIT;
-}
-
 static enum dawn_status run(struct program *p, struct dawn_error *err)
 {
     struct report r = {0};
@@ -187,7 +133,7 @@ static enum dawn_status run(struct program *p, struct dawn_error *err)
     if (st)
         return st;
     if (!p->options.compare)
-        st = make(p, p->options.plan.policy, &r, err);
+        st = program_plan(p, p->options.plan.policy, &r, NULL, err);
     else
         st = compare(p, &r, err);
     if (!st && (!p->options.compare || p->options.output))

@@ -45,7 +45,7 @@ static const struct argp_option option[] = {
     {"schedule", KEY_SCHEDULE, "K", 0, "gpipe or 1f1b (default: 1f1b)", 0},
     {"policy", KEY_POLICY, "P", 0,
      "dawnpiper, exact, pipedream, vpipe, adapipe or gpipe-uniform (default: "
-     "dawnpiper)",
+     "the better plan of dawnpiper and exact)",
      0},
     {"compare", KEY_COMPARE, NULL, 0,
      "plan with every policy and print a table; with -o the best plan is "
@@ -129,8 +129,8 @@ static void finish(const struct options *o)
         wrong("--compare and --policy exclude each other");
     if (o->explain && o->json)
         wrong("--explain and --json exclude each other");
-    if (o->compare && (o->explain || o->json))
-        wrong("--compare excludes --explain and --json");
+    if (o->compare && o->explain)
+        wrong("--compare and --explain exclude each other");
     if (to_stdout && (o->explain || o->json || o->compare))
         wrong("stdout can take only one of the plan and a report");
 }

@@ -6,6 +6,12 @@
 #include "options.h"
 #include "../profiler/units.h"
 
+struct program {
+    struct options options;
+    struct dawn_profile *profile;
+    struct dawn_machine *machine; /* NULL: none */
+};
+
 struct report { /* a plan and what it was made from */
     const struct options *options;
     const struct dawn_profile *profile;
@@ -13,6 +19,18 @@ struct report { /* a plan and what it was made from */
     struct dawn_plan *plan;
     double plan_ns; /* how long it took to make */
 };
+
+/* main.c: plan with a policy (NULL: the planner's choice). nofit may be NULL.
+ */
+enum dawn_status program_plan(const struct program *p, const char *policy,
+                              struct report *r,
+                              struct dawn_planner_nofit *nofit,
+                              struct dawn_error *err);
+
+/* compare.c: plan with every policy, print a table or JSON. *best: the best
+ * plan by the objective; the caller destroys it. */
+enum dawn_status compare(const struct program *p, struct report *best,
+                         struct dawn_error *err);
 
 /* For people; as JSON; in one line. */
 enum dawn_status report_explain(const struct report *r, struct dawn_error *err);

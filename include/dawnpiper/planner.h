@@ -20,8 +20,15 @@ enum dawn_offload {
     DAWN_OFFLOAD_SSD,  /* to disk only */
 };
 
+/* What would do where nothing fits. */
+struct dawn_planner_nofit {
+    uint64_t works_bytes; /* smallest cap that was found to work; 0: none was */
+    int stage;            /* that needs the most under it ... */
+    uint64_t stage_bytes; /* ... and how much that is */
+};
+
 struct dawn_planner_opts {
-    const char *policy;   /* NULL: "dawnpiper" */
+    const char *policy;   /* NULL: the better plan of "dawnpiper" and "exact" */
     const char *schedule; /* NULL: "1f1b" */
     int stages;           /* >= 1 */
     int microbatches;     /* >= 1 */
@@ -30,7 +37,9 @@ struct dawn_planner_opts {
     enum dawn_objective objective;
     enum dawn_offload offload;
     bool no_recompute;
-    int64_t tokens_per_sample; /* for tokens_per_s; 0: not said */
+    int64_t tokens_per_sample;        /* for tokens_per_s; 0: not said */
+    struct dawn_planner_nofit *nofit; /* out, on DAWN_E_NOFIT; NULL: not wanted
+                                       */
 };
 
 /* Make a plan. Deterministic: same input, same plan. No MPI, no device.

@@ -67,6 +67,7 @@ static enum dawn_status find_policy(struct dawni_planner *pl, const char *name,
     char text[200] = "";
     int used = 0;
 
+    pl->standard = !name;
     pl->policy = dawni_policy_find(name ? name : "dawnpiper");
     if (pl->policy)
         return DAWN_OK;
@@ -178,6 +179,7 @@ enum dawn_status dawni_planner_create(const struct dawn_profile *profile,
 
     if (!pl)
         return dawn_fail(err, DAWN_E_NOMEM, "no memory for a planner");
+    pl->bound = -1;
     pl->profile = profile;
     pl->graph = dawn_profile_graph(profile);
     pl->schedule = opts->schedule ? opts->schedule : "1f1b";
@@ -227,4 +229,5 @@ void dawni_planner_set_cap(struct dawni_planner *pl, uint64_t cap)
     }
     dawni_memo_clear(&pl->costs);
     pl->cost_count = 0;
+    pl->bound = -1;
 }

@@ -78,6 +78,7 @@ static enum dawn_status find_some(struct dawni_planner *pl, struct need *need,
     enum dawn_status st = try_cap(pl, UINT64_MAX, need, err);
     uint64_t cap = need->arena;
 
+    need->cap = 0;
     if (st)
         return st;
     st = DAWN_E_NOFIT;
@@ -110,7 +111,14 @@ static enum dawn_status find_least(struct dawni_planner *pl, uint64_t fails,
     return DAWN_OK;
 }
 
+/* Which policies. */
+static const char *who(const struct dawni_planner *pl)
+{
+    return pl->standard ? "dawnpiper and exact" : pl->policy->name;
+}
+
 enum dawn_status dawni_plan_nofit(struct dawni_planner *pl,
+                                  struct dawn_planner_nofit *nofit,
                                   struct dawn_error *err)
 {
     const char *how = pl->no_recompute ? " without recompute" : "";
@@ -124,18 +132,20 @@ enum dawn_status dawni_plan_nofit(struct dawni_planner *pl,
             cap = pl->stage[x].cap;
     size_text(cap, asked, sizeof asked);
     st = find_some(pl, &need, err);
+    if (st == DAWN_OK && !pl->policy->blind)
+        st = find_least(pl, cap, &need, err);
+    if (st && st != DAWN_E_NOFIT)
+        return st;
+    if (nofit)
+        *nofit = (struct dawn_planner_nofit){need.cap, need.x, need.arena};
     if (st == DAWN_E_NOFIT)
         return dawn_fail(err, st, "policy %s: no plan of %d stages fits %s%s",
-                         pl->policy->name, pl->l, asked, how);
-    if (!st && !pl->policy->blind)
-        st = find_least(pl, cap, &need, err);
-    if (st)
-        return st;
+                         who(pl), pl->l, asked, how);
     return dawn_fail(err, DAWN_E_NOFIT,
                      "policy %s: no plan of %d stages fits %s%s; the smallest "
                      "cap found to work is %s, where stage %d (%s to %s) takes "
                      "%" PRIu64 " bytes",
-                     pl->policy->name, pl->l, asked, how,
+                     who(pl), pl->l, asked, how,
                      size_text(need.cap, works, sizeof works), need.x,
                      pl->graph->node[need.first].desc.name,
                      pl->graph->node[need.last].desc.name, need.arena);

@@ -17,6 +17,14 @@ static const struct dawni_policy_ops *const policy[] = {
 
 #define POLICIES ((int)(sizeof policy / sizeof policy[0]))
 
+/* What plans where no policy is asked for: the better one of both. */
+static const struct dawni_policy_ops *const standard[] = {
+    &dawni_policy_dawnpiper,
+    &dawni_policy_exact,
+};
+
+#define STANDARDS ((int)(sizeof standard / sizeof standard[0]))
+
 const char *dawn_planner_policy(int i)
 {
     return i >= 0 && i < POLICIES ? policy[i]->name : NULL;
@@ -136,9 +144,9 @@ static enum dawn_status try_plan(struct dawni_planner *pl, int *cut,
     return st;
 }
 
-enum dawn_status dawni_plan_make(struct dawni_planner *pl,
-                                 struct dawn_plan **plan_p,
-                                 struct dawn_error *err)
+/* The plan of the policy at work. */
+static enum dawn_status make(struct dawni_planner *pl,
+                             struct dawn_plan **plan_p, struct dawn_error *err)
 {
     int *cut = dawni_calloc(pl->l + 1, sizeof *cut);
     struct dawni_decided *priced = dawni_calloc(pl->l, sizeof *priced);
@@ -159,6 +167,70 @@ enum dawn_status dawni_plan_make(struct dawni_planner *pl,
     return st;
 }
 
+/* Put the i-th policy to work, with nothing learnt; false: there is none. */
+static bool put_to_work(struct dawni_planner *pl, int i)
+{
+    if (i >= (pl->standard ? STANDARDS : 1))
+        return false;
+    if (pl->standard)
+        pl->policy = standard[i];
+    for (int x = 0; x < pl->l; x++) {
+        struct dawni_stage_spec *s = &pl->stage[x];
+        if (s->budget == s->cap && s->messages == 0)
+            continue;
+        s->budget = s->cap;
+        s->messages = 0;
+        dawni_cost_forget(pl, x);
+    }
+    return true;
+}
+
+enum dawn_status dawni_plan_make(struct dawni_planner *pl,
+                                 struct dawn_plan **plan_p,
+                                 struct dawn_error *err)
+{
+    enum dawn_status st = DAWN_E_NOFIT;
+
+    for (int i = 0; st == DAWN_E_NOFIT && put_to_work(pl, i); i++)
+        st = make(pl, plan_p, err);
+    return st;
+}
+
+static double objective_of(struct dawn_plan *plan)
+{
+    const struct dawn_plan_info *info = dawn_plan_info(plan);
+
+    return info->objective == DAWN_OBJECTIVE_BOTTLENECK ? info->bottleneck_ns
+                                                        : info->step_ns;
+}
+
+enum dawn_status dawni_plan_best(struct dawni_planner *pl,
+                                 struct dawn_plan **plan_p,
+                                 struct dawn_error *err)
+{
+    struct dawn_plan *best = NULL;
+
+    for (int i = 0; put_to_work(pl, i); i++) {
+        struct dawn_plan *plan = NULL;
+        enum dawn_status st = make(pl, &plan, err);
+        if (st == DAWN_E_NOFIT)
+            continue;
+        if (!st)
+            st = dawni_price_plan(pl, plan, NULL, err);
+        if (st) {
+            dawn_plan_destroy(plan);
+            dawn_plan_destroy(best);
+            return st;
+        }
+        bool better = !best || objective_of(plan) < objective_of(best);
+        dawn_plan_destroy(better ? best : plan);
+        best = better ? plan : best;
+    }
+    if (best)
+        *plan_p = best;
+    return best ? DAWN_OK : DAWN_E_NOFIT;
+}
+
 enum dawn_status dawn_planner_run(const struct dawn_profile *profile,
                                   const struct dawn_machine *machine,
                                   const struct dawn_planner_opts *opts,
@@ -171,16 +243,12 @@ enum dawn_status dawn_planner_run(const struct dawn_profile *profile,
         dawni_planner_create(profile, machine, opts, opts->stages, &pl, err);
 
     if (!st)
-        st = dawni_plan_make(pl, &plan, err);
+        st = dawni_plan_best(pl, &plan, err);
     if (st == DAWN_E_NOFIT)
-        st = dawni_plan_nofit(pl, err);
-    if (!st)
-        st = dawni_price_plan(pl, plan, NULL, err);
+        st = dawni_plan_nofit(pl, opts->nofit, err);
     dawni_planner_destroy(pl);
-    if (st) {
-        dawn_plan_destroy(plan);
+    if (st)
         return st;
-    }
     struct dawn_plan_info *info = dawn_plan_info(plan);
     double tokens = (double)opts->tokens_per_sample * (double)info->microbatch *
                     info->microbatches;

@@ -69,8 +69,9 @@ struct dawni_planner {
     const struct dawn_profile *profile;
     const struct dawn_graph *graph;
     const struct dawn_machine *machine;
-    struct dawn_machine *own_machine; /* where the caller has none */
-    const struct dawni_policy_ops *policy;
+    struct dawn_machine *own_machine;      /* where the caller has none */
+    const struct dawni_policy_ops *policy; /* at work */
+    bool standard; /* no policy was asked for: see dawni_plan_best */
     const char *schedule;
     enum dawn_objective objective;
     bool no_recompute;
@@ -94,6 +95,7 @@ struct dawni_planner {
     int cost_count, cost_room;
     int *stamp, stamps; /* by tensor: seen in scan number `stamps` */
     struct dawni_known_memory *known; /* [ranks]: of dawni_rank_memory */
+    double bound;        /* of dawni_bound; below 0: not known yet */
     bool drop_all;       /* gpipe-uniform: recompute on every stage */
     int splits, widened; /* dawnpiper: cuts looked for, and how often the
                             interval of the theorem did not hold the best */
@@ -147,9 +149,15 @@ bool dawni_planner_fail(struct dawni_planner *pl, enum dawn_status status,
 
 /* planner.c */
 
-/* Make the policy's plan under the caps. DAWN_E_NOFIT: there is none; no text.
+/* Make the policy's plan under the caps, of the standard policies the first's
+ * that has one. DAWN_E_NOFIT: there is none; no text.
  */
 enum dawn_status dawni_plan_make(struct dawni_planner *pl,
+                                 struct dawn_plan **plan_p,
+                                 struct dawn_error *err);
+
+/* The same, priced; of the standard policies the best plan. */
+enum dawn_status dawni_plan_best(struct dawni_planner *pl,
                                  struct dawn_plan **plan_p,
                                  struct dawn_error *err);
 
@@ -179,8 +187,10 @@ enum dawn_status dawni_loosen(struct dawni_planner *pl, struct dawn_plan *plan,
                               int x, struct dawni_decided *priced,
                               struct dawn_error *err);
 
-/* nofit.c: find out which cap would do, and fail with DAWN_E_NOFIT. */
+/* nofit.c: find out which cap would do, and fail with DAWN_E_NOFIT. nofit: out,
+ * or NULL. */
 enum dawn_status dawni_plan_nofit(struct dawni_planner *pl,
+                                  struct dawn_planner_nofit *nofit,
                                   struct dawn_error *err);
 
 /* cost.c */

@@ -103,7 +103,9 @@ enum dawn_status dawni_price_plan(struct dawni_planner *pl,
     if (st)
         return st;
     info->profile_digest = dawn_profile_digest(pl->profile);
-    info->bound_ns = dawni_bound(pl);
+    if (pl->bound < 0)
+        pl->bound = dawni_bound(pl);
+    info->bound_ns = pl->bound;
     if (pl->status)
         st = dawn_fail(err, pl->status, "%s", pl->error.text);
     if (st || !result)

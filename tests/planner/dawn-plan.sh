@@ -55,6 +55,26 @@ rm -f plan.yaml
 run 0 profile.yaml -s 2 --compare && grep -q '^dawnpiper' out &&
     grep -q '^exact' out && grep -q '^gpipe-uniform' out && [ ! -e plan.yaml ]
 ok "--compare has a row for each policy and writes nothing"
+for policy in dawnpiper exact pipedream vpipe adapipe gpipe-uniform; do
+    grep -q "^$policy .*%.*KiB, .*KiB$" out || exit 1
+done
+ok "each row has the distance to the bound and the peak of each stage"
+run 0 profile.yaml -s 2 -M 100KiB --compare &&
+    grep -q '^pipedream  *does not fit: needs [0-9.]* KiB, for stage' out &&
+    grep -q '^dawnpiper .*KiB (.*%)' out
+ok "under a cap it says what does not fit, and how much memory is idle"
+run 0 profile.yaml -s 2 -M 100KiB --compare --json &&
+    grep -q '"policy": "pipedream", "feasible": false' out &&
+    grep -q '"policy": "exact", "feasible": true' out &&
+    { ! command -v python3 >/dev/null || python3 -m json.tool <out >/dev/null; }
+ok "--compare --json is JSON"
+run 1 profile.yaml -s 2 -M 1KiB --compare && grep -q 'no policy has' err
+ok "--compare fails if nothing fits"
+run 0 profile.yaml -s 2 -M 100KiB --objective bottleneck --json &&
+    grep -q '"objective": "bottleneck"' out &&
+    grep -q '^objective: bottleneck' plan.yaml
+ok "a plan says what it was made to be the least in"
+rm -f plan.yaml
 run 0 profile.yaml -s 2 --compare -o best.yaml && [ -s best.yaml ]
 ok "with -o it writes the best plan"
 run 0 --version && grep -q '^dawn-plan [0-9]' out

@@ -363,6 +363,42 @@ static void test_speed_of_devices(void)
     dawn_profile_destroy(profile);
 }
 
+/* No policy: the better plan of two */
+
+static void test_standard(void)
+{
+    int plans = 0, worse = 0, named = 0;
+
+    for (uint64_t seed = 0; seed < 8; seed++) {
+        struct rig_opts o = {.nodes = 20, .seed = seed, .branchy = seed % 2};
+        struct dawn_profile *profile = rig_profile(&o);
+        struct dawn_planner_opts opts = {
+            .policy = "pipedream", .stages = 3, .microbatches = 6};
+        struct dawn_plan *plan = run(profile, &opts);
+        opts.cap_bytes = largest_arena(plan) * (70 + seed) / 100;
+        dawn_plan_destroy(plan);
+        struct dawn_plan *by[3];
+        static const char *const policy[] = {"dawnpiper", "exact", NULL};
+        double best = INFINITY;
+        for (int i = 0; i < 3; i++) {
+            opts.policy = policy[i];
+            by[i] = run(profile, &opts);
+            if (by[i] && i < 2)
+                best = fmin(best, dawn_plan_info(by[i])->step_ns);
+        }
+        plans += !isinf(best);
+        worse += by[2] ? dawn_plan_info(by[2])->step_ns > best : !isinf(best);
+        for (int i = 0; i < 2 && by[2]; i++)
+            named += by[i] && !strcmp(dawn_plan_info(by[2])->policy, policy[i]);
+        for (int i = 0; i < 3; i++)
+            dawn_plan_destroy(by[i]);
+        dawn_profile_destroy(profile);
+    }
+    ok(plans > 4, "%d of 8 have a plan", plans);
+    is_int(worse, 0, "without a policy no plan is worse than either's");
+    is_int(named, plans, "and it names the one that made it");
+}
+
 /* Same input, same plan */
 
 static void test_deterministic(const char *policy)
@@ -525,6 +561,7 @@ int main(void)
     test_bottleneck();
     test_other_graph();
     test_speed_of_devices();
+    test_standard();
     test_deterministic("dawnpiper");
     test_deterministic("exact");
     test_deterministic("gpipe-uniform");
