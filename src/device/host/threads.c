@@ -80,6 +80,17 @@ static void pin(hwloc_topology_t topology, int threads, int local_rank,
     free(pu);
 }
 
+/* How many threads OpenMP gives when asked for so many: OMP_THREAD_LIMIT, for
+ * one, may allow fewer. */
+static int given(int threads)
+{
+    int n = 1;
+#pragma omp parallel num_threads(threads)
+#pragma omp single
+    n = omp_get_num_threads();
+    return n;
+}
+
 enum dawn_status dawni_host_setup(int threads, int local_rank, int local_ranks,
                                   struct dawn_error *err)
 {
@@ -90,7 +101,8 @@ enum dawn_status dawni_host_setup(int threads, int local_rank, int local_ranks,
         return dawn_fail(err, DAWN_E_INVAL, "local rank %d of %d", local_rank,
                          local_ranks);
     omp_set_dynamic(0);
-    omp_set_num_threads(threads);
+    threads = given(threads);
+    omp_set_num_threads(threads); /* what oneDNN divides its work by */
     hwloc_topology_t topology;
     if (unwanted() || hwloc_topology_init(&topology) != 0)
         return DAWN_OK; /* unpinned */

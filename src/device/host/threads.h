@@ -5,11 +5,11 @@
 
 #include <dawnpiper/status.h>
 
-/* Use that many threads in this rank's parallel regions, each pinned to a core
- * of its own while there are enough: thread t of the rank with local rank r
- * gets the r-th share's t-th core of those that the process may use. A thread
- * that cannot be pinned runs unpinned, and so do all where OMP_PROC_BIND is
- * false.
+/* Use that many threads in this rank's parallel regions, or as many as OpenMP
+ * gives where OMP_THREAD_LIMIT allows fewer. Each is pinned to a core of its
+ * own while there are enough: thread t of the rank with local rank r gets the
+ * r-th share's t-th core of those that the process may use. A thread that
+ * cannot be pinned runs unpinned, and so do all where OMP_PROC_BIND is false.
  * Called by the thread that will step the rank. Returns DAWN_OK or
  * DAWN_E_INVAL (threads below 1, a local rank outside the ranks).
  */
