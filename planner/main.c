@@ -132,6 +132,8 @@ static enum dawn_status run(struct program *p, struct dawn_error *err)
 
     if (st)
         return st;
+    if (p->options.check)
+        return check(p, err);
     if (!p->options.compare)
         st = program_plan(p, p->options.plan.policy, &r, NULL, err);
     else

@@ -14,6 +14,7 @@ enum {
     KEY_SCHEDULE,
     KEY_POLICY,
     KEY_COMPARE,
+    KEY_CHECK,
     KEY_OBJECTIVE,
     KEY_RECOMPUTE,
     KEY_OFFLOAD,
@@ -50,6 +51,12 @@ static const struct argp_option option[] = {
     {"compare", KEY_COMPARE, NULL, 0,
      "plan with every policy and print a table; with -o the best plan is "
      "written",
+     0},
+    {"check", KEY_CHECK, "PLAN", 0,
+     "make no plan: price PLAN, which a person wrote or edited, and say what "
+     "is "
+     "wrong with it and what is slower; with -o it is written with what is "
+     "predicted now, if nothing is wrong",
      0},
     {"objective", KEY_OBJECTIVE, "step|bottleneck", 0,
      "what to make least: the simulated step, or the time of the slowest stage "
@@ -125,13 +132,17 @@ static void finish(const struct options *o)
 
     if (!o->profile)
         wrong("which PROFILE?");
+    if (o->check && (o->compare || o->plan.policy || o->plan.stages ||
+                     o->plan.microbatches || o->plan.microbatch ||
+                     o->plan.schedule || o->plan.objective))
+        wrong("--check takes all that a plan says from the plan");
     if (o->compare && o->plan.policy)
         wrong("--compare and --policy exclude each other");
     if (o->explain && o->json)
         wrong("--explain and --json exclude each other");
     if (o->compare && o->explain)
         wrong("--compare and --explain exclude each other");
-    if (to_stdout && (o->explain || o->json || o->compare))
+    if (to_stdout && (o->check || o->explain || o->json || o->compare))
         wrong("stdout can take only one of the plan and a report");
 }
 
@@ -164,6 +175,9 @@ static error_t parse(int key, char *arg, struct argp_state *state)
         return 0;
     case KEY_COMPARE:
         o->compare = true;
+        return 0;
+    case KEY_CHECK:
+        o->check = arg;
         return 0;
     case KEY_OBJECTIVE:
         o->plan.objective =

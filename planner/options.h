@@ -8,6 +8,7 @@
 struct options {
     const char *profile; /* file names */
     const char *machine; /* NULL: none */
+    const char *check;   /* a plan to price; NULL: make one */
     const char *output;  /* "-": stdout; NULL: not said */
     bool compare, explain, json;
     struct dawn_planner_opts plan; /* 0: not said */

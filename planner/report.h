@@ -32,6 +32,10 @@ enum dawn_status program_plan(const struct program *p, const char *policy,
 enum dawn_status compare(const struct program *p, struct report *best,
                          struct dawn_error *err);
 
+/* check.c: price the plan that --check names, and report; written with -o.
+ * DAWN_E_NOFIT: it is over some cap. */
+enum dawn_status check(struct program *p, struct dawn_error *err);
+
 /* For people; as JSON; in one line. */
 enum dawn_status report_explain(const struct report *r, struct dawn_error *err);
 void report_json(const struct report *r);

@@ -20,7 +20,7 @@ const struct dawn_plan_stage *train_prediction(const struct trainer *t,
 {
     const struct dawn_plan_info *info = dawn_plan_info(t->plan);
 
-    for (int s = 0; s < info->stages; s++) {
+    for (int s = 0; s < info->stages && !dawn_plan_edited(t->plan); s++) {
         const struct dawn_plan_stage *stage = dawn_plan_stage(t->plan, s);
         if (stage->rank == rank && stage->predicted.peak_bytes)
             return stage;
@@ -81,6 +81,12 @@ void train_print_memory(const struct trainer *t, FILE *out)
     }
     fputc('\n', out);
     fflush(out);
+    if (dawn_plan_edited(t->plan))
+        fprintf(stderr,
+                "dawn-train: warning: %s was edited after it was priced, so "
+                "nothing is predicted; 'dawn-plan --check %s PROFILE -o %s' "
+                "prices it again\n",
+                t->options.plan, t->options.plan, t->options.plan);
     for (int r = 0; r < ranks; r++)
         warn(t, r);
 }

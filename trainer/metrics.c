@@ -169,7 +169,9 @@ static json_t *object_of(const struct trainer *t, const struct step_record *s)
     set_count(o, "tokens", (s->step + 1) * (uint64_t)tokens);
     set_number(o, "tokens_per_s", tokens * 1e9 / r->step_ns);
     set_number(o, "step_ns", r->step_ns);
-    set_number(o, "predicted_step_ns", dawn_plan_info(t->plan)->step_ns);
+    set_number(o, "predicted_step_ns",
+               dawn_plan_edited(t->plan) ? NAN
+                                         : dawn_plan_info(t->plan)->step_ns);
     set_number(o, "bubble", r->bubble);
     set_number(o, "exposed_comm_ns", r->exposed_comm_ns);
     set_number(o, "stall_ns", r->stall_ns);

@@ -71,8 +71,10 @@ struct dawn_plan_info {
     int microbatches;
     int64_t microbatch;
     uint64_t graph_digest;
-    uint64_t profile_digest;       /* 0: none */
-    uint64_t cap_bytes;            /* memory cap it was made under; 0: none */
+    uint64_t profile_digest; /* 0: none */
+    uint64_t cap_bytes;      /* memory cap it was made under; 0: none */
+    uint64_t
+        priced_digest; /* dawn_plan_digest when it was priced; 0: not said */
     enum dawn_objective objective; /* that bound_ns is about */
     double step_ns;                /* predicted; 0: not */
     double bottleneck_ns; /* largest f_ns + b_ns + w_ns of a stage; likewise */
@@ -119,6 +121,12 @@ DAWN_API enum dawn_status dawn_plan_decide(struct dawn_plan *plan, int stage,
                                            struct dawn_error *err);
 /* Stage that runs a node. */
 DAWN_API int dawn_plan_stage_of(const struct dawn_plan *plan, int node);
+
+/* Digest of stages, decisions, schedule and counts: what predictions are of. */
+DAWN_API uint64_t dawn_plan_digest(const struct dawn_plan *plan);
+/* Were they changed since the plan was priced? Its predictions are of another
+ * plan then. False where it is not said what they are of. */
+DAWN_API bool dawn_plan_edited(const struct dawn_plan *plan);
 
 /* Write plan.yaml (temporary name, renamed; same plan, same bytes). */
 DAWN_API enum dawn_status dawn_plan_save(const struct dawn_plan *plan,

@@ -110,7 +110,11 @@ enum dawn_status dawn_plan_save(const struct dawn_plan *plan, const char *path,
     for (int i = 0; i < plan->stages; i++)
         write_stage(&t, plan, i);
     if (info->step_ns != 0 || info->bound_ns != 0) {
-        write_double(&t, "predicted: {step_ns: ", info->step_ns);
+        dawni_text_add(&t, "predicted: {");
+        if (info->priced_digest)
+            dawni_text_addf(&t, "of: xxh3:%016" PRIx64 ", ",
+                            info->priced_digest);
+        write_double(&t, "step_ns: ", info->step_ns);
         write_double(&t, ", bottleneck_ns: ", info->bottleneck_ns);
         write_double(&t, ", bound_ns: ", info->bound_ns);
         write_double(&t, ", tokens_per_s: ", info->tokens_per_s);
@@ -161,6 +165,7 @@ static const struct dawni_yaml_field predicted_fields[] = {
     FIELD("bottleneck_ns", DOUBLE, bottleneck_ns, .hi = DBL_MAX),
     FIELD("bound_ns", DOUBLE, bound_ns, .hi = DBL_MAX),
     FIELD("tokens_per_s", DOUBLE, tokens_per_s, .hi = DBL_MAX),
+    FIELD("of", DIGEST, priced_digest),
 };
 #undef FIELD
 

@@ -103,6 +103,7 @@ enum dawn_status dawni_price_plan(struct dawni_planner *pl,
     if (st)
         return st;
     info->profile_digest = dawn_profile_digest(pl->profile);
+    info->priced_digest = dawn_plan_digest(plan);
     if (pl->bound < 0)
         pl->bound = dawni_bound(pl);
     info->bound_ns = pl->bound;

@@ -123,6 +123,25 @@ static void test_round_trip(void)
     dawn_plan_destroy(q);
 }
 
+static void test_edited(void)
+{
+    struct dawn_plan *p = make(), *q = NULL;
+
+    ok(!dawn_plan_edited(p), "what a plan was priced as may be left unsaid");
+    dawn_plan_info(p)->priced_digest = dawn_plan_digest(p);
+    dawn_plan_save(p, scratch_path("p.yaml"), NULL);
+    dawn_plan_load(scratch_path("p.yaml"), graph, &q, NULL);
+    ok(q && !dawn_plan_edited(q), "a plan that is loaded is not edited");
+    dawn_plan_decide(q, 0, tensor("block0.ln1"), DAWN_KEEP, NULL);
+    ok(dawn_plan_edited(q), "with another decision it is");
+    dawn_plan_decide(q, 0, tensor("block0.ln1"), DAWN_RECOMPUTE, NULL);
+    ok(!dawn_plan_edited(q), "and with the old one again it is not");
+    dawn_plan_info(q)->microbatches++;
+    ok(dawn_plan_edited(q), "with more microbatches it is");
+    dawn_plan_destroy(p);
+    dawn_plan_destroy(q);
+}
+
 static void test_access(void)
 {
     struct dawn_plan *p = make();
@@ -394,6 +413,7 @@ int main(void)
     scratch_make();
     graph = gpt2(2);
     test_round_trip();
+    test_edited();
     test_access();
     test_decide();
     test_create_bad();

@@ -82,6 +82,43 @@ ok "--version"
 run 0 --help && grep -q -- --explain out
 ok "--help"
 
+# a person moves the cut of two stages by one node, and forces a decision
+run 0 profile.yaml -s 2 -M 110KiB -o made.yaml
+last=$(sed -n 's/^  nodes: \[.*, n\(.*\)\]/\1/p' made.yaml | head -n 1)
+sed -e "s/, n$last\]/, n$((last - 1))]/" -e "s/\[n$((last + 1)),/[n$last,/" \
+    made.yaml >edited.yaml
+run 0 --check made.yaml profile.yaml &&
+    grep -q 'are of these stages' out && grep -q 'as fast as the file says' out &&
+    grep -q "planner's own plan" out
+ok "--check: a plan is as fast as its file says"
+run 0 --check edited.yaml profile.yaml -M 1MiB &&
+    grep -q 'edited since it was priced' out &&
+    grep -q "slower than the planner's own plan" out
+ok "--check: a cut that was moved is slower"
+run 0 --check edited.yaml profile.yaml -M 1MiB -o fresh.yaml &&
+    run 0 --check fresh.yaml profile.yaml &&
+    grep -q 'are of these stages' out && grep -q '^policy: hand' fresh.yaml
+ok "--check -o writes it with predictions of its own"
+run 0 --check edited.yaml profile.yaml -M 1MiB --json &&
+    grep -q '"edited": true' out && grep -q '"own_step_ns"' out &&
+    { ! command -v python3 >/dev/null || python3 -m json.tool <out >/dev/null; }
+ok "--check --json is JSON"
+run 1 --check edited.yaml profile.yaml -M 50KiB -o never.yaml &&
+    grep -q 'WRONG: .* over its cap of 50.0 KiB' out &&
+    grep -q '^dawn-plan: edited.yaml: .* over their memory: stage 0' err &&
+    [ ! -e never.yaml ]
+ok "--check: a stage over its cap is named, and nothing is written"
+line=$(grep -n '^  nodes:' made.yaml | tail -n 1 | cut -d: -f1)
+sed "s/\[n$((last + 1)),/[n$last,/" made.yaml >twice.yaml
+fails 1 "twice.yaml:$((line - 1)):.*'n$last' is in two stages" "a node in two" \
+    --check twice.yaml profile.yaml
+sed "${line}a\\
+  tensors: {nowhere: recompute}" made.yaml >unknown.yaml
+fails 1 "unknown.yaml:$((line + 1)):.*no tensor 'nowhere'" "no such tensor" \
+    --check unknown.yaml profile.yaml
+fails 2 'from the plan' "--check with --stages" --check made.yaml profile.yaml \
+    -s 3
+
 fails 2 'which PROFILE' "no profile"
 fails 2 'stages' "a count that is none" profile.yaml --stages none
 fails 2 'memory=lots' "a size that is none" profile.yaml --memory lots
