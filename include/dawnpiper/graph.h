@@ -80,6 +80,8 @@ enum {
                                      backward is never called */
     DAWN_NODE_GRAD_INPLACE = 1 << 2, /* gradient of input 0 may overwrite saved
                                         input 0 */
+    DAWN_NODE_ABSTRACT = 1 << 3, /* work that is planned and never run: it adds
+                                    gradients in any order */
 };
 
 struct dawn_node_desc {
@@ -161,7 +163,8 @@ DAWN_API enum dawn_status dawn_graph_finish(struct dawn_graph *graph,
  * Tensors and parameters keep names and ids, nodes everything but their place;
  * fns and user are shared. It is still the same model: the digest stays, and
  * training gives the same bits. For that the users of a tensor that gets a
- * gradient must keep their order, in which their parts of it are added.
+ * gradient must keep their order, in which their parts of it are added, unless
+ * they are abstract.
  *
  * Returns DAWN_OK, DAWN_E_NOMEM or DAWN_E_INVAL: a graph that is not finished,
  * or an order that lacks a node, has one twice, has a node before one that it

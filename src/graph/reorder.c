@@ -67,7 +67,8 @@ static enum dawn_status check_node(const struct dawn_graph *g, int node,
                              "node '%s' stands before '%s', whose output '%s' "
                              "it needs",
                              d->name, name_of(g, t->producer), t->desc.name);
-        if (!t->needs_grad || !g->node[node].active)
+        if (!t->needs_grad || !g->node[node].active ||
+            (d->flags & DAWN_NODE_ABSTRACT))
             continue;
         int before = user_before(g, d->input[i], node);
         if (before >= 0 && at[before] > at[node])

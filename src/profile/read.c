@@ -98,7 +98,7 @@ struct node_in {
     const char *name, *op, *label;
     const struct dawni_yaml *in, *params, *out, *save_in, *save_out, *attrs,
         *flops, *cost, *variants;
-    bool inplace, grad_pass, grad_inplace;
+    bool inplace, grad_pass, grad_inplace, abstract;
 };
 
 #define FIELD(...) DAWNI_YAML_FIELD(struct node_in, __VA_ARGS__)
@@ -114,6 +114,7 @@ static const struct dawni_yaml_field node_fields[] = {
     FIELD("inplace", BOOL, inplace),
     FIELD("grad_pass", BOOL, grad_pass),
     FIELD("grad_inplace", BOOL, grad_inplace),
+    FIELD("abstract", BOOL, abstract),
     FIELD("attrs", A_MAP, attrs),
     FIELD("flops", A_LIST, flops),
     FIELD("cost", A_LIST, cost, .required = true),
@@ -371,7 +372,8 @@ static enum dawn_status read_node(const struct dawni_yaml *map,
         .output = output,
         .flags = (in.inplace ? DAWN_NODE_INPLACE : 0u) |
                  (in.grad_pass ? DAWN_NODE_GRAD_PASS : 0u) |
-                 (in.grad_inplace ? DAWN_NODE_GRAD_INPLACE : 0u),
+                 (in.grad_inplace ? DAWN_NODE_GRAD_INPLACE : 0u) |
+                 (in.abstract ? DAWN_NODE_ABSTRACT : 0u),
         .attrs = in.attrs ? in.attrs->items : 0,
         .attr = attr,
         .fns = !strcmp(in.op, "layer") ? &dawni_profile_layer_fns : NULL,

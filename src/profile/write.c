@@ -147,6 +147,8 @@ static void write_flags(struct dawni_text *t, uint32_t flags)
         dawni_text_add(t, "  grad_pass: true\n");
     if (flags & DAWN_NODE_GRAD_INPLACE)
         dawni_text_add(t, "  grad_inplace: true\n");
+    if (flags & DAWN_NODE_ABSTRACT)
+        dawni_text_add(t, "  abstract: true\n");
 }
 
 static void write_cost(struct dawni_text *t, const struct dawn_node_cost *c)
