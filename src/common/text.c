@@ -76,6 +76,11 @@ void dawni_text_addf(struct dawni_text *text, const char *format, ...)
 
 /* Numbers */
 
+static bool is_digit(char c)
+{
+    return c >= '0' && c <= '9';
+}
+
 /* "1e-05" is a string to YAML 1.1: make it 1.0e-05. */
 static void add_point(char *number)
 {
@@ -106,6 +111,20 @@ char *dawni_double_text(double x, char out[DAWNI_DOUBLE_ROOM])
     freelocale(c);
     add_point(out);
     return out;
+}
+
+double dawni_double_parse(const char *s, char **end_p)
+{
+    const char *d = s + (*s == '-' || *s == '+');
+    bool begins = is_digit(d[*d == '.']) && !(*d == '0' && (d[1] | 32) == 'x');
+
+    *end_p = (char *)s;
+    if (!begins)
+        return 0;
+    locale_t c = newlocale(LC_ALL_MASK, "C", NULL); /* static: cannot fail */
+    double x = strtod_l(s, end_p, c);
+    freelocale(c);
+    return x;
 }
 
 void dawni_text_add_double(struct dawni_text *text, double x)
@@ -173,6 +192,17 @@ static int decode(const unsigned char *s, uint32_t *code)
         (*code >= 0xd800 && *code < 0xe000))
         return 0;
     return bytes;
+}
+
+bool dawni_utf8_valid(const char *s)
+{
+    uint32_t code;
+    int bytes = 0;
+
+    for (; *s; s += bytes)
+        if (!(bytes = decode((const unsigned char *)s, &code)))
+            return false;
+    return true;
 }
 
 /* Control characters, other line breaks, what an editor does not show. */

@@ -7,6 +7,7 @@
 #define DAWNI_COMMON_TEXT_H
 
 #include <dawnpiper/status.h>
+#include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
 
@@ -41,5 +42,11 @@ enum dawn_status dawni_text_save(const struct dawni_text *text,
 
 /* What dawni_text_add_double adds; "inf", "-inf" and "nan" too. Returns out. */
 char *dawni_double_text(double x, char out[DAWNI_DOUBLE_ROOM]);
+
+/* strtod, whatever the locale, of decimal numbers only: where none begins (also
+ * at "inf", "nan" and hexadecimal), *end_p is s. */
+double dawni_double_parse(const char *s, char **end_p);
+
+bool dawni_utf8_valid(const char *s);
 
 #endif

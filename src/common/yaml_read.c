@@ -5,7 +5,6 @@
 
 #include <errno.h>
 #include <inttypes.h>
-#include <locale.h>
 #include <math.h>
 #include <stdarg.h>
 #include <stdio.h>
@@ -80,16 +79,6 @@ static const char *number_text(const struct dawni_yaml *node)
                                                                         : NULL;
 }
 
-/* strtod without the locale. Hexadecimal, "inf" and "nan" do not get here. */
-static double read_double(const char *s, char **end)
-{
-    locale_t c = newlocale(LC_ALL_MASK, "C", NULL); /* static: cannot fail */
-    double x = strtod_l(s, end, c);
-
-    freelocale(c);
-    return x;
-}
-
 enum dawn_status dawni_yaml_int(const struct dawni_yaml *node, int64_t lo,
                                 int64_t hi, int64_t *x, struct dawn_error *err)
 {
@@ -156,7 +145,7 @@ enum dawn_status dawni_yaml_size(const struct dawni_yaml *node, uint64_t *x,
             *x = whole;
             return DAWN_OK;
         }
-        double value = read_double(s, &point);
+        double value = dawni_double_parse(s, &point);
         double unit = unit_of(point);
         if (unit > 0 && (unit > 1 || point == end) && value * unit < 0x1p63) {
             *x = (uint64_t)llrint(value * unit);
@@ -175,7 +164,7 @@ enum dawn_status dawni_yaml_double(const struct dawni_yaml *node, double lo,
     char *end = NULL;
 
     if (s && !strpbrk(s, "xX")) {
-        double value = read_double(s, &end);
+        double value = dawni_double_parse(s, &end);
         if (!*end && isfinite(value) && value >= lo && value <= hi) {
             *x = value;
             return DAWN_OK;

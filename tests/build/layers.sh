@@ -7,7 +7,7 @@
 set -u
 : "${top_srcdir:=.}"
 cd "$top_srcdir" || exit 1
-order='common topology graph op models job profile plan schedule memory
+order='common topology graph op models job profile import plan schedule memory
     partition planner device comm data runtime ckpt'
 run_half='topology device comm runtime ckpt'
 n=0
