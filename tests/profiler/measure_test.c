@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* dawn_profile_measure over one and two ranks. The times themselves are the
+/* dawn_profile_measure over one to three ranks. The times themselves are the
  * machine's business; that they are there, and the same on all ranks, is ours.
  */
 #include "comm/comm.h"
@@ -8,27 +8,45 @@
 #include "tap.h"
 #include <dawnpiper/job.h>
 #include <dawnpiper/measure.h>
+#include <limits.h>
 #include <string.h>
 
 static const int64_t sizes[] = {1, 3};
 
-static struct dawn_graph *tiny(enum dawn_dtype dtype, bool fused)
+static struct dawn_graph *build(const struct dawn_model_opts *o)
 {
-    struct dawn_model_opts o = {.preset = "gpt2",
-                                .layers = 2,
-                                .hidden = 32,
-                                .heads = 2,
-                                .context = 16,
-                                .vocab = 64,
-                                .dropout = 0.1,
-                                .fused_attention = fused,
-                                .dtype = dtype};
     struct dawn_graph *g = NULL;
     struct dawn_error err = {DAWN_OK, ""};
 
-    if (dawn_model_build(&o, &g, &err))
+    if (dawn_model_build(o, &g, &err))
         diag("%s", err.text);
     return g;
+}
+
+static struct dawn_graph *tiny(enum dawn_dtype dtype, bool fused)
+{
+    return build(&(struct dawn_model_opts){.preset = "gpt2",
+                                           .layers = 2,
+                                           .hidden = 32,
+                                           .heads = 2,
+                                           .context = 16,
+                                           .vocab = 64,
+                                           .dropout = 0.1,
+                                           .fused_attention = fused,
+                                           .dtype = dtype});
+}
+
+/* Nearly all work is in the last two nodes. */
+static struct dawn_graph *heavy_end(void)
+{
+    return build(&(struct dawn_model_opts){.preset = "gpt2",
+                                           .layers = 1,
+                                           .hidden = 8,
+                                           .heads = 2,
+                                           .context = 16,
+                                           .vocab = 4096,
+                                           .fused_attention = true,
+                                           .dtype = DAWN_F32});
 }
 
 static struct dawn_comm *comm;
@@ -40,7 +58,7 @@ static bool everywhere(bool held)
     return !comm->ops->allreduce_min(comm, &verdict, 1, NULL) && verdict;
 }
 
-static int feed_calls, progress_done, progress_all;
+static int feed_calls, progress_calls, progress_done, progress_all;
 
 static int feed(void *user, const struct dawn_feed *what, void *data)
 {
@@ -59,6 +77,7 @@ static int broken_feed(void *user, const struct dawn_feed *what, void *data)
 
 static void progress(void *user, int done, int all)
 {
+    progress_calls++;
     progress_done = done;
     progress_all = all;
 }
@@ -123,6 +142,42 @@ static void test_model(const char *name, enum dawn_dtype dtype, bool fused)
     ok(everywhere(progress_done == progress_all) &&
            !everywhere(progress_all == 0),
        "%s: progress is told", name);
+    dawn_profile_destroy(p);
+}
+
+/* Where memory is short, runs are halved until they fit, or are one node. So
+ * it is when very many ranks share the host. With 3 ranks the last one's run is
+ * empty, and stays so. */
+static void test_little_room(void)
+{
+    struct dawn_graph *g = heavy_end();
+    struct dawn_profile *p = NULL;
+    struct dawn_error err = {DAWN_OK, ""};
+    struct dawn_measure_opts o = {.comm = comm,
+                                  .sizes = 2,
+                                  .size = sizes,
+                                  .repeats = 1,
+                                  .feed = feed,
+                                  .progress = progress};
+    int locals = comm->local_size;
+
+    progress_calls = progress_done = progress_all = 0;
+    comm->local_size = INT_MAX;
+    enum dawn_status st = dawn_profile_measure(g, &o, &p, &err);
+    comm->local_size = locals;
+    if (st)
+        diag("%s", err.text);
+    ok(everywhere(!st), "little room: measured");
+    if (st) {
+        dawn_graph_destroy(g);
+        return;
+    }
+    ok(everywhere(progress_calls == progress_all &&
+                  progress_done == progress_all),
+       "little room: one node at a time, each once");
+    ok(everywhere(wrong_node(p) < 0), "little room: no node is left out");
+    if (comm->size == 3)
+        ok(!everywhere(progress_all > 0), "little room: a rank has no node");
     dawn_profile_destroy(p);
 }
 
@@ -214,6 +269,7 @@ int main(void)
     test_model("f32, fused attention", DAWN_F32, true);
     test_model("f32, unfused attention", DAWN_F32, false);
     test_model("bf16, fused attention", DAWN_BF16, true);
+    test_little_room();
     test_refusals();
     if (comm->size == 1)
         test_cuts();
