@@ -13,10 +13,12 @@ extern "C" {
 #endif
 
 struct dawn_memory {
-    uint64_t peak_bytes;          /* largest sum of live bytes in a step */
-    uint64_t arena_bytes;         /* after packing; >= peak_bytes */
-    uint64_t by[DAWN_CATEGORIES]; /* live bytes at the peak */
-    uint64_t kept_bytes;          /* params, grads, optimizer: always live */
+    uint64_t peak_bytes;            /* largest sum of live bytes in a step */
+    uint64_t arena_bytes;           /* after packing; >= peak_bytes */
+    uint64_t by[DAWN_CATEGORIES];   /* live bytes at the peak */
+    uint64_t kept_bytes;            /* params, grads, optimizer: always live */
+    uint64_t host_bytes, ssd_bytes; /* of the tiers: what is offloaded at one
+                                       time, at most */
 };
 
 /* Compute what one rank of the plan needs.

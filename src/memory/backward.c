@@ -2,7 +2,7 @@
 /* Lowering a backward: B and W of each node, last node first, rebuilding what
  * was not kept just before it is needed.
  */
-#include "memory/lower.h"
+#include "memory/offload.h"
 #include <assert.h>
 
 static struct dawni_buffer *buffer(struct dawni_lowering *l, int id)
@@ -52,16 +52,19 @@ static void pass_grad(struct dawni_lowering *l, int microbatch, int tensor,
     set_grad(l, tensor, sum);
 }
 
-/* Make a tensor that a backward needs be there: run its node again, and first
- * whatever that needs. What is rebuilt stays until its last use. */
+/* Make a tensor that a backward needs be there: fetch it, or run its node again
+ * and first whatever that needs. What is rebuilt stays until its last use. */
 static void rebuild(struct dawni_lowering *l, int stage, int microbatch,
                     int tensor)
 {
-    if (l->back[tensor] >= 0 || l->failed)
+    if (l->back[tensor] >= 0 || l->failed ||
+        dawni_offload_fetch(l, stage, microbatch, tensor))
         return;
     int node = l->graph->tensor[tensor].producer;
     assert(node >= l->first[stage]); /* what came from elsewhere is kept */
     const struct dawni_node *n = &l->graph->node[node];
+    for (int k = 0; k < n->desc.outputs; k++) /* not while they are read to */
+        dawni_offload_fetch(l, stage, microbatch, n->output[k]);
     for (int i = 0; i < n->desc.inputs; i++)
         rebuild(l, stage, microbatch, n->desc.input[i]);
     dawni_lower_node(l, stage, microbatch, node, l->back, true);
@@ -191,12 +194,15 @@ static void begin(struct dawni_lowering *l, int stage, const int *act,
             if (g->tensor[t].producer >= l->first[stage])
                 continue; /* an output of the stage, below */
             l->grad[t] = -1;
-            l->back[t] = act[t];
+            l->back[t] =
+                dawni_offload_find(l, stage, t) < 0 ? act[t] : DAWNI_AWAY;
         }
         for (int k = 0; k < node->desc.outputs; k++) {
             int t = node->output[k];
             l->grad[t] = -1;
             l->back[t] = dawni_lower_keeps(l, stage, t) ? act[t] : -1;
+            if (dawni_offload_find(l, stage, t) >= 0)
+                l->back[t] = DAWNI_AWAY;
         }
     }
     for (int c = 0; c < l->cuts->grads; c++) {

@@ -2,6 +2,7 @@
 /* Lowering: buffers, F, messages, and the walk over a rank's actions. */
 #include "memory/lower.h"
 #include "common/array.h"
+#include "memory/offload.h"
 
 int dawni_lower_buffer(struct dawni_lowering *l, uint64_t bytes,
                        enum dawn_category category)
@@ -98,6 +99,28 @@ bool dawni_lower_keeps(const struct dawni_lowering *l, int stage, int tensor)
            saved_in_stage(l, stage, tensor);
 }
 
+/* Is the tensor needed after F, wherever it is meanwhile? */
+static bool holds(const struct dawni_lowering *l, int stage, int tensor)
+{
+    return !l->forward_only &&
+           dawni_decision(l, stage, tensor) != DAWN_RECOMPUTE &&
+           saved_in_stage(l, stage, tensor);
+}
+
+int dawni_lower_made(struct dawni_lowering *l, int stage, int tensor,
+                     enum dawn_category other)
+{
+    if (dawni_offload_find(l, stage, tensor) >= 0)
+        return dawni_lower_buffer(
+            l,
+            dawni_offload_buffer_bytes(l, tensor,
+                                       dawni_decision(l, stage, tensor)),
+            DAWN_CATEGORY_STAGING);
+    return dawni_lower_tensor(
+        l, tensor,
+        dawni_lower_keeps(l, stage, tensor) ? DAWN_CATEGORY_SAVED : other);
+}
+
 /* May output 0 of the node overwrite its last input? Nobody may need that
  * tensor any more, here or elsewhere. */
 static bool may_overwrite(const struct dawni_lowering *l, int stage, int node)
@@ -111,7 +134,8 @@ static bool may_overwrite(const struct dawni_lowering *l, int stage, int node)
         if (n->desc.input[i] == t)
             return false;
     return in->producer >= l->first[stage] && in->user[in->users - 1] == node &&
-           t != l->graph->loss && !dawni_lower_keeps(l, stage, t) &&
+           t != l->graph->loss && !holds(l, stage, t) &&
+           dawni_offload_find(l, stage, n->output[0]) < 0 &&
            dawni_graph_padded_bytes(l->graph, t, l->sizes->microbatch) ==
                dawni_graph_padded_bytes(l->graph, n->output[0],
                                         l->sizes->microbatch);
@@ -133,18 +157,18 @@ static void make_outputs(struct dawni_lowering *l, int stage, int node,
                 l->program->buffer[slot[t]].category = DAWN_CATEGORY_SAVED;
             continue;
         }
-        slot[t] = dawni_lower_tensor(
-            l, t, keep ? DAWN_CATEGORY_SAVED : DAWN_CATEGORY_TRANSIENT);
+        slot[t] = again
+                      ? dawni_lower_tensor(l, t, DAWN_CATEGORY_TRANSIENT)
+                      : dawni_lower_made(l, stage, t, DAWN_CATEGORY_TRANSIENT);
     }
 }
 
 static void feed(struct dawni_lowering *l, int stage, int microbatch,
                  int tensor, int *slot)
 {
-    bool keep = dawni_lower_keeps(l, stage, tensor);
-    slot[tensor] = dawni_lower_tensor(
-        l, tensor, keep ? DAWN_CATEGORY_SAVED : DAWN_CATEGORY_TRANSIENT);
+    slot[tensor] = dawni_lower_made(l, stage, tensor, DAWN_CATEGORY_TRANSIENT);
     dawni_lower_one(l, DAWNI_I_FEED, microbatch, tensor, slot[tensor]);
+    dawni_offload_made(l, stage, microbatch, tensor, slot[tensor]);
 }
 
 void dawni_lower_scratch(struct dawni_lowering *l, int node, int phase)
@@ -173,6 +197,9 @@ void dawni_lower_node(struct dawni_lowering *l, int stage, int microbatch,
     for (int k = 0; k < n->desc.outputs; k++)
         dawni_lower_operand(l, slot[n->output[k]]);
     dawni_lower_scratch(l, node, 0);
+    for (int k = 0; k < n->desc.outputs && !again; k++)
+        dawni_offload_made(l, stage, microbatch, n->output[k],
+                           slot[n->output[k]]);
 }
 
 void dawni_lower_f(struct dawni_lowering *l, int stage, int microbatch)
@@ -180,9 +207,11 @@ void dawni_lower_f(struct dawni_lowering *l, int stage, int microbatch)
     int *slot = dawni_slots(l, l->act, stage, microbatch);
     for (int c = 0; c < l->cuts->acts; c++) {
         const struct dawni_cut *cut = &l->cuts->act[c];
-        for (int i = 0; cut->edge.to == stage && i < cut->tensors; i++)
-            dawni_lower_one(l, DAWNI_I_RECV_WAIT, microbatch, cut->tensor[i],
-                            slot[cut->tensor[i]]);
+        for (int i = 0; cut->edge.to == stage && i < cut->tensors; i++) {
+            int t = cut->tensor[i];
+            dawni_lower_one(l, DAWNI_I_RECV_WAIT, microbatch, t, slot[t]);
+            dawni_offload_made(l, stage, microbatch, t, slot[t]);
+        }
     }
     for (int n = l->first[stage]; n < l->first[stage + 1]; n++)
         dawni_lower_node(l, stage, microbatch, n, slot, false);
@@ -190,15 +219,6 @@ void dawni_lower_f(struct dawni_lowering *l, int stage, int microbatch)
     int maker = dawn_graph_producer(l->graph, loss);
     if (maker >= l->first[stage] && maker < l->first[stage + 1])
         dawni_lower_one(l, DAWNI_I_LOSS, microbatch, loss, slot[loss]);
-}
-
-/* Receive buffers: what a backward keeps counts as saved. */
-static int receive_buffer(struct dawni_lowering *l, int stage, int tensor,
-                          bool activation)
-{
-    bool keep = activation && dawni_lower_keeps(l, stage, tensor);
-    return dawni_lower_tensor(l, tensor,
-                              keep ? DAWN_CATEGORY_SAVED : DAWN_CATEGORY_COMM);
 }
 
 static const struct {
@@ -247,20 +267,27 @@ void dawni_lower_transfer(struct dawni_lowering *l, const struct dawn_action *a)
     for (int i = 0; cut && i < cut->tensors; i++) {
         int t = cut->tensor[i];
         if (kind == DAWNI_I_RECV)
-            slot[t] = receive_buffer(l, a->stage, t, activation);
+            slot[t] = activation
+                          ? dawni_lower_made(l, a->stage, t, DAWN_CATEGORY_COMM)
+                          : dawni_lower_tensor(l, t, DAWN_CATEGORY_COMM);
         m.id = t;
         dawni_lower_message(l, &m, slot[t]);
     }
 }
 
-static void lower_action(struct dawni_lowering *l, const struct dawn_action *a)
+static void lower_action(struct dawni_lowering *l, const struct dawn_action *a,
+                         const struct dawn_action *next)
 {
     switch (a->kind) {
     case DAWN_ACTION_F:
+        dawni_offload_begin(l, a, next);
         dawni_lower_f(l, a->stage, a->microbatch);
+        dawni_offload_end(l);
         break;
     case DAWN_ACTION_BW:
+        dawni_offload_begin(l, a, next);
         dawni_lower_bw(l, a->stage, a->microbatch);
+        dawni_offload_end(l);
         break;
     case DAWN_ACTION_REDUCE:
         dawni_lower_reduce(l);
@@ -318,7 +345,7 @@ void dawni_lower_all(struct dawni_lowering *l, const struct dawn_action *action,
     dawni_lower_kept(l);
     for (int i = 0; i < actions && !l->failed; i++) {
         l->program->action_at[i] = l->program->instrs;
-        lower_action(l, &action[i]);
+        lower_action(l, &action[i], dawni_staging_next(action, actions, i));
     }
     l->program->action_at[actions] = l->program->instrs;
     l->program->step_instrs = l->program->instrs;
@@ -345,13 +372,14 @@ enum dawn_status dawni_lowering_begin(struct dawni_lowering *l,
     l->cross = slots(all);
     l->grad = slots(tensors);
     l->back = slots(tensors);
+    l->item = slots(tensors * dawni_lower_chunks(l));
     p->master = slots(l->graph->params);
     p->adam_m = slots(l->graph->params);
     p->adam_v = slots(l->graph->params);
     p->use_at = slots((int64_t)l->graph->nodes + 1);
     p->prepared = slots(l->graph->nodes);
-    if (!l->act || !l->cross || !l->grad || !l->back || !p->master ||
-        !p->adam_m || !p->adam_v || !p->use_at || !p->prepared)
+    if (!l->act || !l->cross || !l->grad || !l->back || !l->item ||
+        !p->master || !p->adam_m || !p->adam_v || !p->use_at || !p->prepared)
         return dawn_fail(err, DAWN_E_NOMEM,
                          "no memory to lower %d nodes, %d microbatches",
                          l->graph->nodes, l->microbatches);
@@ -368,9 +396,11 @@ enum dawn_status dawni_lowering_begin(struct dawni_lowering *l,
 
 void dawni_lowering_end(struct dawni_lowering *l)
 {
+    dawni_offload_destroy(l);
     free(l->act);
     free(l->cross);
     free(l->grad);
     free(l->back);
-    l->act = l->cross = l->grad = l->back = NULL;
+    free(l->item);
+    l->act = l->cross = l->grad = l->back = l->item = NULL;
 }

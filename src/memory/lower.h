@@ -15,6 +15,7 @@ struct dawni_lowering {
     int microbatches;
     bool forward_only; /* evaluation: nothing is kept for a backward */
     const uint8_t *const *decision; /* by stage, then tensor; NULL: keep */
+    const int *in_flight; /* by stage, NULL: not known; of what is offloaded */
     struct dawni_program *program;
     bool failed; /* no memory */
     /* Buffers by [chunk][microbatch][tensor], -1 where there is none:
@@ -25,6 +26,8 @@ struct dawni_lowering {
      * rebuilt. */
     int *grad, *back;
     uint8_t *runs_again; /* by node: recomputes in a BW; may be NULL */
+    int *item; /* by [chunk][tensor]: of what is offloaded; -1: it is not */
+    struct dawni_offload *offload; /* NULL: nothing is */
 };
 
 /* Slots of one microbatch in act or cross, by tensor. */
@@ -74,6 +77,10 @@ void dawni_lower_message(struct dawni_lowering *l,
 
 /* Does the tensor stay from its F until its BW? */
 bool dawni_lower_keeps(const struct dawni_lowering *l, int stage, int tensor);
+/* A tensor's buffer in F: category and size by what becomes of it. `other`: the
+ * category of what is not needed by BW. */
+int dawni_lower_made(struct dawni_lowering *l, int stage, int tensor,
+                     enum dawn_category other);
 
 /* F of one node, from and to slot[tensor]. `again`: a recompute. */
 void dawni_lower_node(struct dawni_lowering *l, int stage, int microbatch,

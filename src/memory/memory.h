@@ -31,7 +31,8 @@ void dawni_sizes_clear(struct dawni_sizes *sizes);
 /* A candidate stage: what its memory is with k microbatches in flight.
  *   peak(k) = kept + comm + (k - 1) * saved + max(f_peak, b_peak)
  * where the peaks are those of one microbatch's F and BW, its own saved tensors
- * included. A whole rank's exact figure is dawn_memory_of's; this one leaves
+ * included, and what of other microbatches is on its way to a tier or back at
+ * that time. A whole rank's exact figure is dawn_memory_of's; this one leaves
  * out only how transfers overlap, and is within the `comm` bytes of it.
  */
 struct dawni_stage_memory {
@@ -60,6 +61,24 @@ enum dawn_status dawni_stage_price(struct dawni_stage_pricer *p, int first,
                                    struct dawni_stage_memory *memory,
                                    uint8_t *recompute_node,
                                    struct dawn_error *err);
+
+/* How many microbatches are in flight on the stages priced from now on: with
+ * offload the peaks depend on whether it is 1, 2 or more (as at first). */
+void dawni_stage_pricer_expect(struct dawni_stage_pricer *p, int in_flight);
+
+struct dawni_offload_item;
+struct dawni_program;
+
+/* What the newest price was made of. Lives until the next one. */
+struct dawni_stage_moves {
+    const struct dawni_program *program;
+    int f_begin, f_end; /* instructions of its F and BW */
+    int b_begin, b_end;
+    int items; /* what it offloads: memory/offload.h */
+    const struct dawni_offload_item *item;
+};
+const struct dawni_stage_moves *dawni_stage_moves(
+    const struct dawni_stage_pricer *p);
 
 static inline uint64_t dawni_stage_peak(const struct dawni_stage_memory *m,
                                         int in_flight)

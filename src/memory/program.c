@@ -2,7 +2,7 @@
 /* The program as an object: its parts, its memory curve, its packing. */
 #include "memory/program.h"
 #include "common/array.h"
-#include "memory/lower.h"
+#include "memory/offload.h"
 #include "memory/pack.h"
 #include <limits.h>
 
@@ -18,6 +18,10 @@ static const char *const instr_names[DAWNI_I_KINDS] = {
     [DAWNI_I_RECV_WAIT] = "recv_wait",
     [DAWNI_I_SEND] = "send",
     [DAWNI_I_SEND_WAIT] = "send_wait",
+    [DAWNI_I_OFFLOAD] = "offload",
+    [DAWNI_I_OFFLOAD_WAIT] = "offload_wait",
+    [DAWNI_I_PREFETCH] = "prefetch",
+    [DAWNI_I_PREFETCH_WAIT] = "prefetch_wait",
     [DAWNI_I_SUM_USES] = "sum_uses",
     [DAWNI_I_NORM] = "norm",
     [DAWNI_I_ADAMW] = "adamw",
@@ -95,7 +99,7 @@ enum dawn_status dawni_program_measure(struct dawni_program *p,
     for (int i = 1; i < p->step_instrs; i++)
         if (live[i] > live[top])
             top = i;
-    p->memory = (struct dawn_memory){.peak_bytes = (uint64_t)live[top]};
+    p->memory.peak_bytes = (uint64_t)live[top];
     free(live);
     for (int i = 0; i < p->buffers; i++) {
         const struct dawni_buffer *b = &p->buffer[i];
@@ -135,19 +139,36 @@ out:
     return st;
 }
 
+/* By stage; NULL: no memory. */
+static int *in_flight_of(const struct dawn_schedule *schedule)
+{
+    int stages = dawn_schedule_stages(schedule);
+    int *in_flight = dawni_calloc(stages, sizeof *in_flight);
+    for (int s = 0; in_flight && s < stages; s++)
+        in_flight[s] = dawn_schedule_in_flight(schedule, s);
+    return in_flight;
+}
+
 static enum dawn_status lower(struct dawni_lowering *l,
-                              const struct dawn_action *action, int actions,
+                              const struct dawn_schedule *schedule,
                               struct dawn_error *err)
 {
+    int actions, *in_flight = in_flight_of(schedule);
+    const struct dawn_action *action =
+        dawn_schedule_actions(schedule, l->rank, &actions);
     enum dawn_status st = dawni_lowering_begin(l, err);
+    l->in_flight = in_flight;
     l->program->action_at =
         dawni_calloc((int64_t)actions + 1, sizeof *l->program->action_at);
     l->program->actions = actions;
-    if (!l->program->action_at && !st)
+    if ((!l->program->action_at || !in_flight) && !st)
         st = dawn_fail(err, DAWN_E_NOMEM, "no memory for %d actions", actions);
+    if (!st)
+        st = dawni_offload_create(l, l->microbatches, err);
     if (!st)
         dawni_lower_all(l, action, actions);
     dawni_lowering_end(l);
+    free(in_flight);
     if (!st && l->failed)
         st = dawn_fail(err, DAWN_E_NOMEM, "no memory for a program of %d nodes",
                        l->graph->nodes);
@@ -158,10 +179,7 @@ enum dawn_status dawni_program_create(const struct dawni_lower_opts *opts,
                                       struct dawni_program **program_p,
                                       struct dawn_error *err)
 {
-    int actions;
-    const struct dawn_action *action =
-        dawn_schedule_actions(opts->schedule, opts->rank, &actions);
-    if (!action)
+    if (opts->rank < 0 || opts->rank >= dawn_schedule_ranks(opts->schedule))
         return dawn_fail(err, DAWN_E_INVAL, "rank %d, of %d", opts->rank,
                          dawn_schedule_ranks(opts->schedule));
     struct dawni_program *p = calloc(1, sizeof *p);
@@ -179,7 +197,7 @@ enum dawn_status dawni_program_create(const struct dawni_lower_opts *opts,
         .decision = opts->decision,
         .program = p,
     };
-    enum dawn_status st = lower(&l, action, actions, err);
+    enum dawn_status st = lower(&l, opts->schedule, err);
     if (!st)
         st = dawni_program_measure(p, err);
     if (!st)

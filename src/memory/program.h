@@ -28,10 +28,14 @@ enum dawni_instr_kind {
     DAWNI_I_RECV_WAIT, /* [buffer] */
     DAWNI_I_SEND,      /* start a send to rank `peer`: [buffer] */
     DAWNI_I_SEND_WAIT, /* [buffer] */
-    DAWNI_I_SUM_USES,  /* gradient of `param`: [dst, src], dst += src */
-    DAWNI_I_NORM,      /* global gradient norm; may end the step here */
-    DAWNI_I_ADAMW,     /* update `param` */
-    DAWNI_I_PREPARE,   /* compute copies of the node's parameters */
+    DAWNI_I_OFFLOAD,   /* start to write `tensor` to tier `peer`: [buffer] */
+    DAWNI_I_OFFLOAD_WAIT,  /* [buffer] */
+    DAWNI_I_PREFETCH,      /* start to read it back: [buffer] */
+    DAWNI_I_PREFETCH_WAIT, /* [buffer] */
+    DAWNI_I_SUM_USES,      /* gradient of `param`: [dst, src], dst += src */
+    DAWNI_I_NORM,          /* global gradient norm; may end the step here */
+    DAWNI_I_ADAMW,         /* update `param` */
+    DAWNI_I_PREPARE,       /* compute copies of the node's parameters */
     DAWNI_I_KINDS
 };
 
@@ -39,11 +43,12 @@ struct dawni_instr {
     uint8_t kind;
     bool again; /* F: a recompute */
     int microbatch;
-    int id;       /* node, tensor or parameter, as the kind says */
-    int peer;     /* rank, of messages */
-    int tag;      /* of messages */
-    int operand;  /* first of its operands in program->operand */
-    int operands; /* buffer ids; -1: none */
+    int id;         /* node, tensor or parameter, as the kind says */
+    int peer;       /* of messages: rank; of transfers: enum dawn_decision */
+    int tag;        /* of messages */
+    uint64_t place; /* of transfers: on the tier, in bytes */
+    int operand;    /* first of its operands in program->operand */
+    int operands;   /* buffer ids; -1: none */
 };
 
 struct dawni_buffer {

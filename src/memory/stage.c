@@ -1,9 +1,16 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* Pricing a candidate stage: one microbatch's F and BW lowered as the middle of
  * three stages, all before it being the first and all behind it the last.
+ *
+ * What is offloaded also takes memory in the computations of other
+ * microbatches: they are there as ghosts, of which the transfers are lowered
+ * and nothing else. Before the priced computation stands the F of OUT, and
+ * behind it the BW of IN. With two in flight these are one and the same.
  */
 #include "common/array.h"
-#include "memory/lower.h"
+#include "memory/offload.h"
+
+enum microbatch { PRICED, OUT, IN, MICROBATCHES };
 
 struct dawni_stage_pricer {
     struct dawni_lowering l;
@@ -12,6 +19,8 @@ struct dawni_stage_pricer {
     int act_room[2], grad_room[2];
     int first[4];
     const uint8_t *decision[3];
+    int in_flight;
+    struct dawni_stage_moves moves;
 };
 
 enum dawn_status dawni_stage_pricer_create(const struct dawn_graph *graph,
@@ -34,6 +43,7 @@ enum dawn_status dawni_stage_pricer_create(const struct dawn_graph *graph,
         .decision = p->decision,
         .program = &p->p,
     };
+    p->in_flight = MICROBATCHES;
     p->first[3] = graph->nodes;
     p->cuts.acts = p->cuts.grads = 2;
     p->cuts.act = calloc(2, sizeof *p->cuts.act);
@@ -142,9 +152,9 @@ static uint64_t peak(const int64_t *live, int begin, int end)
     return top;
 }
 
-static bool measure(struct dawni_stage_pricer *p, int f_end,
-                    struct dawni_stage_memory *m)
+static bool measure(struct dawni_stage_pricer *p, struct dawni_stage_memory *m)
 {
+    const struct dawni_stage_moves *at = &p->moves;
     int n = p->p.instrs;
     int64_t *live = dawni_calloc((int64_t)n + 1, sizeof *live);
     if (!live)
@@ -158,13 +168,14 @@ static bool measure(struct dawni_stage_pricer *p, int f_end,
             continue;
         live[b->begin] += (int64_t)b->bytes;
         live[b->end + 1] -= (int64_t)b->bytes;
-        if (b->begin < f_end && b->end >= f_end)
+        if (b->begin < at->f_end && b->end >= at->f_end &&
+            b->category != DAWN_CATEGORY_STAGING)
             m->saved += b->bytes;
     }
     for (int i = 1; i < n; i++)
         live[i] += live[i - 1];
-    m->f_peak = peak(live, 0, f_end);
-    m->b_peak = peak(live, f_end, n);
+    m->f_peak = peak(live, at->f_begin, at->f_end);
+    m->b_peak = peak(live, at->b_begin, at->b_end);
     free(live);
     return true;
 }
@@ -176,6 +187,125 @@ static void transfer(struct dawni_stage_pricer *p, enum dawn_action_kind kind,
     dawni_lower_transfer(&p->l, &a);
 }
 
+/* Ghosts */
+
+/* The computation of a microbatch begins; behind it comes the BW of `next`,
+ * which is itself if it has none. */
+static void begin(struct dawni_stage_pricer *p, enum dawn_action_kind kind,
+                  enum microbatch mb, enum microbatch next)
+{
+    struct dawn_action now = {kind, (int)mb, 1, -1};
+    struct dawn_action then = {DAWN_ACTION_BW, (int)next, 1, -1};
+    dawni_offload_begin(&p->l, &now, &then);
+}
+
+/* What the F of a microbatch writes. */
+static void ghost_f(struct dawni_stage_pricer *p, enum microbatch mb,
+                    enum microbatch next)
+{
+    const struct dawni_offload *o = p->l.offload;
+    begin(p, DAWN_ACTION_F, mb, next);
+    for (int i = 0; i < o->set[1].n; i++) {
+        int t = o->item[o->first[1] + i].tensor;
+        int b = dawni_lower_made(&p->l, 1, t, DAWN_CATEGORY_STAGING);
+        o->buffer[dawni_staging_index(o->staging, 1, (int)mb, i)] = b;
+        dawni_staging_made(o->staging, i);
+    }
+    dawni_offload_end(&p->l);
+}
+
+/* What the BW of a microbatch reads. */
+static void ghost_bw(struct dawni_stage_pricer *p, enum microbatch mb)
+{
+    const struct dawni_offload *o = p->l.offload;
+    begin(p, DAWN_ACTION_BW, mb, mb);
+    for (int i = 0; i < o->set[1].n; i++)
+        dawni_staging_need(o->staging, o->set[1].order[i]);
+    dawni_offload_end(&p->l);
+}
+
+/* Are there other microbatches, whose transfers matter? */
+static bool has_ghosts(const struct dawni_stage_pricer *p)
+{
+    return p->l.offload && p->in_flight > 1;
+}
+
+/* The microbatch whose BW is next. */
+static enum microbatch in(const struct dawni_stage_pricer *p)
+{
+    if (!has_ghosts(p))
+        return PRICED;
+    return p->in_flight == 2 ? OUT : IN;
+}
+
+static void ghosts_before_f(struct dawni_stage_pricer *p)
+{
+    if (!has_ghosts(p))
+        return;
+    if (p->in_flight > 2)
+        ghost_f(p, IN, IN);
+    ghost_f(p, OUT, OUT); /* its last writes are still under way */
+}
+
+/* From the beginning: the F of the priced one is a ghost now. */
+static void ghosts_before_bw(struct dawni_stage_pricer *p)
+{
+    if (!has_ghosts(p))
+        return;
+    dawni_staging_reset(p->l.offload->staging);
+    ghost_f(p, PRICED, PRICED);
+    if (p->in_flight > 2)
+        ghost_f(p, IN, IN);
+    ghost_f(p, OUT, PRICED);
+}
+
+static void ghosts_behind(struct dawni_stage_pricer *p)
+{
+    if (has_ghosts(p))
+        ghost_bw(p, in(p));
+}
+
+/* Pricing */
+
+static void price_f(struct dawni_stage_pricer *p)
+{
+    ghosts_before_f(p);
+    p->moves.f_begin = p->p.instrs;
+    transfer(p, DAWN_ACTION_RECV_ACT, 0);
+    begin(p, DAWN_ACTION_F, PRICED, in(p));
+    dawni_lower_f(&p->l, 1, 0);
+    dawni_offload_end(&p->l);
+    transfer(p, DAWN_ACTION_SEND_ACT, 2);
+    transfer(p, DAWN_ACTION_WAIT_ACT, 2);
+    p->moves.f_end = p->p.instrs;
+    ghosts_behind(p);
+}
+
+static void price_bw(struct dawni_stage_pricer *p)
+{
+    ghosts_before_bw(p);
+    p->moves.b_begin = p->p.instrs;
+    transfer(p, DAWN_ACTION_RECV_GRAD, 2);
+    begin(p, DAWN_ACTION_BW, PRICED, in(p));
+    dawni_lower_bw(&p->l, 1, 0);
+    dawni_offload_end(&p->l);
+    transfer(p, DAWN_ACTION_SEND_GRAD, 0);
+    transfer(p, DAWN_ACTION_WAIT_GRAD, 0);
+    p->moves.b_end = p->p.instrs;
+    ghosts_behind(p);
+}
+
+void dawni_stage_pricer_expect(struct dawni_stage_pricer *p, int in_flight)
+{
+    p->in_flight = in_flight;
+}
+
+const struct dawni_stage_moves *dawni_stage_moves(
+    const struct dawni_stage_pricer *p)
+{
+    return &p->moves;
+}
+
 enum dawn_status dawni_stage_price(struct dawni_stage_pricer *p, int first,
                                    int last, const uint8_t *decision,
                                    struct dawni_stage_memory *memory,
@@ -183,26 +313,26 @@ enum dawn_status dawni_stage_price(struct dawni_stage_pricer *p, int first,
                                    struct dawn_error *err)
 {
     const struct dawn_graph *g = p->l.graph;
+    enum dawn_status st;
     if (first < 0 || last < first || last >= g->nodes)
         return dawn_fail(err, DAWN_E_INVAL, "stage of nodes %d to %d, of %d",
                          first, last, g->nodes);
+    dawni_offload_destroy(&p->l);
     p->first[1] = first;
     p->first[2] = last + 1;
     p->decision[1] = decision;
     p->l.runs_again = recompute_node;
     reset(p, first, last);
     find_cuts(p, first, last);
+    if ((st = dawni_offload_create(&p->l, MICROBATCHES, err)))
+        return st;
     dawni_lower_kept(&p->l);
-    transfer(p, DAWN_ACTION_RECV_ACT, 0);
-    dawni_lower_f(&p->l, 1, 0);
-    transfer(p, DAWN_ACTION_SEND_ACT, 2);
-    transfer(p, DAWN_ACTION_WAIT_ACT, 2);
-    int f_end = p->p.instrs;
-    transfer(p, DAWN_ACTION_RECV_GRAD, 2);
-    dawni_lower_bw(&p->l, 1, 0);
-    transfer(p, DAWN_ACTION_SEND_GRAD, 0);
-    transfer(p, DAWN_ACTION_WAIT_GRAD, 0);
-    if (p->l.failed || !measure(p, f_end, memory))
+    price_f(p);
+    price_bw(p);
+    p->moves.program = &p->p;
+    p->moves.items = p->l.offload ? p->l.offload->first[2] : 0;
+    p->moves.item = p->l.offload ? p->l.offload->item : NULL;
+    if (p->l.failed || !measure(p, memory))
         return dawn_fail(err, DAWN_E_NOMEM, "no memory to price %d nodes",
                          last - first + 1);
     memory->comm = dawni_cut_bytes(g, &p->cuts.act[0], p->l.sizes->microbatch) +

@@ -5,6 +5,7 @@
 #include <assert.h>
 #include <limits.h>
 #include <stdlib.h>
+#include <string.h>
 
 enum place { NOT_MADE, WRITING, AWAY, READING, HERE };
 
@@ -38,17 +39,21 @@ static const struct dawni_staging_set *set_of(const struct dawni_staging *s,
     return &s->opts.set[stage];
 }
 
+int dawni_staging_index(const struct dawni_staging *s, int stage,
+                        int microbatch, int item)
+{
+    return s->first[stage / s->opts.ranks] + microbatch * set_of(s, stage)->n +
+           item;
+}
+
 static struct dawni_moved moved_of(const struct dawni_staging *s,
                                    const struct dawn_action *a, int item)
 {
-    int items = set_of(s, a->stage)->n;
-
     return (struct dawni_moved){
         .stage = a->stage,
         .microbatch = a->microbatch,
         .item = item,
-        .index =
-            s->first[a->stage / s->opts.ranks] + a->microbatch * items + item,
+        .index = dawni_staging_index(s, a->stage, a->microbatch, item),
     };
 }
 
@@ -140,11 +145,6 @@ void dawni_staging_need(struct dawni_staging *s, int item)
         s->opts.move(s->opts.arg, DAWNI_ARRIVED, &m);
     }
     read_ahead(s);
-}
-
-bool dawni_staging_here(const struct dawni_staging *s, int item)
-{
-    return s->place[moved_of(s, &s->now, item).index] == HERE;
 }
 
 /* Computations */
@@ -239,6 +239,14 @@ enum dawn_status dawni_staging_create(const struct dawni_staging_opts *opts,
     }
     *staging_p = s;
     return DAWN_OK;
+}
+
+void dawni_staging_reset(struct dawni_staging *s)
+{
+    memset(s->place, NOT_MADE, (size_t)dawni_staging_indices(s));
+    s->oldest = s->pendings = s->computation = 0;
+    s->write_bytes = s->read_bytes = 0;
+    s->stream[0] = s->stream[1] = stream_of(NULL);
 }
 
 int dawni_staging_indices(const struct dawni_staging *s)

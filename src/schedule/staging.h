@@ -59,7 +59,12 @@ enum dawn_status dawni_staging_create(const struct dawni_staging_opts *opts,
                                       struct dawn_error *err);
 void dawni_staging_destroy(struct dawni_staging *s); /* takes NULL */
 
-/* How many numbers `index` of a dawni_moved may be. */
+/* Forget all that was moved. */
+void dawni_staging_reset(struct dawni_staging *s);
+
+/* The index of an item of a microbatch, and how many there are. */
+int dawni_staging_index(const struct dawni_staging *s, int stage,
+                        int microbatch, int item);
 int dawni_staging_indices(const struct dawni_staging *s);
 
 /* A computation begins. next: the rank's next one; NULL: none. */
@@ -69,8 +74,6 @@ void dawni_staging_begin(struct dawni_staging *s, const struct dawn_action *now,
 void dawni_staging_made(struct dawni_staging *s, int item);
 /* In BW: the item must be there from here on. */
 void dawni_staging_need(struct dawni_staging *s, int item);
-/* Is it there already? */
-bool dawni_staging_here(const struct dawni_staging *s, int item);
 void dawni_staging_end(struct dawni_staging *s);
 
 /* The computation behind action i of a rank's n; NULL: none. */

@@ -36,16 +36,37 @@ static void setup(void)
     }
 }
 
-static uint8_t **decisions(int stages, const int *first, int how)
+enum how { KEEP, RECOMPUTE, SOME, SSD, HOST, MIXED, HOWS };
+
+static const char *const how_name[] = {
+    "all kept",    "all recomputed",     "some recomputed",
+    "all to disk", "all to host memory", "of everything something"};
+
+/* For a saved tensor; `own`: the stage makes it. */
+static int decide(int tensor, bool own, enum how how)
+{
+    static const uint8_t always[] = {[KEEP] = DAWN_KEEP,
+                                     [RECOMPUTE] = DAWN_RECOMPUTE,
+                                     [SSD] = DAWN_TO_SSD,
+                                     [HOST] = DAWN_TO_HOST};
+    int d = always[how % MIXED];
+    if (how == SOME)
+        d = tensor % 3 ? DAWN_RECOMPUTE : DAWN_KEEP;
+    else if (how == MIXED)
+        d = tensor * 7 % 13 % DAWN_DECISIONS;
+    return d == DAWN_RECOMPUTE && !own ? DAWN_KEEP : d;
+}
+
+static uint8_t **decisions(int stages, const int *first, enum how how)
 {
     uint8_t **d = calloc((size_t)stages, sizeof *d);
     for (int s = 0; s < stages; s++) {
         d[s] = calloc((size_t)graph->tensors, 1);
-        for (int t = 0; how && t < graph->tensors; t++)
-            d[s][t] =
-                graph->tensor[t].producer >= first[s] &&
-                dawni_tensor_saved(graph, t, first[s], first[s + 1] - 1) &&
-                (how == 1 || t % 3);
+        for (int t = 0; t < graph->tensors; t++) {
+            bool own = graph->tensor[t].producer >= first[s];
+            if (dawni_tensor_saved(graph, t, first[s], first[s + 1] - 1))
+                d[s][t] = (uint8_t)decide(t, own, how);
+        }
     }
     return d;
 }
@@ -97,9 +118,159 @@ static void check_written(const struct dawni_program *p, const char *what)
             continue;
         int kind = p->instr[b->begin].kind;
         bad += kind == DAWNI_I_SEND || kind == DAWNI_I_RECV_WAIT ||
-               kind == DAWNI_I_SEND_WAIT || kind == DAWNI_I_LOSS;
+               kind == DAWNI_I_SEND_WAIT || kind == DAWNI_I_LOSS ||
+               kind == DAWNI_I_OFFLOAD || kind == DAWNI_I_OFFLOAD_WAIT ||
+               kind == DAWNI_I_PREFETCH_WAIT;
     }
     is_int(bad, 0, "%s: nothing is used before it is made", what);
+}
+
+/* What buffers and tiers hold when the step runs: tensor * MB + microbatch, or
+ * -1 for anything else. */
+
+struct run {
+    const struct dawni_program *p;
+    int *value;   /* by buffer */
+    int *writing; /* by buffer: what it held when its write began; -1: none */
+    bool *reading;
+    int *tier[2], units[2]; /* by 64 bytes */
+    int wrong, moved[2];    /* moved: to a tier, and back */
+};
+
+static void expect(struct run *r, int buffer, int tensor, int mb)
+{
+    if (buffer >= 0)
+        r->wrong += r->reading[buffer] || r->value[buffer] != tensor * MB + mb;
+}
+
+static void set(struct run *r, int buffer, int value)
+{
+    if (buffer < 0)
+        return;
+    r->wrong += r->reading[buffer];
+    r->value[buffer] = value;
+}
+
+static void run_f(struct run *r, const struct dawni_instr *i)
+{
+    const struct dawni_node *n = &graph->node[i->id];
+    const int *at = &r->p->operand[i->operand];
+    for (int k = 0; k < n->desc.inputs; k++)
+        expect(r, at[k], n->desc.input[k], i->microbatch);
+    for (int k = 0; k < n->desc.outputs; k++)
+        set(r, at[n->desc.inputs + k], n->output[k] * MB + i->microbatch);
+}
+
+static void run_b(struct run *r, const struct dawni_instr *i)
+{
+    const struct dawni_node *n = &graph->node[i->id];
+    struct dawni_operands o = dawni_program_operands(r->p, &n->desc, i);
+    for (int k = 0; k < n->desc.inputs; k++)
+        if (dawni_node_saves_input(&n->desc, k))
+            expect(r, o.in[k], n->desc.input[k], i->microbatch);
+    for (int k = 0; k < n->desc.outputs; k++)
+        if (n->desc.save_outputs >> k & 1)
+            expect(r, o.out[k], n->output[k], i->microbatch);
+    for (int k = 0; k < n->desc.inputs; k++)
+        set(r, o.din[k], -1);
+}
+
+/* The part of its tier that a transfer is about. */
+static int *part(struct run *r, const struct dawni_instr *i, int *units)
+{
+    int tier = i->peer == DAWN_TO_SSD;
+    uint64_t unit = tier ? 4096 : 64;
+    uint64_t bytes = dawn_graph_tensor_bytes(graph, i->id, 2);
+    *units = (int)((bytes + unit - 1) / unit * unit / 64);
+    r->wrong +=
+        i->place % unit != 0 || (int)(i->place / 64) + *units > r->units[tier];
+    return &r->tier[tier][i->place / 64];
+}
+
+static void run_transfer(struct run *r, const struct dawni_instr *i)
+{
+    int b = r->p->operand[i->operand], units;
+    int *at = part(r, i, &units), what = i->id * MB + i->microbatch;
+    if (i->kind == DAWNI_I_OFFLOAD) {
+        expect(r, b, i->id, i->microbatch);
+        r->writing[b] = what;
+    } else if (i->kind == DAWNI_I_OFFLOAD_WAIT) {
+        /* overwritten meanwhile: it stayed, and was used up */
+        for (int u = 0; u < units; u++)
+            at[u] = r->value[b] == what ? what : -1;
+        r->wrong += r->writing[b] != what;
+        r->writing[b] = -1;
+        r->moved[0]++;
+    } else if (i->kind == DAWNI_I_PREFETCH) {
+        r->wrong += r->reading[b];
+        r->reading[b] = true;
+    } else {
+        r->wrong += !r->reading[b];
+        r->reading[b] = false;
+        for (int u = 0; u < units; u++)
+            r->wrong += at[u] != what;
+        r->value[b] = what;
+        r->moved[1]++;
+    }
+}
+
+static void run_one(struct run *r, const struct dawni_instr *i)
+{
+    const int *at = &r->p->operand[i->operand];
+    switch (i->kind) {
+    case DAWNI_I_F:
+        run_f(r, i);
+        break;
+    case DAWNI_I_B:
+    case DAWNI_I_W:
+        run_b(r, i);
+        break;
+    case DAWNI_I_FEED:
+    case DAWNI_I_RECV_WAIT:
+        if (i->microbatch >= 0)
+            set(r, at[0], i->id * MB + i->microbatch);
+        break;
+    case DAWNI_I_OFFLOAD:
+    case DAWNI_I_OFFLOAD_WAIT:
+    case DAWNI_I_PREFETCH:
+    case DAWNI_I_PREFETCH_WAIT:
+        run_transfer(r, i);
+        break;
+    default:
+        break;
+    }
+}
+
+static void check_values(const struct dawni_program *p, enum how how,
+                         const char *what)
+{
+    struct run r = {.p = p};
+    uint64_t bytes[2] = {p->memory.host_bytes, p->memory.ssd_bytes};
+    r.value = malloc((size_t)p->buffers * sizeof *r.value);
+    r.writing = malloc((size_t)p->buffers * sizeof *r.writing);
+    r.reading = calloc((size_t)p->buffers, sizeof *r.reading);
+    for (int i = 0; i < p->buffers; i++)
+        r.value[i] = r.writing[i] = -1;
+    for (int i = 0; i < 2; i++) {
+        r.units[i] = (int)(bytes[i] / 64);
+        r.tier[i] = calloc((size_t)r.units[i] + 1, sizeof *r.tier[i]);
+    }
+    for (int k = 0; k < p->step_instrs; k++)
+        run_one(&r, &p->instr[k]);
+    for (int i = 0; i < p->buffers; i++)
+        r.wrong += r.reading[i] || r.writing[i] >= 0;
+    is_int(r.wrong, 0, "%s: everything is what it should be where it is used",
+           what);
+    if (how == SSD || how == HOST)
+        ok(r.moved[0] > 0 && r.moved[1] <= r.moved[0],
+           "%s: %d tensors leave, %d come back", what, r.moved[0], r.moved[1]);
+    else if (how < SSD)
+        is_int(r.moved[0] + r.moved[1], 0, "%s: nothing leaves", what);
+    free(r.value);
+    free(r.writing);
+    free(r.reading);
+    free(r.tier[0]);
+    free(r.tier[1]);
 }
 
 static void check_price(const struct dawni_program *p, int first, int last,
@@ -109,6 +280,7 @@ static void check_price(const struct dawni_program *p, int first, int last,
     struct dawni_stage_pricer *pricer;
     struct dawni_stage_memory m;
     dawni_stage_pricer_create(graph, &sizes, &pricer, NULL);
+    dawni_stage_pricer_expect(pricer, in_flight);
     is_int(dawni_stage_price(pricer, first, last, decision, &m, NULL, NULL),
            DAWN_OK, "%s: priced", what);
     uint64_t price = dawni_stage_peak(&m, in_flight);
@@ -122,7 +294,7 @@ static void check_price(const struct dawni_program *p, int first, int last,
     dawni_stage_pricer_destroy(pricer);
 }
 
-static uint64_t one(int stages, const char *kind, int how)
+static uint64_t one(int stages, const char *kind, enum how how)
 {
     int first[9];
     struct dawni_cuts cuts;
@@ -144,8 +316,8 @@ static uint64_t one(int stages, const char *kind, int how)
         struct dawni_program *p = NULL;
         struct dawn_error err = {0};
         char what[80];
-        snprintf(what, sizeof what, "%s, stage %d of %d, recompute %d", kind, r,
-                 stages, how);
+        snprintf(what, sizeof what, "%s, stage %d of %d, %s", kind, r, stages,
+                 how_name[how]);
         struct dawni_lower_opts lower = {
             graph, &sizes, &cuts, schedule, first, (const uint8_t *const *)d,
             r};
@@ -154,6 +326,7 @@ static uint64_t one(int stages, const char *kind, int how)
         check_layout(p, what);
         check_curve(p, what);
         check_written(p, what);
+        check_values(p, how, what);
         check_price(p, first[r], first[r + 1] - 1, d[r],
                     dawn_schedule_in_flight(schedule, r), what);
         sum += p->memory.peak_bytes;
@@ -173,7 +346,7 @@ static void test_once(void)
     struct dawni_stage_pricer *p;
     struct dawni_stage_memory keep, again;
     int first[2] = {0, graph->nodes};
-    uint8_t **d = decisions(1, first, 1);
+    uint8_t **d = decisions(1, first, RECOMPUTE);
     uint8_t *runs = calloc((size_t)graph->nodes, 1);
     int most = 0, any = 0;
     dawni_stage_pricer_create(graph, &sizes, &p, NULL);
@@ -202,9 +375,14 @@ int main(void)
     for (int stages = 1; stages <= 4; stages++)
         for (int k = 0; k < 2; k++) {
             const char *kind = k ? "gpipe" : "1f1b";
-            uint64_t kept = one(stages, kind, 0);
-            one(stages, kind, 2);
-            uint64_t again = one(stages, kind, 1);
+            uint64_t kept = one(stages, kind, KEEP);
+            one(stages, kind, SOME);
+            one(stages, kind, SSD);
+            one(stages, kind, MIXED);
+            uint64_t again = one(stages, kind, RECOMPUTE);
+            uint64_t away = one(stages, kind, HOST);
+            ok(away < kept, "%s, %d stages: offloading needs less, %.2f", kind,
+               stages, (double)away / (double)kept);
             /* one in flight: what one BW rebuilds is all there is */
             if (k || stages > 1)
                 ok(again < kept, "%s, %d stages: recompute needs less", kind,

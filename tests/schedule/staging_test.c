@@ -195,8 +195,14 @@ static void check_rank(struct dawn_schedule *schedule, int rank,
             if (a->kind == DAWN_ACTION_F) {
                 dawni_staging_made(s, k);
             } else {
-                dawni_staging_need(s, set[a->stage].order[k]);
-                w->wrong += !dawni_staging_here(s, set[a->stage].order[k]);
+                int item = set[a->stage].order[k];
+                int at = dawni_staging_index(s, a->stage, a->microbatch, item);
+
+                dawni_staging_need(s, item);
+                w->wrong += !w->seen[at].write ||
+                            (w->seen[at].read && !w->seen[at].arrived) ||
+                            (!w->seen[at].read && w->seen[at].written &&
+                             w->seen[at].written < w->now - 1);
             }
         dawni_staging_end(s);
     }
