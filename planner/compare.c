@@ -34,8 +34,9 @@ static uint64_t idle_bytes(const struct report *r, uint64_t *caps_p)
 
 static void print_head(const struct program *p)
 {
-    printf("%-14s %10s %10s %7s %18s %10s  %s\n", "policy", "step", "slowest",
-           "above", "idle memory", "planned in", "peak of each stage");
+    printf("%-14s %6s %10s %10s %7s %18s %10s  %s\n", "policy", "batch", "step",
+           "slowest", "above", "idle memory", "planned in",
+           "peak of each stage");
     if (p->options.plan.objective == DAWN_OBJECTIVE_BOTTLENECK)
         printf("(above: percent above the bound on the slowest stage)\n");
 }
@@ -75,9 +76,10 @@ static void print_row(const struct row *row)
     if (caps)
         snprintf(idle, sizeof idle, "%s (%.1f%%)", SIZE(bytes),
                  100 * (double)bytes / (double)caps);
-    printf("%-14s %10s %10s %6.1f%% %18s %10s  ", row->policy,
-           TIME(info->step_ns), TIME(info->bottleneck_ns),
-           report_above(&row->r), idle, TIME(row->r.plan_ns));
+    printf("%-14s %6lld %10s %10s %6.1f%% %18s %10s  ", row->policy,
+           (long long)info->microbatch, TIME(info->step_ns),
+           TIME(info->bottleneck_ns), report_above(&row->r), idle,
+           TIME(row->r.plan_ns));
     print_peaks(&row->r);
 }
 
@@ -157,11 +159,23 @@ static void print(const struct program *p, const struct row *row, bool first)
     json_row(row);
 }
 
+/* The larger microbatch, then the lesser objective: without --max-batch all
+ * microbatches are the same. */
+static bool is_better(const struct report *r, const struct report *best)
+{
+    int64_t samples = dawn_plan_info(r->plan)->microbatch;
+    int64_t others = dawn_plan_info(best->plan)->microbatch;
+
+    if (samples != others)
+        return samples > others;
+    return report_objective(r) < report_objective(best);
+}
+
 static void keep_better(struct report *best, const struct report *r)
 {
     if (!r->plan)
         return;
-    if (best->plan && report_objective(r) >= report_objective(best)) {
+    if (best->plan && !is_better(r, best)) {
         dawn_plan_destroy(r->plan);
         return;
     }

@@ -33,14 +33,13 @@ static void print_memory(const struct report *r,
 static double forward_ns(const struct report *r, int rank, int tensor)
 {
     const struct dawn_graph *g = dawn_profile_graph(r->profile);
-    int size =
-        dawn_profile_find_size(r->profile, dawn_plan_info(r->plan)->microbatch);
-    const struct dawn_node_cost *c =
-        dawn_profile_cost_of(r->profile, dawn_graph_producer(g, tensor), size);
+    struct dawn_node_cost c = {0};
     const struct dawn_machine_device *device =
         r->machine ? dawn_machine_device(r->machine, rank) : NULL;
 
-    return c->ns[0] / (device ? device->speed : 1);
+    dawn_profile_cost_at(r->profile, dawn_graph_producer(g, tensor),
+                         dawn_plan_info(r->plan)->microbatch, &c);
+    return c.ns[0] / (device ? device->speed : 1);
 }
 
 static void print_recomputed(const struct report *r, int x, int in_flight)
@@ -112,6 +111,11 @@ static void print_step(const struct report *r)
                "%.1f%% above it\n",
                TIME(info->bound_ns), l, report_objective_name(r),
                report_above(r));
+    if (info->size_low)
+        printf("sizes   %lld samples were not profiled: times and scratch are "
+               "worked out from %lld and %lld\n",
+               (long long)info->microbatch, (long long)info->size_low,
+               (long long)info->size_high);
     printf("planned by %s in %s\n", info->policy, TIME(r->plan_ns));
 }
 

@@ -69,6 +69,9 @@ void report_json(const struct report *r)
     printf("  \"bubble_of_step\": %.6f, \"bubble_over_ideal\": %.6f, "
            "\"idle_simulated\": %.6f,\n",
            (l - 1.0) / (m + l - 1), (l - 1.0) / m, report_idle(r));
+    if (info->size_low)
+        printf("  \"size_low\": %lld, \"size_high\": %lld,\n",
+               (long long)info->size_low, (long long)info->size_high);
     printf("  \"plan_ns\": %.0f,\n  \"stage\": [\n", r->plan_ns);
     for (int x = 0; x < l; x++) {
         print_stage(r, x);

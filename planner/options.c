@@ -11,6 +11,7 @@
 enum {
     KEY_MICROBATCHES = 1000,
     KEY_MICROBATCH,
+    KEY_MAX_BATCH,
     KEY_SCHEDULE,
     KEY_POLICY,
     KEY_COMPARE,
@@ -40,9 +41,11 @@ static const struct argp_option option[] = {
     {"microbatches", KEY_MICROBATCHES, "M", 0,
      "microbatches in a step (default: 4 for each stage)", 0},
     {"microbatch", KEY_MICROBATCH, "B", 0,
-     "samples in a microbatch; one of the sizes profiled (default: the "
-     "largest)",
+     "samples in a microbatch (default: the largest size profiled); costs of "
+     "sizes that were not profiled are worked out from those that were",
      0},
+    {"max-batch", KEY_MAX_BATCH, NULL, 0,
+     "the largest microbatch that fits, then the best plan for it", 0},
     {"schedule", KEY_SCHEDULE, "K", 0, "gpipe or 1f1b (default: 1f1b)", 0},
     {"policy", KEY_POLICY, "P", 0,
      "dawnpiper, exact, pipedream, vpipe, adapipe or gpipe-uniform (default: "
@@ -132,10 +135,13 @@ static void finish(const struct options *o)
 
     if (!o->profile)
         wrong("which PROFILE?");
-    if (o->check && (o->compare || o->plan.policy || o->plan.stages ||
-                     o->plan.microbatches || o->plan.microbatch ||
-                     o->plan.schedule || o->plan.objective))
+    if (o->check &&
+        (o->compare || o->plan.policy || o->plan.stages ||
+         o->plan.microbatches || o->plan.microbatch || o->plan.schedule ||
+         o->plan.objective || o->plan.max_batch))
         wrong("--check takes all that a plan says from the plan");
+    if (o->plan.max_batch && o->plan.microbatch)
+        wrong("--max-batch and --microbatch exclude each other");
     if (o->compare && o->plan.policy)
         wrong("--compare and --policy exclude each other");
     if (o->explain && o->json)
@@ -166,6 +172,9 @@ static error_t parse(int key, char *arg, struct argp_state *state)
         return 0;
     case KEY_MICROBATCH:
         o->plan.microbatch = count("microbatch", arg);
+        return 0;
+    case KEY_MAX_BATCH:
+        o->plan.max_batch = true;
         return 0;
     case KEY_SCHEDULE:
         o->plan.schedule = arg;

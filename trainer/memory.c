@@ -46,10 +46,12 @@ static void warn(const struct trainer *t, int rank)
         return;
     fprintf(stderr,
             "dawn-train: warning: the plan predicts a peak of %llu bytes on "
-            "rank %d, the kernels here need %llu: its profile is from another "
-            "machine\n",
+            "rank %d, the kernels here need %llu: %s\n",
             (unsigned long long)s->predicted.peak_bytes, rank,
-            (unsigned long long)m->peak_bytes);
+            (unsigned long long)m->peak_bytes,
+            dawn_plan_info(t->plan)->size_low
+                ? "its microbatch was not profiled"
+                : "its profile is from another machine");
 }
 
 void train_print_memory(const struct trainer *t, FILE *out)

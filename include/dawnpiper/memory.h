@@ -23,12 +23,14 @@ struct dawn_memory {
 
 /* Compute what one rank of the plan needs.
  *
- *   plan     its microbatch must be one of the profile's sizes
+ *   plan     where its microbatch was not profiled, scratch is an estimate:
+ *            see dawn_profile_cost_at; all else is exact
  *   profile  of the plan's graph: scratch and prepared bytes
  *   rank     0..ranks-1
  *   memory   out
  *
- * Returns DAWN_OK, DAWN_E_INVAL (rank, a microbatch that was not profiled),
+ * Returns DAWN_OK, DAWN_E_INVAL (rank, another microbatch than
+ * the only one profiled),
  * DAWN_E_MISMATCH (profile of another graph) or DAWN_E_NOMEM.
  */
 DAWN_API enum dawn_status dawn_memory_of(const struct dawn_plan *plan,

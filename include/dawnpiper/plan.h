@@ -73,8 +73,11 @@ struct dawn_plan_info {
     uint64_t graph_digest;
     uint64_t profile_digest; /* 0: none */
     uint64_t cap_bytes;      /* memory cap it was made under; 0: none */
-    uint64_t
-        priced_digest; /* dawn_plan_digest when it was priced; 0: not said */
+    /* Profiled sizes that times and scratch come from where the microbatch is
+     * none of them; 0: it is, or nothing is predicted */
+    int64_t size_low, size_high;
+    /* dawn_plan_digest when it was priced; 0: not said */
+    uint64_t priced_digest;
     enum dawn_objective objective; /* that bound_ns is about */
     double step_ns;                /* predicted; 0: not */
     double bottleneck_ns; /* largest f_ns + b_ns + w_ns of a stage; likewise */

@@ -32,7 +32,9 @@ struct dawn_planner_opts {
     const char *schedule; /* NULL: "1f1b" */
     int stages;           /* >= 1 */
     int microbatches;     /* >= 1 */
-    int64_t microbatch;   /* one of the profile's sizes; 0: the largest one */
+    int64_t microbatch;   /* 0: the largest one that was profiled */
+    bool max_batch;       /* the largest microbatch that fits, of any size;
+                             microbatch is 0 then */
     uint64_t cap_bytes;   /* of every rank; 0: the machine's memory, if known */
     enum dawn_objective objective;
     enum dawn_offload offload;
@@ -49,7 +51,8 @@ struct dawn_planner_opts {
  *
  * Returns DAWN_OK; DAWN_E_NOFIT: no plan of this policy fits the cap (text: the
  * smallest cap that was found to work, and the stage that needs it);
- * DAWN_E_INVAL: an unknown policy, more stages than nodes, ...; DAWN_E_NOMEM.
+ * DAWN_E_INVAL: an unknown policy, more stages than nodes, a microbatch of
+ * another size than the only one profiled, ...; DAWN_E_NOMEM.
  */
 DAWN_API enum dawn_status dawn_planner_run(const struct dawn_profile *profile,
                                            const struct dawn_machine *machine,

@@ -60,6 +60,18 @@ DAWN_API struct dawn_node_cost *dawn_profile_cost(struct dawn_profile *profile,
 DAWN_API const struct dawn_node_cost *dawn_profile_cost_of(
     const struct dawn_profile *profile, int node, int i);
 
+/* Costs of a node at any microbatch size. Where it was not profiled: times by
+ * linear interpolation, scratch by the larger neighbour; beyond the largest
+ * size both are extrapolated from the last two, and are a guess. False: no such
+ * node, or a profile of one size, which is another. */
+DAWN_API bool dawn_profile_cost_at(const struct dawn_profile *profile, int node,
+                                   int64_t microbatch,
+                                   struct dawn_node_cost *cost);
+/* The two sizes that those costs come from; the same twice where the microbatch
+ * was profiled. False: as above. */
+DAWN_API bool dawn_profile_near(const struct dawn_profile *profile,
+                                int64_t microbatch, int64_t near[2]);
+
 /* The additive rule of published planners (PipeDream, Piper), for profiles that
  * know no tensors. Stage x = 1..l holds y = min(m, l - x + 1) microbatches in
  * flight; over its nodes, each in one of its variants,

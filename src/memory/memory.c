@@ -29,17 +29,18 @@ enum dawn_status dawni_sizes_of_profile(const struct dawn_profile *profile,
                                         struct dawn_error *err)
 {
     const struct dawn_graph *from = dawn_profile_graph(profile);
-    int size = dawn_profile_find_size(profile, microbatch);
-    if (size < 0)
+    int64_t near[2];
+    if (!dawn_profile_near(profile, microbatch, near))
         return dawn_fail(err, DAWN_E_INVAL, "microbatch %lld was not profiled",
                          (long long)microbatch);
     enum dawn_status st = dawni_sizes_create(g, microbatch, sizes, err);
     for (int n = 0; !st && n < g->nodes; n++) {
-        const struct dawn_node_cost *c =
-            dawn_profile_cost_of(profile, from->place[g->node[n].number], size);
+        struct dawn_node_cost c = {0};
+        dawn_profile_cost_at(profile, from->place[g->node[n].number],
+                             microbatch, &c);
         for (int phase = 0; phase < 3; phase++)
-            sizes->scratch[n][phase] = c->scratch_bytes[phase];
-        sizes->prepared[n] = c->prepared_bytes;
+            sizes->scratch[n][phase] = c.scratch_bytes[phase];
+        sizes->prepared[n] = c.prepared_bytes;
     }
     return st;
 }

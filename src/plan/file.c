@@ -118,6 +118,9 @@ enum dawn_status dawn_plan_save(const struct dawn_plan *plan, const char *path,
         write_double(&t, ", bottleneck_ns: ", info->bottleneck_ns);
         write_double(&t, ", bound_ns: ", info->bound_ns);
         write_double(&t, ", tokens_per_s: ", info->tokens_per_s);
+        if (info->size_low)
+            dawni_text_addf(&t, ", size_low: %" PRId64 ", size_high: %" PRId64,
+                            info->size_low, info->size_high);
         dawni_text_add(&t, "}\n");
     }
     st = dawni_text_save(&t, path, err);
@@ -166,6 +169,8 @@ static const struct dawni_yaml_field predicted_fields[] = {
     FIELD("bound_ns", DOUBLE, bound_ns, .hi = DBL_MAX),
     FIELD("tokens_per_s", DOUBLE, tokens_per_s, .hi = DBL_MAX),
     FIELD("of", DIGEST, priced_digest),
+    FIELD("size_low", I64, size_low, .ilo = 1, .ihi = 1 << 20),
+    FIELD("size_high", I64, size_high, .ilo = 1, .ihi = 1 << 20),
 };
 #undef FIELD
 

@@ -9,12 +9,12 @@
 static void sum_times(struct dawni_planner *pl)
 {
     for (int i = 0; i < pl->n; i++) {
-        const struct dawn_node_cost *c =
-            dawn_profile_cost_of(pl->profile, i, pl->size);
-        pl->sum_f[i + 1] = pl->sum_f[i] + c->ns[0];
-        pl->sum_b[i + 1] = pl->sum_b[i] + c->ns[1];
-        pl->sum_w[i + 1] = pl->sum_w[i] + c->ns[2];
-        pl->sum_update[i + 1] = pl->sum_update[i] + c->update_ns;
+        struct dawn_node_cost c = {0};
+        dawn_profile_cost_at(pl->profile, i, pl->b, &c);
+        pl->sum_f[i + 1] = pl->sum_f[i] + c.ns[0];
+        pl->sum_b[i + 1] = pl->sum_b[i] + c.ns[1];
+        pl->sum_w[i + 1] = pl->sum_w[i] + c.ns[2];
+        pl->sum_update[i + 1] = pl->sum_update[i] + c.update_ns;
     }
 }
 

@@ -45,20 +45,21 @@ static enum dawn_status check_counts(const struct dawni_planner *pl,
 static enum dawn_status find_size(struct dawni_planner *pl, int64_t microbatch,
                                   struct dawn_error *err)
 {
-    int sizes = dawn_profile_sizes(pl->profile);
-    char text[200] = "";
-    int used = 0;
+    int64_t near[2];
 
-    pl->b = microbatch ? microbatch : dawn_profile_size(pl->profile, sizes - 1);
-    pl->size = dawn_profile_find_size(pl->profile, pl->b);
-    if (pl->size >= 0)
+    if (microbatch < 0)
+        return dawn_fail(err, DAWN_E_INVAL, "microbatch %lld, must be >= 1",
+                         (long long)microbatch);
+    pl->b = microbatch ? microbatch
+                       : dawn_profile_size(pl->profile,
+                                           dawn_profile_sizes(pl->profile) - 1);
+    if (dawn_profile_near(pl->profile, pl->b, near))
         return DAWN_OK;
-    for (int i = 0; i < sizes && used < (int)sizeof text - 24; i++)
-        used += snprintf(text + used, sizeof text - (size_t)used, " %lld",
-                         (long long)dawn_profile_size(pl->profile, i));
     return dawn_fail(err, DAWN_E_INVAL,
-                     "microbatch %lld was not profiled; the profile has%s",
-                     (long long)pl->b, text);
+                     "microbatch %lld was not profiled; the profile has only "
+                     "%lld, from which nothing follows for others",
+                     (long long)pl->b,
+                     (long long)dawn_profile_size(pl->profile, 0));
 }
 
 static enum dawn_status find_policy(struct dawni_planner *pl, const char *name,

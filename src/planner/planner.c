@@ -237,11 +237,17 @@ enum dawn_status dawn_planner_run(const struct dawn_profile *profile,
                                   struct dawn_plan **plan_p,
                                   struct dawn_error *err)
 {
+    struct dawn_planner_opts sized = *opts;
     struct dawni_planner *pl = NULL;
     struct dawn_plan *plan = NULL;
-    enum dawn_status st =
-        dawni_planner_create(profile, machine, opts, opts->stages, &pl, err);
+    enum dawn_status st = DAWN_OK;
 
+    if (opts->max_batch)
+        st =
+            dawni_largest_batch(profile, machine, opts, &sized.microbatch, err);
+    if (!st)
+        st = dawni_planner_create(profile, machine, &sized, opts->stages, &pl,
+                                  err);
     if (!st)
         st = dawni_plan_best(pl, &plan, err);
     if (st == DAWN_E_NOFIT)

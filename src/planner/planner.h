@@ -77,7 +77,6 @@ struct dawni_planner {
     bool no_recompute;
     int n, l, ranks, m;
     int64_t b;
-    int size; /* index of b in the profile */
     struct dawni_stage_spec *stage;
     double max_speed;
     bool host_copies; /* processors move messages: they are part of T */
@@ -166,6 +165,12 @@ enum dawn_status dawni_decide_stage(struct dawni_planner *pl,
                                     struct dawn_plan *plan, int x,
                                     struct dawni_decided *priced,
                                     struct dawn_error *err);
+
+/* batch.c: the largest microbatch with a plan; 1 if there is none. */
+enum dawn_status dawni_largest_batch(const struct dawn_profile *profile,
+                                     const struct dawn_machine *machine,
+                                     const struct dawn_planner_opts *opts,
+                                     int64_t *most_p, struct dawn_error *err);
 
 /* judge.c */
 

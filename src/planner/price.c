@@ -87,6 +87,7 @@ enum dawn_status dawni_price_plan(struct dawni_planner *pl,
     struct dawn_plan_info *info = dawn_plan_info(plan);
     struct dawn_sim_result simulated = {0};
     enum dawn_status st = DAWN_OK;
+    int64_t near[2];
 
     info->bottleneck_ns = 0;
     for (int x = 0; x < pl->l && !st; x++) {
@@ -103,6 +104,12 @@ enum dawn_status dawni_price_plan(struct dawni_planner *pl,
     if (st)
         return st;
     info->profile_digest = dawn_profile_digest(pl->profile);
+    info->size_low = info->size_high = 0;
+    if (dawn_profile_find_size(pl->profile, pl->b) < 0 &&
+        dawn_profile_near(pl->profile, pl->b, near)) {
+        info->size_low = near[0];
+        info->size_high = near[1];
+    }
     info->priced_digest = dawn_plan_digest(plan);
     if (pl->bound < 0)
         pl->bound = dawni_bound(pl);

@@ -96,10 +96,14 @@ static enum dawn_status check_fit(const struct dawn_exec *e,
     char by[400];
     table(m, by, sizeof by);
     return dawn_fail(err, DAWN_E_NOFIT,
-                     "rank %d needs %.1f MiB, %s %.1f MiB: %s", e->comm->rank,
+                     "rank %d needs %.1f MiB, %s %.1f MiB: %s%s", e->comm->rank,
                      (double)m->arena_bytes / 0x1p20,
                      capped ? "the plan's cap is" : "free are",
-                     (double)(capped ? cap : there) / 0x1p20, by);
+                     (double)(capped ? cap : there) / 0x1p20, by,
+                     dawn_plan_info(e->plan)->size_low
+                         ? "; the plan's microbatch was not profiled, so its "
+                           "scratch was an estimate"
+                         : "");
 }
 
 static void *at(const struct dawn_exec *e, int buffer)

@@ -82,6 +82,27 @@ ok "--version"
 run 0 --help && grep -q -- --explain out
 ok "--help"
 
+run 0 profile.yaml -s 2 --microbatch 3 -o three.yaml &&
+    grep -q 'that many samples were not profiled' out &&
+    grep -q 'size_low: 1, size_high: 2' three.yaml
+ok "a microbatch that was not profiled is planned for, and the plan says so"
+run 0 profile.yaml -s 2 -M 300KiB --max-batch --json -o most.yaml &&
+    most=$(sed -n 's/.*"microbatch": \([0-9]*\),.*/\1/p' out) &&
+    [ "$most" -gt 2 ] &&
+    run 0 profile.yaml -s 2 -M 300KiB --microbatch "$most" -o same.yaml &&
+    cmp -s most.yaml same.yaml
+ok "--max-batch is the plan for the largest microbatch, $most"
+run 1 profile.yaml -s 2 -M 300KiB --microbatch $((most + 1))
+ok "one sample more does not fit"
+run 0 profile.yaml -s 2 -M 300KiB --max-batch --compare &&
+    awk '$1 == "pipedream" { p = $2 } $1 == "exact" { e = $2 }
+         END { exit !(p >= 2 && e > p) }' out
+ok "--compare --max-batch: exact has a larger one than pipedream"
+fails 1 'no cap on memory' "--max-batch without a cap" profile.yaml -s 2 \
+    --max-batch
+fails 2 'exclude' "--max-batch with --microbatch" profile.yaml --max-batch \
+    --microbatch 2
+
 # a person moves the cut of two stages by one node, and forces a decision
 run 0 profile.yaml -s 2 -M 110KiB -o made.yaml
 last=$(sed -n 's/^  nodes: \[.*, n\(.*\)\]/\1/p' made.yaml | head -n 1)
@@ -132,7 +153,6 @@ fails 1 'missing.yaml' "no such file" missing.yaml
 fails 1 'nodes' "more stages than nodes" profile.yaml --stages 400
 fails 1 "policy 'best'" "an unknown policy" profile.yaml --policy best
 fails 1 "magic" "an unknown schedule" profile.yaml --schedule magic
-fails 1 'was not profiled' "an unknown microbatch" profile.yaml --microbatch 77
 fails 1 'smallest cap' "a cap too small" profile.yaml -s 2 -M 1KiB
 cap=$(sed 's/.*found to work is \([0-9A-Za-z]*\),.*/\1/' err)
 run 0 profile.yaml -s 2 -M "$cap"

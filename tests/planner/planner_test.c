@@ -363,6 +363,44 @@ static void test_speed_of_devices(void)
     dawn_profile_destroy(profile);
 }
 
+/* Sizes that were not profiled */
+
+static bool has_plan(const struct dawn_profile *profile,
+                     struct dawn_planner_opts opts, int64_t samples)
+{
+    struct dawn_plan *plan = NULL;
+
+    opts.max_batch = false;
+    opts.microbatch = samples;
+    dawn_planner_run(profile, NULL, &opts, &plan, NULL);
+    dawn_plan_destroy(plan);
+    return plan;
+}
+
+static void test_max_batch(const char *policy)
+{
+    struct rig_opts o = {.nodes = 30, .seed = 4, .params = true};
+    struct dawn_profile *profile = rig_profile(&o);
+    struct dawn_planner_opts opts = {.policy = policy,
+                                     .stages = 3,
+                                     .microbatches = 6,
+                                     .cap_bytes = 400000,
+                                     .max_batch = true};
+    struct dawn_plan *plan = run(profile, &opts);
+    const struct dawn_plan_info *info = dawn_plan_info(plan);
+
+    ok(info->microbatch > 2 && largest_arena(plan) <= opts.cap_bytes,
+       "%s: a microbatch of %d samples fits", policy, (int)info->microbatch);
+    ok(info->size_low == 1 && info->size_high == 2,
+       "the plan names the sizes that were profiled");
+    ok(!has_plan(profile, opts, info->microbatch + 1), "one more does not fit");
+    dawn_plan_destroy(plan);
+    opts.cap_bytes = 1000;
+    is_int(dawn_planner_run(profile, NULL, &opts, &plan, NULL), DAWN_E_NOFIT,
+           "where not even one sample fits, that is said");
+    dawn_profile_destroy(profile);
+}
+
 /* No policy: the better plan of two */
 
 static void test_standard(void)
@@ -443,7 +481,6 @@ static void test_refusals(void)
          "stages 6, but the model has only 5"},
         {{.stages = 0, .microbatches = 1}, "stages 0"},
         {{.stages = 1, .microbatches = 0}, "microbatches 0"},
-        {{.stages = 1, .microbatches = 1, .microbatch = 3}, "has 1 2"},
         {{.stages = 1, .microbatches = 1, .policy = "best"},
          "there are dawnpiper exact pipedream vpipe"},
         {{.stages = 1, .microbatches = 1, .schedule = "magic"}, "magic"},
@@ -561,6 +598,8 @@ int main(void)
     test_bottleneck();
     test_other_graph();
     test_speed_of_devices();
+    test_max_batch("exact");
+    test_max_batch("gpipe-uniform");
     test_standard();
     test_deterministic("dawnpiper");
     test_deterministic("exact");

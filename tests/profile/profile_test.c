@@ -196,6 +196,68 @@ static void test_access(void)
     dawn_profile_destroy(NULL);
 }
 
+/* Sizes 4, 8 and 16; forward takes 10, 18 and 42, W less the more samples. */
+static struct dawn_profile *three_sizes(void)
+{
+    static const int64_t size[] = {4, 8, 16};
+    struct dawn_profile_desc desc = {"host", NULL, 3, size};
+    struct dawn_profile *p = NULL;
+
+    dawn_profile_create(odd_graph(), &desc, &p, NULL);
+    for (int i = 0; i < 3; i++)
+        *dawn_profile_cost(p, 0, i) = (struct dawn_node_cost){
+            .ns = {(double[]){10, 18, 42}[i], 0, 9 - i},
+            .scratch_bytes = {(uint64_t[]){64, 256, 128}[i], 640,
+                              (uint64_t[]){0, 64, 128}[i]},
+            .update_ns = 5,
+            .prepared_bytes = 192};
+    return p;
+}
+
+static void test_other_sizes(void)
+{
+    static const struct {
+        int64_t size;
+        double f, w;
+        uint64_t f_scratch, w_scratch;
+        int64_t low, high;
+    } want[] = {
+        {4, 10, 9, 64, 0, 4, 4},       {6, 14, 8.5, 256, 64, 4, 8},
+        {8, 18, 8, 256, 64, 8, 8},     {10, 24, 7.75, 256, 128, 8, 16},
+        {16, 42, 7, 128, 128, 16, 16}, {20, 54, 7, 128, 192, 8, 16},
+        {32, 90, 7, 128, 256, 8, 16},  {2, 6, 9, 64, 0, 4, 8},
+    };
+    struct dawn_profile *p = three_sizes();
+    struct dawn_node_cost c;
+    int64_t near[2];
+
+    for (size_t i = 0; i < sizeof want / sizeof want[0]; i++) {
+        ok(dawn_profile_cost_at(p, 0, want[i].size, &c) &&
+               dawn_profile_near(p, want[i].size, near) &&
+               near[0] == want[i].low && near[1] == want[i].high,
+           "%d samples lie at %d and %d", (int)want[i].size, (int)want[i].low,
+           (int)want[i].high);
+        is_near(c.ns[0], want[i].f, 1e-9, "time on a line");
+        is_near(c.ns[2], want[i].w, 1e-9, "that never falls beyond the ends");
+        is_u64(c.scratch_bytes[0], want[i].f_scratch,
+               "scratch of the larger one");
+        is_u64(c.scratch_bytes[2], want[i].w_scratch, "or extrapolated");
+        ok(c.scratch_bytes[1] == 640 && c.update_ns == 5 &&
+               c.prepared_bytes == 192,
+           "what does not depend on samples stays");
+    }
+    ok(!dawn_profile_cost_at(p, 0, 0, &c) && !dawn_profile_cost_at(p, 9, 4, &c),
+       "no samples and no node have no cost");
+    dawn_profile_destroy(p);
+    static const int64_t one = 4;
+    dawn_profile_create(odd_graph(),
+                        &(struct dawn_profile_desc){"host", NULL, 1, &one}, &p,
+                        NULL);
+    ok(dawn_profile_cost_at(p, 0, 4, &c) && !dawn_profile_cost_at(p, 0, 5, &c),
+       "from one size nothing follows for others");
+    dawn_profile_destroy(p);
+}
+
 static void test_create_bad(void)
 {
     const struct {
@@ -334,6 +396,7 @@ int main(void)
     test_round_trip(odd_graph(), "an odd graph");
     test_round_trip(gpt2(2), "a GPT-2");
     test_access();
+    test_other_sizes();
     test_create_bad();
     test_save_fails();
     test_bad();
