@@ -85,15 +85,6 @@ static void print_row(const struct row *row)
 
 /* As JSON */
 
-static void json_text(const char *text)
-{
-    for (; *text; text++)
-        if (*text == '"' || *text == '\\')
-            printf("\\%c", *text);
-        else if ((unsigned char)*text >= ' ')
-            putchar(*text);
-}
-
 static void json_peaks(const struct report *r)
 {
     for (int x = 0; x < dawn_plan_info(r->plan)->stages; x++) {
@@ -108,15 +99,6 @@ static void json_peaks(const struct report *r)
     }
 }
 
-static void json_nofit(const struct row *row)
-{
-    printf(" \"feasible\": false, \"why\": \"");
-    json_text(row->why.text);
-    printf("\",\n  \"works_bytes\": %" PRIu64 ", \"stage\": %d, "
-           "\"stage_bytes\": %" PRIu64 "}",
-           row->nofit.works_bytes, row->nofit.stage, row->nofit.stage_bytes);
-}
-
 static void json_row(const struct row *row)
 {
     const struct report *r = &row->r;
@@ -124,7 +106,9 @@ static void json_row(const struct row *row)
 
     printf(" {\"policy\": \"%s\",", row->policy);
     if (!r->plan) {
-        json_nofit(row);
+        printf(" ");
+        report_json_nofit(&row->nofit, row->why.text);
+        printf("}");
         return;
     }
     const struct dawn_plan_info *info = dawn_plan_info(r->plan);

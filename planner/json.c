@@ -3,6 +3,7 @@
 #include "report.h"
 #include <inttypes.h>
 #include <stdio.h>
+#include <string.h>
 
 static void print_categories(const struct dawn_plan_stage *s)
 {
@@ -17,38 +18,65 @@ static void print_categories(const struct dawn_plan_stage *s)
                s->predicted.by[c]);
 }
 
-static void print_recomputed(const struct report *r, int x)
+/* Ids of Piper's files are numbers. */
+static void print_name(const struct report *r, const char *name)
 {
-    const struct dawn_graph *g = dawn_profile_graph(r->profile);
+    const char *format = r->options->import;
+    bool number = format && strcmp(format, "piper") == 0;
+
+    printf(number ? "%s" : "\"%s\"", name);
+}
+
+static void print_nodes(const struct report *r, int x)
+{
+    const struct dawn_graph *g = dawn_plan_graph(r->plan);
+    const struct dawn_plan_stage *s = dawn_plan_stage(r->plan, x);
+
+    for (int i = s->first; i <= s->last; i++) {
+        printf(i > s->first ? ", " : "");
+        print_name(r, dawn_graph_node(g, i)->name);
+    }
+}
+
+/* Tensors with a decision from `from` to `to`. */
+static void print_decided(const struct report *r, int x,
+                          enum dawn_decision from, enum dawn_decision to)
+{
+    const struct dawn_graph *g = dawn_plan_graph(r->plan);
     const char *comma = "";
 
     for (int t = 0; t < dawn_graph_tensors(g); t++) {
-        if (dawn_plan_decision(r->plan, x, t) != DAWN_RECOMPUTE)
+        enum dawn_decision d = dawn_plan_decision(r->plan, x, t);
+        if (d < from || d > to)
             continue;
-        printf("%s\"%s\"", comma, dawn_graph_tensor(g, t)->name);
+        printf("%s", comma);
+        print_name(r, dawn_graph_tensor(g, t)->name);
         comma = ", ";
     }
 }
 
 static void print_stage(const struct report *r, int x)
 {
-    const struct dawn_graph *g = dawn_plan_graph(r->plan);
     const struct dawn_plan_stage *s = dawn_plan_stage(r->plan, x);
 
-    printf("    {\"rank\": %d, \"nodes\": [\"%s\", \"%s\"],\n", s->rank,
-           dawn_graph_node(g, s->first)->name,
-           dawn_graph_node(g, s->last)->name);
-    printf("     \"f_ns\": %.0f, \"b_ns\": %.0f, \"w_ns\": %.0f, "
-           "\"recompute_ns\": %.0f, \"step_ns\": %.0f,\n",
+    printf("    {\"rank\": %d, \"nodes\": [", s->rank);
+    print_nodes(r, x);
+    printf("],\n     \"time_ns\": %.0f, \"f_ns\": %.0f, \"b_ns\": %.0f, "
+           "\"w_ns\": %.0f, \"recompute_ns\": %.0f, \"stall_ns\": %.0f, "
+           "\"step_ns\": %.0f,\n",
+           s->predicted.f_ns + s->predicted.b_ns + s->predicted.w_ns,
            s->predicted.f_ns, s->predicted.b_ns, s->predicted.w_ns,
-           s->predicted.recompute_ns, s->predicted.step_ns);
+           s->predicted.recompute_ns, s->predicted.stall_ns,
+           s->predicted.step_ns);
     printf("     \"peak_bytes\": %" PRIu64 ", \"arena_bytes\": %" PRIu64
            ", \"cap_bytes\": %" PRIu64 ",\n     \"by\": {",
            s->predicted.peak_bytes, s->predicted.arena_bytes,
            report_cap(r, s->rank));
     print_categories(s);
     printf("},\n     \"recompute\": [");
-    print_recomputed(r, x);
+    print_decided(r, x, DAWN_RECOMPUTE, DAWN_RECOMPUTE);
+    printf("], \"offload\": [");
+    print_decided(r, x, DAWN_TO_HOST, DAWN_TO_SSD);
     printf("]}");
 }
 
@@ -57,25 +85,45 @@ void report_json(const struct report *r)
     const struct dawn_plan_info *info = dawn_plan_info(r->plan);
     int l = info->stages, m = info->microbatches;
 
-    printf("{\n  \"policy\": \"%s\", \"schedule\": \"%s\",\n", info->policy,
-           info->schedule);
-    printf("  \"stages\": %d, \"microbatches\": %d, \"microbatch\": %lld,\n", l,
-           m, (long long)info->microbatch);
-    printf("  \"objective\": \"%s\", \"step_ns\": %.0f, "
-           "\"bottleneck_ns\": %.0f, \"bound_ns\": %.0f, "
-           "\"tokens_per_s\": %.1f,\n",
-           report_objective_name(r), info->step_ns, info->bottleneck_ns,
-           info->bound_ns, info->tokens_per_s);
+    printf("{\n  \"feasible\": true, \"policy\": \"%s\", \"schedule\": "
+           "\"%s\", \"objective\": \"%s\",\n",
+           info->policy, info->schedule, report_objective_name(r));
+    printf("  \"microbatches\": %d, \"microbatch\": %lld,\n", m,
+           (long long)info->microbatch);
+    printf("  \"step_ns\": %.0f, \"bottleneck_ns\": %.0f, "
+           "\"bound_ns\": %.0f, \"tokens_per_s\": %.1f,\n",
+           info->step_ns, info->bottleneck_ns, info->bound_ns,
+           info->tokens_per_s);
     printf("  \"bubble_of_step\": %.6f, \"bubble_over_ideal\": %.6f, "
            "\"idle_simulated\": %.6f,\n",
            (l - 1.0) / (m + l - 1), (l - 1.0) / m, report_idle(r));
     if (info->size_low)
         printf("  \"size_low\": %lld, \"size_high\": %lld,\n",
                (long long)info->size_low, (long long)info->size_high);
-    printf("  \"plan_ns\": %.0f,\n  \"stage\": [\n", r->plan_ns);
+    printf("  \"solve_ns\": %.0f,\n  \"stages\": [\n", r->plan_ns);
     for (int x = 0; x < l; x++) {
         print_stage(r, x);
         printf(x < l - 1 ? ",\n" : "\n");
     }
     printf("  ]\n}\n");
+}
+
+/* Nothing fits */
+
+static void print_text(const char *text)
+{
+    for (; *text; text++)
+        if (*text == '"' || *text == '\\')
+            printf("\\%c", *text);
+        else if ((unsigned char)*text >= ' ')
+            putchar(*text);
+}
+
+void report_json_nofit(const struct dawn_planner_nofit *nofit, const char *why)
+{
+    printf("\"feasible\": false, \"why\": \"");
+    print_text(why);
+    printf("\",\n  \"works_bytes\": %" PRIu64 ", \"stage\": %d, "
+           "\"stage_bytes\": %" PRIu64,
+           nofit->works_bytes, nofit->stage, nofit->stage_bytes);
 }

@@ -2,6 +2,7 @@
 /* dawn-plan: from profile.yaml, and machine.yaml if there is one, to plan.yaml.
  */
 #include "report.h"
+#include <dawnpiper/import.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -32,11 +33,23 @@ static int64_t tokens_per_sample(const struct dawn_graph *g)
     return 0;
 }
 
+static enum dawn_status load_profile(struct program *p, struct dawn_error *err)
+{
+    const struct options *o = &p->options;
+    enum dawn_status st;
+
+    if (!o->import)
+        return dawn_profile_load(o->profile, &p->profile, err);
+    st = dawn_import(o->import, o->profile, &p->profile, err);
+    if (!st && o->profile_out)
+        st = dawn_profile_save(p->profile, o->profile_out, err);
+    return st;
+}
+
 static enum dawn_status load(struct program *p, struct dawn_error *err)
 {
     struct dawn_planner_opts *o = &p->options.plan;
-    enum dawn_status st =
-        dawn_profile_load(p->options.profile, &p->profile, err);
+    enum dawn_status st = load_profile(p, err);
 
     if (!st && p->options.machine)
         st = dawn_machine_load(p->options.machine, &p->machine, err);
@@ -108,12 +121,13 @@ static enum dawn_status save_to_stdout(const struct dawn_plan *plan,
 static enum dawn_status report(const struct report *r, struct dawn_error *err)
 {
     const struct options *o = r->options;
-    const char *path = o->output ? o->output : "plan.yaml";
-    enum dawn_status st;
+    const char *path = o->output ? o->output : o->import ? NULL : "plan.yaml";
+    enum dawn_status st = DAWN_OK;
 
-    if (strcmp(path, "-") == 0)
+    if (path && strcmp(path, "-") == 0)
         return save_to_stdout(r->plan, err);
-    st = dawn_plan_save(r->plan, path, err);
+    if (path)
+        st = dawn_plan_save(r->plan, path, err);
     if (st)
         return st;
     if (o->json)
@@ -122,6 +136,22 @@ static enum dawn_status report(const struct report *r, struct dawn_error *err)
         st = report_explain(r, err);
     if (!st && !o->json)
         report_summary(r, path);
+    return st;
+}
+
+/* Plan with one policy. */
+static enum dawn_status plan(const struct program *p, struct report *r,
+                             struct dawn_error *err)
+{
+    struct dawn_planner_nofit nofit = {0};
+    enum dawn_status st =
+        program_plan(p, p->options.plan.policy, r, &nofit, err);
+
+    if (st != DAWN_E_NOFIT || !p->options.json)
+        return st;
+    printf("{\n  ");
+    report_json_nofit(&nofit, err->text);
+    printf(", \"solve_ns\": %.0f\n}\n", r->plan_ns);
     return st;
 }
 
@@ -135,7 +165,7 @@ static enum dawn_status run(struct program *p, struct dawn_error *err)
     if (p->options.check)
         return check(p, err);
     if (!p->options.compare)
-        st = program_plan(p, p->options.plan.policy, &r, NULL, err);
+        st = plan(p, &r, err);
     else
         st = compare(p, &r, err);
     if (!st && (!p->options.compare || p->options.output))

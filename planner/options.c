@@ -14,6 +14,8 @@ enum {
     KEY_MAX_BATCH,
     KEY_SCHEDULE,
     KEY_POLICY,
+    KEY_IMPORT,
+    KEY_PROFILE_OUT,
     KEY_COMPARE,
     KEY_CHECK,
     KEY_OBJECTIVE,
@@ -30,6 +32,13 @@ static const struct argp_option option[] = {
      "machine.yaml: memory, links and speed of the "
      "devices; without it they are equal, with links of 5 GB/s",
      0},
+    {"import", KEY_IMPORT, "pipedream|piper", 0,
+     "PROFILE is one that others published: a graph.txt of PipeDream or "
+     "DAPPLE, "
+     "or JSON of Piper; nothing is written but with -o",
+     0},
+    {"profile-out", KEY_PROFILE_OUT, "FILE", 0,
+     "write what --import read as profile.yaml", 0},
     {"stages", 's', "N", 0,
      "pipeline stages, one a rank (default: one for each device of the "
      "machine; 1 without a machine)",
@@ -110,6 +119,7 @@ static int count(const char *name, const char *text)
     return (int)n;
 }
 
+static const char *const imports[] = {"pipedream", "piper", NULL};
 static const char *const objectives[] = {"step", "bottleneck", NULL};
 static const char *const recomputes[] = {"auto", "none", NULL};
 static const char *const offloads[] = {"auto", "none", "host", "ssd", NULL};
@@ -135,6 +145,8 @@ static void finish(const struct options *o)
 
     if (!o->profile)
         wrong("which PROFILE?");
+    if (o->profile_out && !o->import)
+        wrong("--profile-out writes what --import reads");
     if (o->check &&
         (o->compare || o->plan.policy || o->plan.stages ||
          o->plan.microbatches || o->plan.microbatch || o->plan.schedule ||
@@ -181,6 +193,12 @@ static error_t parse(int key, char *arg, struct argp_state *state)
         return 0;
     case KEY_POLICY:
         o->plan.policy = arg;
+        return 0;
+    case KEY_IMPORT:
+        o->import = imports[choice("import", arg, imports)];
+        return 0;
+    case KEY_PROFILE_OUT:
+        o->profile_out = arg;
         return 0;
     case KEY_COMPARE:
         o->compare = true;

@@ -6,10 +6,12 @@
 #include <dawnpiper/planner.h>
 
 struct options {
-    const char *profile; /* file names */
-    const char *machine; /* NULL: none */
-    const char *check;   /* a plan to price; NULL: make one */
-    const char *output;  /* "-": stdout; NULL: not said */
+    const char *profile;     /* file names */
+    const char *machine;     /* NULL: none */
+    const char *import;      /* format of the profile; NULL: our own */
+    const char *profile_out; /* to write what was imported; NULL: not */
+    const char *check;       /* a plan to price; NULL: make one */
+    const char *output;      /* "-": stdout; NULL: not said */
     bool compare, explain, json;
     struct dawn_planner_opts plan; /* 0: not said */
 };

@@ -94,8 +94,8 @@ void report_summary(const struct report *r, const char *path)
     }
     printf("%s: %d stages, %d x %lld samples, step %s, %.1f%% above the bound,"
            " at most %s%s%s a rank%s\n",
-           path, info->stages, info->microbatches, (long long)info->microbatch,
-           TIME(info->step_ns), report_above(r), SIZE(arena), cap ? " of " : "",
-           cap ? SIZE(cap) : "",
+           path ? path : "the plan", info->stages, info->microbatches,
+           (long long)info->microbatch, TIME(info->step_ns), report_above(r),
+           SIZE(arena), cap ? " of " : "", cap ? SIZE(cap) : "",
            info->size_low ? "; that many samples were not profiled" : "");
 }

@@ -39,7 +39,10 @@ enum dawn_status check(struct program *p, struct dawn_error *err);
 /* For people; as JSON; in one line. */
 enum dawn_status report_explain(const struct report *r, struct dawn_error *err);
 void report_json(const struct report *r);
+/* path NULL: it was not written */
 void report_summary(const struct report *r, const char *path);
+/* Members of a JSON object that say why there is no plan. */
+void report_json_nofit(const struct dawn_planner_nofit *nofit, const char *why);
 
 /* Memory that a rank may use; 0: no cap. */
 uint64_t report_cap(const struct report *r, int rank);

@@ -23,7 +23,7 @@
  * of each stage is solved anew, with the most room that the exact price allows.
  */
 #include "common/array.h"
-#include "planner/planner.h"
+#include "planner/additive.h"
 #include <math.h>
 
 /* Shares of the room of a stage with one microbatch in flight */
@@ -72,6 +72,9 @@ static double saved_bytes(const struct dawni_planner *pl, int i)
 
 static struct unit unit_of(const struct dawni_planner *pl, int i)
 {
+    if (pl->additive)
+        return (struct unit){dawni_additive_saved(pl, i),
+                             (float)dawni_additive_again_ns(pl, i)};
     return (struct unit){saved_bytes(pl, i),
                          (float)(pl->sum_f[i + 1] - pl->sum_f[i])};
 }
@@ -82,12 +85,14 @@ static bool measure_units(struct adapipe *s)
 
     for (int i = 0; i < pl->n; i++) {
         struct dawni_stage_memory m;
+        s->unit[i] = unit_of(pl, i);
+        if (pl->additive)
+            continue; /* nothing for a moment only */
         enum dawn_status st =
             dawni_stage_price(pl->pricer, i, i, NULL, &m, NULL, &pl->error);
         if (st)
             return dawni_planner_fail(pl, st, NULL);
         uint64_t most = m.f_peak > m.b_peak ? m.f_peak : m.b_peak;
-        s->unit[i] = unit_of(pl, i);
         s->moment[i] = (double)(most > m.saved ? most - m.saved : 0);
     }
     return true;

@@ -11,7 +11,7 @@
  * dropped, but so a longer run never costs less, which the search relies on).
  */
 #include "common/array.h"
-#include "planner/planner.h"
+#include "planner/additive.h"
 #include <math.h>
 
 struct bound {
@@ -122,6 +122,8 @@ double dawni_bound(struct dawni_planner *pl)
     struct bound s = {.pl = pl};
     double bound = INFINITY;
 
+    if (pl->additive)
+        return dawni_additive_bound(pl);
     if (begin(&s))
         bound = dawni_bottleneck(pl, step_of, &s, NULL);
     free(s.bytes);

@@ -3,7 +3,7 @@
  * the price of fitting by dawni_decide. Each answer is remembered.
  */
 #include "common/array.h"
-#include "planner/planner.h"
+#include "planner/additive.h"
 #include <math.h>
 
 static void sum_times(struct dawni_planner *pl)
@@ -40,7 +40,11 @@ static enum dawn_status sum_memory(struct dawni_planner *pl,
                                    struct dawn_error *err)
 {
     pl->stamps++;
-    for (int i = 0; i < pl->n; i++) {
+    for (int i = 0; i < pl->n && pl->additive; i++) {
+        pl->sum_kept[i + 1] = pl->sum_kept[i] + dawni_additive_fixed(pl, i);
+        pl->sum_saved[i + 1] = pl->sum_saved[i] + dawni_additive_saved(pl, i);
+    }
+    for (int i = 0; i < pl->n && !pl->additive; i++) {
         struct dawni_stage_memory memory;
         enum dawn_status st =
             dawni_stage_price(pl->pricer, i, i, NULL, &memory, NULL, err);

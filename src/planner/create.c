@@ -3,7 +3,7 @@
  * microbatches in flight, sums over the profile.
  */
 #include "common/array.h"
-#include "planner/planner.h"
+#include "planner/additive.h"
 #include <stdio.h>
 
 /* Limits of dawni_memo_key, and of the depth of binary partitioning */
@@ -162,7 +162,9 @@ static enum dawn_status begin(struct dawni_planner *pl,
                                      err)) ||
         (st = dawni_stage_pricer_create(pl->graph, &pl->sizes, &pl->pricer,
                                         err)) ||
-        (st = dawni_decider_create(pl, err)) || (st = dawni_cost_init(pl, err)))
+        (st = dawni_decider_create(pl, err)) ||
+        (st = dawni_additive_create(pl, err)) ||
+        (st = dawni_cost_init(pl, err)))
         return st;
     if (opts->cap_bytes)
         dawni_planner_set_cap(pl, opts->cap_bytes);
@@ -206,6 +208,7 @@ void dawni_planner_destroy(struct dawni_planner *pl)
     dawni_memo_clear(&pl->costs);
     free(pl->cost);
     dawni_decider_destroy(pl->decider);
+    dawni_additive_destroy(pl->additive);
     dawni_stage_pricer_destroy(pl->pricer);
     dawni_sizes_clear(&pl->sizes);
     dawn_machine_destroy(pl->own_machine);

@@ -10,7 +10,7 @@
  * flipped where that makes the whole cheaper.
  */
 #include "common/array.h"
-#include "planner/planner.h"
+#include "planner/additive.h"
 #include <math.h>
 
 /* With so few candidates the thorough way costs nothing. */
@@ -435,6 +435,8 @@ static struct search begin(struct dawni_planner *pl, int first, int last, int x)
 struct dawni_decided dawni_decide(struct dawni_planner *pl, int first, int last,
                                   int x, bool thorough, uint8_t *decision)
 {
+    if (pl->additive)
+        return dawni_additive_decide(pl, first, last, x, thorough, decision);
     struct search s = begin(pl, first, last, x);
     bool whole = price_decisions(&s, NULL, &s.now);
 
@@ -453,6 +455,8 @@ struct dawni_decided dawni_price_decisions(struct dawni_planner *pl, int first,
                                            int last, int x,
                                            const uint8_t *decision)
 {
+    if (pl->additive)
+        return dawni_additive_price(pl, first, last, x, decision);
     struct search s = begin(pl, first, last, x);
     bool whole = price_decisions(&s, decision, &s.now);
 

@@ -60,7 +60,7 @@ static uint64_t unit_of(uint64_t cap)
     return cap >= 32 << 20 ? 1 << 20 : cap >= 32 << 10 ? 1 << 10 : 64;
 }
 
-static const char *size_text(uint64_t bytes, char *buf, size_t room)
+const char *dawni_size_text(uint64_t bytes, char *buf, size_t room)
 {
     if (bytes % (1 << 20) == 0)
         snprintf(buf, room, "%" PRIu64 "MiB", bytes >> 20);
@@ -130,7 +130,7 @@ enum dawn_status dawni_plan_nofit(struct dawni_planner *pl,
     for (int x = 0; x < pl->l; x++)
         if (pl->stage[x].cap < cap)
             cap = pl->stage[x].cap;
-    size_text(cap, asked, sizeof asked);
+    dawni_size_text(cap, asked, sizeof asked);
     st = find_some(pl, &need, err);
     if (st == DAWN_OK && !pl->policy->blind)
         st = find_least(pl, cap, &need, err);
@@ -146,7 +146,7 @@ enum dawn_status dawni_plan_nofit(struct dawni_planner *pl,
                      "cap found to work is %s, where stage %d (%s to %s) takes "
                      "%" PRIu64 " bytes",
                      who(pl), pl->l, asked, how,
-                     size_text(need.cap, works, sizeof works), need.x,
+                     dawni_size_text(need.cap, works, sizeof works), need.x,
                      pl->graph->node[need.first].desc.name,
                      pl->graph->node[need.last].desc.name, need.arena);
 }

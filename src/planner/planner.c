@@ -4,6 +4,7 @@
  * gets less room, and all is done again.
  */
 #include "common/array.h"
+#include "planner/additive.h"
 #include "planner/planner.h"
 #include <stdio.h>
 
@@ -54,9 +55,9 @@ static uint64_t largest_cap(const struct dawni_planner *pl)
     return cap == UINT64_MAX ? 0 : cap;
 }
 
-static enum dawn_status create_plan(const struct dawni_planner *pl,
-                                    const int *cut, struct dawn_plan **plan_p,
-                                    struct dawn_error *err)
+enum dawn_status dawni_plan_create(const struct dawni_planner *pl,
+                                   const int *cut, struct dawn_plan **plan_p,
+                                   struct dawn_error *err)
 {
     struct dawn_plan_stage *stage = dawni_calloc(pl->l, sizeof *stage);
     struct dawn_plan_info info = {
@@ -101,6 +102,9 @@ enum dawn_status dawni_decide_stage(struct dawni_planner *pl,
     else
         dawni_decide(pl, s->first, s->last, x, true, decision);
     *priced = dawni_price_decisions(pl, s->first, s->last, x, decision);
+    for (int t = 0; t < tensors && pl->additive; t++)
+        if (!dawni_additive_recomputes(pl, t))
+            decision[t] = DAWN_KEEP;
     for (int t = 0; t < tensors && !st; t++)
         if (decision[t] != (uint8_t)dawn_plan_decision(plan, x, t))
             st = dawn_plan_decide(plan, x, t, decision[t], err);
@@ -128,7 +132,7 @@ static enum dawn_status try_plan(struct dawni_planner *pl, int *cut,
         return dawn_fail(err, pl->status, "%s", pl->error.text);
     if (!found)
         return DAWN_E_NOFIT;
-    st = create_plan(pl, cut, &plan, err);
+    st = dawni_plan_create(pl, cut, &plan, err);
     for (int x = 0; x < pl->l && !st; x++)
         st = dawni_decide_stage(pl, plan, x, &priced[x], err);
     if (!st) {
@@ -196,7 +200,7 @@ enum dawn_status dawni_plan_make(struct dawni_planner *pl,
     return st;
 }
 
-static double objective_of(struct dawn_plan *plan)
+double dawni_objective_of(struct dawn_plan *plan)
 {
     const struct dawn_plan_info *info = dawn_plan_info(plan);
 
@@ -222,7 +226,8 @@ enum dawn_status dawni_plan_best(struct dawni_planner *pl,
             dawn_plan_destroy(best);
             return st;
         }
-        bool better = !best || objective_of(plan) < objective_of(best);
+        bool better =
+            !best || dawni_objective_of(plan) < dawni_objective_of(best);
         dawn_plan_destroy(better ? best : plan);
         best = better ? plan : best;
     }
@@ -248,10 +253,13 @@ enum dawn_status dawn_planner_run(const struct dawn_profile *profile,
     if (!st)
         st = dawni_planner_create(profile, machine, &sized, opts->stages, &pl,
                                   err);
+    bool solves = !st && dawni_additive_solves(pl);
     if (!st)
-        st = dawni_plan_best(pl, &plan, err);
+        st = solves ? dawni_additive_best(pl, &plan, err)
+                    : dawni_plan_best(pl, &plan, err);
     if (st == DAWN_E_NOFIT)
-        st = dawni_plan_nofit(pl, opts->nofit, err);
+        st = solves ? dawni_additive_nofit(pl, opts->nofit, err)
+                    : dawni_plan_nofit(pl, opts->nofit, err);
     dawni_planner_destroy(pl);
     if (st)
         return st;

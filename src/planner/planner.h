@@ -61,6 +61,7 @@ struct dawni_known_memory { /* of a rank */
     struct dawn_memory memory;
 };
 
+struct dawni_additive;
 struct dawni_policy_ops;
 struct dawni_decider;
 struct dawni_decided;
@@ -89,7 +90,8 @@ struct dawni_planner {
     struct dawni_sizes sizes;
     struct dawni_stage_pricer *pricer;
     struct dawni_decider *decider;
-    struct dawni_memo costs; /* of dawni_stage_cost_of */
+    struct dawni_additive *additive; /* NULL: the profile is no additive one */
+    struct dawni_memo costs;         /* of dawni_stage_cost_of */
     struct dawni_stage_cost *cost;
     int cost_count, cost_room;
     int *stamp, stamps; /* by tensor: seen in scan number `stamps` */
@@ -160,6 +162,14 @@ enum dawn_status dawni_plan_best(struct dawni_planner *pl,
                                  struct dawn_plan **plan_p,
                                  struct dawn_error *err);
 
+/* A plan with these cuts, everything kept. */
+enum dawn_status dawni_plan_create(const struct dawni_planner *pl,
+                                   const int *cut, struct dawn_plan **plan_p,
+                                   struct dawn_error *err);
+
+/* What the plan is to be the least in. */
+double dawni_objective_of(struct dawn_plan *plan);
+
 /* Decide about stage x and write it into the plan. priced: out. */
 enum dawn_status dawni_decide_stage(struct dawni_planner *pl,
                                     struct dawn_plan *plan, int x,
@@ -197,6 +207,9 @@ enum dawn_status dawni_loosen(struct dawni_planner *pl, struct dawn_plan *plan,
 enum dawn_status dawni_plan_nofit(struct dawni_planner *pl,
                                   struct dawn_planner_nofit *nofit,
                                   struct dawn_error *err);
+
+/* "600MiB", or a number of bytes; returns buf. */
+const char *dawni_size_text(uint64_t bytes, char *buf, size_t room);
 
 /* cost.c */
 

@@ -2,7 +2,8 @@
 # SPDX-License-Identifier: Apache-2.0
 # dawn-plan from its command line: what it writes, what it says, how it fails.
 set -u
-: "${top_builddir:=.}"
+: "${top_builddir:=.}" "${top_srcdir:=.}"
+srcdir=$(cd "$top_srcdir" && pwd)
 plan=$(cd "$top_builddir" && pwd)/dawn-plan
 make_profile=$(cd "$top_builddir" && pwd)/tests/planner/make_profile
 dir=$(mktemp -d) || exit 1
@@ -48,7 +49,8 @@ ok "twice the same bytes"
 run 0 profile.yaml -s 2 -M 100KiB --explain && grep -q recomputes out &&
     grep -q '^bubble' out && grep -q '^bound' out && grep -q 'of 100.0 KiB' out
 ok "--explain tells of recompute, bubble, bound and cap"
-run 0 profile.yaml -s 2 --json &&
+run 0 profile.yaml -s 2 --json && grep -q '"feasible": true' out &&
+    grep -q '"nodes": \["n0", "n1", "n2"' out &&
     { ! command -v python3 >/dev/null || python3 -m json.tool <out >/dev/null; }
 ok "--json is JSON"
 rm -f plan.yaml
@@ -102,6 +104,42 @@ fails 1 'no cap on memory' "--max-batch without a cap" profile.yaml -s 2 \
     --max-batch
 fails 2 'exclude' "--max-batch with --microbatch" profile.yaml --max-batch \
     --microbatch 2
+
+# files that others published
+import=$srcdir/tests/fuzz/corpus
+rm -f plan.yaml
+bottleneck='--objective bottleneck --offload none'
+run 0 --import pipedream $import/fuzz_pipedream/branch.txt -s 2 $bottleneck \
+    --json && grep -q '"bottleneck_ns": 8538000, "bound_ns": 8538000' out &&
+    grep -q '"nodes": \["node2"\]' out && grep -q '"time_ns": 300000' out &&
+    [ ! -e plan.yaml ]
+ok "--import pipedream: the slowest stage and its bound; nothing is written"
+run 0 --import piper $import/fuzz_piper/branch.json -s 3 $bottleneck --json &&
+    grep -q '"nodes": \[0\]' out && grep -q '"peak_bytes": 380,' out &&
+    { ! command -v python3 >/dev/null || python3 -m json.tool <out >/dev/null; }
+ok "--import piper: ids are numbers, memory is by the additive rule"
+run 0 --import piper $import/fuzz_piper/branch.json -s 3 -M 250 $bottleneck \
+    --json && grep -q '"recompute": \[0\], "offload": \[\]' out &&
+    grep -q '"peak_bytes": 198,' out
+ok "under a cap it says what is recomputed"
+run 1 --import piper $import/fuzz_piper/branch.json -s 3 -M 100 $bottleneck \
+    --json && grep -q '"feasible": false, "why": "no plan of 3' out &&
+    grep -q '"works_bytes": 198' out && grep -q '^dawn-plan: no plan' err
+ok "where nothing fits JSON says so too, and which cap would do"
+run 0 --import piper $import/fuzz_piper/branch.json -s 3 -M 250 $bottleneck \
+    --profile-out published.yaml -o one.yaml &&
+    run 0 published.yaml -s 3 -M 250 $bottleneck -o two.yaml &&
+    cmp -s one.yaml two.yaml && run 0 --check two.yaml published.yaml
+ok "--profile-out writes a profile.yaml that gives the same plan"
+run 0 --import pipedream $import/fuzz_pipedream/branch.txt -s 2 --compare &&
+    grep -q '^adapipe .*%' out
+ok "--compare plans it with every policy"
+fails 2 'import=alpa: one of pipedream, piper' "an unknown format" \
+    --import alpa profile.yaml
+fails 2 'profile-out' "--profile-out of our own" profile.yaml \
+    --profile-out again.yaml
+fails 1 'cycle.json:[0-9]*: this edge is on a cycle' "a cycle" \
+    --import piper $import/fuzz_piper/cycle.json
 
 # a person moves the cut of two stages by one node, and forces a decision
 run 0 profile.yaml -s 2 -M 110KiB -o made.yaml

@@ -1,0 +1,52 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* Planning of additive profiles (see dawnpiper/profile.h): what a stage takes
+ * is a sum over its nodes, what to recompute is a multiple-choice knapsack, and
+ * the whole is what src/partition solves.
+ */
+#ifndef DAWNI_PLANNER_ADDITIVE_H
+#define DAWNI_PLANNER_ADDITIVE_H
+
+#include "planner/planner.h"
+
+/* The profile as the solver wants it. Leaves pl->additive NULL where the
+ * profile is not additive. */
+enum dawn_status dawni_additive_create(struct dawni_planner *pl,
+                                       struct dawn_error *err);
+void dawni_additive_destroy(struct dawni_additive *a); /* takes NULL */
+
+/* By node: bytes of each microbatch in flight, bytes held once, as it is. */
+double dawni_additive_saved(const struct dawni_planner *pl, int node);
+double dawni_additive_fixed(const struct dawni_planner *pl, int node);
+
+/* Time that recompute of a node adds. */
+double dawni_additive_again_ns(const struct dawni_planner *pl, int node);
+
+/* Can the node that makes the tensor be recomputed? */
+bool dawni_additive_recomputes(const struct dawni_planner *pl, int tensor);
+
+/* dawni_decide, dawni_price_decisions, dawni_rank_memory by the rule. */
+struct dawni_decided dawni_additive_decide(struct dawni_planner *pl, int first,
+                                           int last, int x, bool thorough,
+                                           uint8_t *decision);
+struct dawni_decided dawni_additive_price(struct dawni_planner *pl, int first,
+                                          int last, int x,
+                                          const uint8_t *decision);
+void dawni_additive_memory(const struct dawni_planner *pl,
+                           const struct dawn_plan *plan, int rank,
+                           struct dawn_memory *memory);
+
+/* dawni_bound: of the objective, for any cuts in any order. */
+double dawni_additive_bound(struct dawni_planner *pl);
+
+/* dawni_plan_best and dawni_plan_nofit by the solver, for the policies whose
+ * aim is the best plan: `dawnpiper`, `exact`, both. The plan may use fewer
+ * stages, and its nodes may stand in an order of their own. */
+bool dawni_additive_solves(const struct dawni_planner *pl);
+enum dawn_status dawni_additive_best(struct dawni_planner *pl,
+                                     struct dawn_plan **plan_p,
+                                     struct dawn_error *err);
+enum dawn_status dawni_additive_nofit(struct dawni_planner *pl,
+                                      struct dawn_planner_nofit *nofit,
+                                      struct dawn_error *err);
+
+#endif
