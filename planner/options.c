@@ -164,35 +164,53 @@ static void finish(const struct options *o)
         wrong("stdout can take only one of the plan and a report");
 }
 
-static error_t parse(int key, char *arg, struct argp_state *state)
+/* What is to be planned. */
+static error_t parse_plan(int key, const char *arg, struct dawn_planner_opts *o)
 {
-    struct options *o = state->input;
-
     switch (key) {
-    case 'm':
-        o->machine = arg;
-        return 0;
     case 's':
-        o->plan.stages = count("stages", arg);
+        o->stages = count("stages", arg);
         return 0;
     case 'M':
-        if (!size_parse(arg, &o->plan.cap_bytes))
+        if (!size_parse(arg, &o->cap_bytes))
             wrong("--memory=%s: not a size such as 600MiB", arg);
         return 0;
     case KEY_MICROBATCHES:
-        o->plan.microbatches = count("microbatches", arg);
+        o->microbatches = count("microbatches", arg);
         return 0;
     case KEY_MICROBATCH:
-        o->plan.microbatch = count("microbatch", arg);
+        o->microbatch = count("microbatch", arg);
         return 0;
     case KEY_MAX_BATCH:
-        o->plan.max_batch = true;
+        o->max_batch = true;
         return 0;
     case KEY_SCHEDULE:
-        o->plan.schedule = arg;
+        o->schedule = arg;
         return 0;
     case KEY_POLICY:
-        o->plan.policy = arg;
+        o->policy = arg;
+        return 0;
+    case KEY_OBJECTIVE:
+        o->objective =
+            (enum dawn_objective)choice("objective", arg, objectives);
+        return 0;
+    case KEY_RECOMPUTE:
+        o->no_recompute = choice("recompute", arg, recomputes) == 1;
+        return 0;
+    case KEY_OFFLOAD:
+        o->offload = (enum dawn_offload)choice("offload", arg, offloads);
+        return 0;
+    default:
+        return ARGP_ERR_UNKNOWN;
+    }
+}
+
+/* Files and reports. */
+static error_t parse_io(int key, const char *arg, struct options *o)
+{
+    switch (key) {
+    case 'm':
+        o->machine = arg;
         return 0;
     case KEY_IMPORT:
         o->import = imports[choice("import", arg, imports)];
@@ -206,16 +224,6 @@ static error_t parse(int key, char *arg, struct argp_state *state)
     case KEY_CHECK:
         o->check = arg;
         return 0;
-    case KEY_OBJECTIVE:
-        o->plan.objective =
-            (enum dawn_objective)choice("objective", arg, objectives);
-        return 0;
-    case KEY_RECOMPUTE:
-        o->plan.no_recompute = choice("recompute", arg, recomputes) == 1;
-        return 0;
-    case KEY_OFFLOAD:
-        o->plan.offload = (enum dawn_offload)choice("offload", arg, offloads);
-        return 0;
     case KEY_EXPLAIN:
         o->explain = true;
         return 0;
@@ -225,6 +233,16 @@ static error_t parse(int key, char *arg, struct argp_state *state)
     case 'o':
         o->output = arg;
         return 0;
+    default:
+        return parse_plan(key, arg, &o->plan);
+    }
+}
+
+static error_t parse(int key, char *arg, struct argp_state *state)
+{
+    struct options *o = state->input;
+
+    switch (key) {
     case '?':
         argp_help(state->root_argp, stdout, ARGP_HELP_STD_HELP, program);
         exit(0);
@@ -246,7 +264,7 @@ static error_t parse(int key, char *arg, struct argp_state *state)
         finish(o);
         return 0;
     default:
-        return ARGP_ERR_UNKNOWN;
+        return parse_io(key, arg, o);
     }
 }
 
