@@ -12,6 +12,8 @@
 extern "C" {
 #endif
 
+/* Of an additive profile: by its rule; what is held once stands under params,
+ * and what is saved under saved. */
 struct dawn_memory {
     uint64_t peak_bytes;            /* largest sum of live bytes in a step */
     uint64_t arena_bytes;           /* after packing; >= peak_bytes */

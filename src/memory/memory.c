@@ -2,6 +2,7 @@
 /* The memory of a plan: its programs, without a device. */
 #include "common/array.h"
 #include "graph/graph.h"
+#include "memory/additive.h"
 #include "memory/program.h"
 #include <stdlib.h>
 
@@ -174,6 +175,20 @@ enum dawn_status dawni_program_of_plan(struct dawn_plan *plan,
     return st;
 }
 
+static enum dawn_status check_profile(struct dawn_plan *plan,
+                                      const struct dawn_profile *profile,
+                                      struct dawn_error *err)
+{
+    uint64_t wanted = dawn_plan_info(plan)->graph_digest;
+    uint64_t found = dawn_graph_digest(dawn_profile_graph(profile));
+    if (wanted == found)
+        return DAWN_OK;
+    return dawn_fail(err, DAWN_E_MISMATCH,
+                     "plan for graph xxh3:%016llx, profile of graph "
+                     "xxh3:%016llx",
+                     (unsigned long long)wanted, (unsigned long long)found);
+}
+
 /* The program of a rank, with the sizes that the profile has. */
 static enum dawn_status program_of(struct dawn_plan *plan,
                                    const struct dawn_profile *profile, int rank,
@@ -181,13 +196,6 @@ static enum dawn_status program_of(struct dawn_plan *plan,
                                    struct dawn_error *err)
 {
     struct dawni_sizes sizes;
-    uint64_t wanted = dawn_plan_info(plan)->graph_digest;
-    uint64_t found = dawn_graph_digest(dawn_profile_graph(profile));
-    if (wanted != found)
-        return dawn_fail(err, DAWN_E_MISMATCH,
-                         "plan for graph xxh3:%016llx, profile of graph "
-                         "xxh3:%016llx",
-                         (unsigned long long)wanted, (unsigned long long)found);
     enum dawn_status st =
         dawni_sizes_of_profile(profile, dawn_plan_graph(plan),
                                dawn_plan_info(plan)->microbatch, &sizes, err);
@@ -205,7 +213,11 @@ enum dawn_status dawn_memory_of(const struct dawn_plan *plan,
 {
     struct dawn_plan *p = (struct dawn_plan *)plan; /* only read */
     struct dawni_program *program = NULL;
-    enum dawn_status st = program_of(p, profile, rank, &program, err);
+    enum dawn_status st = check_profile(p, profile, err);
+    if (!st && dawn_profile_additive(profile))
+        return dawni_additive_memory_of(p, profile, rank, memory, NULL, err);
+    if (!st)
+        st = program_of(p, profile, rank, &program, err);
     if (!st)
         *memory = program->memory;
     dawni_program_destroy(program);
@@ -237,6 +249,22 @@ static uint64_t *curve_of(const struct dawni_program *p, int actions)
     return bytes;
 }
 
+static enum dawn_status additive_curve(struct dawn_plan *plan,
+                                       const struct dawn_profile *profile,
+                                       int rank, uint64_t **bytes_p,
+                                       int *actions_p, struct dawn_error *err)
+{
+    struct dawn_memory memory;
+    struct dawni_curve curve;
+    enum dawn_status st =
+        dawni_additive_memory_of(plan, profile, rank, &memory, &curve, err);
+    if (st)
+        return st;
+    *bytes_p = curve.bytes;
+    *actions_p = curve.actions;
+    return DAWN_OK;
+}
+
 enum dawn_status dawn_memory_curve(const struct dawn_plan *plan,
                                    const struct dawn_profile *profile, int rank,
                                    uint64_t **bytes_p, int *actions_p,
@@ -244,7 +272,11 @@ enum dawn_status dawn_memory_curve(const struct dawn_plan *plan,
 {
     struct dawn_plan *p = (struct dawn_plan *)plan; /* only read */
     struct dawni_program *program = NULL;
-    enum dawn_status st = program_of(p, profile, rank, &program, err);
+    enum dawn_status st = check_profile(p, profile, err);
+    if (!st && dawn_profile_additive(profile))
+        return additive_curve(p, profile, rank, bytes_p, actions_p, err);
+    if (!st)
+        st = program_of(p, profile, rank, &program, err);
     if (st)
         return st;
     uint64_t *bytes = curve_of(program, program->actions);

@@ -2,6 +2,7 @@
 /* The additive rule: what a stage costs, and what it recomputes. */
 #include "planner/additive.h"
 #include "common/array.h"
+#include "memory/additive.h"
 #include "partition/partition.h"
 #include "planner/additive_rule.h"
 #include "profile/profile.h"
@@ -182,12 +183,6 @@ bool dawni_additive_recomputes(const struct dawni_planner *pl, int tensor)
            pl->graph->node[node].output[0] == tensor;
 }
 
-/* Sums of doubles may be above a cap by rounding. */
-static uint64_t whole_bytes(double bytes)
-{
-    return (uint64_t)ceil(bytes * (1 - 1e-12));
-}
-
 /* The variant that a decision means. */
 static int chosen(const struct dawni_planner *pl, int node,
                   enum dawn_decision decision)
@@ -214,33 +209,9 @@ struct dawni_decided dawni_additive_price(struct dawni_planner *pl, int first,
         bytes += v->saved_bytes * spec->in_flight + v->fixed_bytes;
         d.recompute_ns += v->ns - a->variant[a->variant_at[i]].ns;
     }
-    d.peak = whole_bytes(bytes);
+    d.peak = dawni_additive_bytes(bytes);
     d.fits = d.peak <= spec->budget;
     return d;
-}
-
-void dawni_additive_memory(const struct dawni_planner *pl,
-                           const struct dawn_plan *plan, int rank,
-                           struct dawn_memory *memory)
-{
-    const struct dawni_additive *a = pl->additive;
-    double saved = 0, fixed = 0;
-
-    for (int i = 0; i < pl->n; i++) {
-        int x = dawn_plan_stage_of(plan, i);
-        int t = pl->graph->node[i].output[0];
-        if (x % pl->ranks != rank)
-            continue;
-        const struct dawni_variant *v =
-            &a->variant[chosen(pl, i, dawn_plan_decision(plan, x, t))];
-        saved += v->saved_bytes * pl->stage[x].in_flight;
-        fixed += v->fixed_bytes;
-    }
-    *memory = (struct dawn_memory){.peak_bytes = whole_bytes(saved + fixed)};
-    memory->arena_bytes = memory->peak_bytes;
-    memory->kept_bytes = whole_bytes(fixed);
-    memory->by[DAWN_CATEGORY_PARAMS] = memory->kept_bytes;
-    memory->by[DAWN_CATEGORY_SAVED] = memory->peak_bytes - memory->kept_bytes;
 }
 
 /* Decisions */
@@ -260,7 +231,7 @@ static uint64_t least_bytes(const struct dawni_planner *pl, int first, int last,
                                 a->variant[v].fixed_bytes);
         bytes += least;
     }
-    return whole_bytes(bytes);
+    return dawni_additive_bytes(bytes);
 }
 
 struct dawni_decided dawni_additive_decide(struct dawni_planner *pl, int first,
@@ -293,8 +264,8 @@ struct dawni_decided dawni_additive_decide(struct dawni_planner *pl, int first,
         dawni_planner_fail(pl, st, NULL);
     if (st || !result.feasible)
         return d;
-    d = (struct dawni_decided){.fits = true,
-                               .peak = whole_bytes(result.stage.peak_bytes)};
+    d = (struct dawni_decided){
+        .fits = true, .peak = dawni_additive_bytes(result.stage.peak_bytes)};
     for (int i = first; i <= last; i++) {
         int t = pl->graph->node[i].output[0], v = a->choice[i - first];
         const struct dawni_variant *node = &a->variant[a->variant_at[i]];

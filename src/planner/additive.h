@@ -24,16 +24,13 @@ double dawni_additive_again_ns(const struct dawni_planner *pl, int node);
 /* Can the node that makes the tensor be recomputed? */
 bool dawni_additive_recomputes(const struct dawni_planner *pl, int tensor);
 
-/* dawni_decide, dawni_price_decisions, dawni_rank_memory by the rule. */
+/* dawni_decide, dawni_price_decisions by the rule. */
 struct dawni_decided dawni_additive_decide(struct dawni_planner *pl, int first,
                                            int last, int x, bool thorough,
                                            uint8_t *decision);
 struct dawni_decided dawni_additive_price(struct dawni_planner *pl, int first,
                                           int last, int x,
                                           const uint8_t *decision);
-void dawni_additive_memory(const struct dawni_planner *pl,
-                           const struct dawn_plan *plan, int rank,
-                           struct dawn_memory *memory);
 
 /* dawni_bound: of the objective, for any cuts in any order. */
 double dawni_additive_bound(struct dawni_planner *pl);

@@ -3,7 +3,7 @@
  * each rank is remembered, since rounds of planning often change few of them.
  */
 #include "common/hash.h"
-#include "planner/additive.h"
+#include "planner/planner.h"
 
 /* Part of the cap that a stage must have been denied to get some of it back */
 #define WORTH_A_LOOK 128
@@ -36,13 +36,8 @@ enum dawn_status dawni_rank_memory(struct dawni_planner *pl,
                                    struct dawn_error *err)
 {
     struct dawni_known_memory *known = &pl->known[rank];
-    enum dawn_status st = DAWN_OK;
-
-    if (pl->additive) {
-        dawni_additive_memory(pl, plan, rank, memory);
-        return DAWN_OK;
-    }
     uint64_t key = digest(pl, plan, rank);
+    enum dawn_status st = DAWN_OK;
 
     if (!known->valid || known->key != key)
         st = dawn_memory_of(plan, pl->profile, rank, &known->memory, err);
