@@ -25,8 +25,8 @@ struct dawn_profile {
 
 void dawni_profile_node_clear(struct dawni_profile_node *node);
 
-/* All nodes have variants, and there is one microbatch size; or none has. The
- * text names a node that is wrong. */
+/* All nodes have variants that agree with their costs, and there is one
+ * microbatch size; or none has. The text names a node that is wrong. */
 enum dawn_status dawni_profile_check_variants(const struct dawn_profile *p,
                                               struct dawn_error *err);
 

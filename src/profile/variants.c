@@ -103,18 +103,45 @@ bool dawn_profile_additive(const struct dawn_profile *p)
     return p->additive == p->graph->nodes;
 }
 
+/* Costs and variants are of the same node; and a node that may be recomputed
+ * has one output, which a plan can decide about. */
+static enum dawn_status check_node(const struct dawn_profile *p, int node,
+                                   struct dawn_error *err)
+{
+    const struct dawni_node *n = &p->graph->node[node];
+    const struct dawn_node_cost *c = dawn_profile_cost_of(p, node, 0);
+    const struct dawni_profile_node *more = &p->node[node];
+    double ns = c->ns[0] + c->ns[1] + c->ns[2];
+
+    if (!(fabs(ns - more->variant[0].ns) <= 1e-9 * ns))
+        return dawn_fail(err, DAWN_E_INVAL,
+                         "node '%s': its F, B and W are not what its first "
+                         "variant takes",
+                         n->desc.name);
+    if (more->variants > 1 &&
+        !dawni_tensor_saved(p->graph, n->output[0], node, node))
+        return dawn_fail(err, DAWN_E_INVAL,
+                         "node '%s' has two variants, but its backward does "
+                         "not need its first output",
+                         n->desc.name);
+    return DAWN_OK;
+}
+
 enum dawn_status dawni_profile_check_variants(const struct dawn_profile *p,
                                               struct dawn_error *err)
 {
+    enum dawn_status st = DAWN_OK;
     int odd = 0;
 
-    if (!p->additive || (dawn_profile_additive(p) && p->sizes == 1))
-        return DAWN_OK;
-    if (dawn_profile_additive(p))
+    if (dawn_profile_additive(p) && p->sizes > 1)
         return dawn_fail(err, DAWN_E_INVAL,
                          "variants are of one microbatch size, the profile has "
                          "%d",
                          p->sizes);
+    for (int i = 0; i < p->graph->nodes && dawn_profile_additive(p) && !st; i++)
+        st = check_node(p, i, err);
+    if (!p->additive || dawn_profile_additive(p))
+        return st;
     while (p->node[odd].variants)
         odd++;
     return dawn_fail(err, DAWN_E_INVAL,

@@ -15,8 +15,8 @@ static const struct dawn_node_variant two[] = {
     {"activation recomp", 2, 0, 0.1},
 };
 
-/* Two nodes, x -> a -> b. */
-static struct dawn_profile *chain(int sizes)
+/* Two nodes, a -> b, of 1.5 ns. */
+static struct dawn_profile *chain(int sizes, bool saves)
 {
     const char *const name[] = {"a", "b"};
     const int64_t size[] = {1, 2};
@@ -25,14 +25,18 @@ static struct dawn_profile *chain(int sizes)
 
     dawn_graph_create("chain", &g, NULL);
     for (int i = 0; i < 2; i++) {
+        struct dawn_param_desc w = {.name = name[i], .dims = 1, .shape = {1}};
         struct dawn_tensor_desc out = {.name = name[i], .batched = true};
-        int from = i - 1;
+        int from = i - 1, param = dawn_graph_add_param(g, &w);
         dawn_graph_add_node(g, &(struct dawn_node_desc){.name = name[i],
                                                         .op = "layer",
                                                         .inputs = i,
                                                         .input = &from,
+                                                        .params = 1,
+                                                        .param = &param,
                                                         .outputs = 1,
                                                         .output = &out,
+                                                        .save_outputs = saves,
                                                         .fns = &fns});
     }
     if (dawn_graph_finish(g, NULL) ||
@@ -40,12 +44,17 @@ static struct dawn_profile *chain(int sizes)
             g, &(struct dawn_profile_desc){"published", NULL, sizes, size}, &p,
             NULL))
         abort();
+    for (int i = 0; i < 2 * sizes; i++) {
+        struct dawn_node_cost *c = dawn_profile_cost(p, i / sizes, i % sizes);
+        c->ns[0] = 0.5;
+        c->ns[1] = 1;
+    }
     return p;
 }
 
 static void test_set(void)
 {
-    struct dawn_profile *p = chain(1);
+    struct dawn_profile *p = chain(1, true);
     uint64_t digest = dawn_profile_digest(p);
     struct dawn_error err;
 
@@ -90,7 +99,7 @@ static void test_set_bad(void)
         {0, 1, {{"v", 1, (double)NAN, 1}}},
         {0, 2, {{"v", 1, 1, 1}, {"w", 1, 1, (double)INFINITY}}},
     };
-    struct dawn_profile *p = chain(1);
+    struct dawn_profile *p = chain(1, true);
     struct dawn_error err;
 
     for (size_t i = 0; i < sizeof bad / sizeof *bad; i++)
@@ -105,7 +114,7 @@ static void test_set_bad(void)
 
 static struct dawn_profile *additive(void)
 {
-    struct dawn_profile *p = chain(1);
+    struct dawn_profile *p = chain(1, true);
 
     dawn_profile_set_variants(p, 0, 2, two, NULL);
     dawn_profile_set_variants(p, 1, 1, two, NULL);
@@ -160,6 +169,10 @@ static const struct {
      "", "node 'a' has no variants, others have: all or none"},
     {"label: \"Conv2d(3, 64): \\\"first\\\"\"", "label: [x]", "key 'label'"},
     {"microbatches: [1]", "microbatches: [1, 2]", "key 'cost': 1 rows"},
+    {"- {ns: [0.5, 1, 0]}", "- {ns: [0.5, 2, 0]}",
+     "node 'a': its F, B and W are not what its first variant takes"},
+    {"label: \"Conv2d(3, 64): \\\"first\\\"\"", "abstract: 1",
+     "key 'abstract'"},
 };
 
 static char *replaced(const char *text, const char *from, const char *to)
@@ -201,12 +214,25 @@ static void test_read_bad(void)
 /* What one microbatch takes cannot be of two sizes. */
 static void test_sizes(void)
 {
-    struct dawn_profile *p = chain(2);
+    struct dawn_profile *p = chain(2, true);
     struct dawn_error err;
 
     dawn_profile_set_variants(p, 0, 1, two, &err);
     dawn_profile_set_variants(p, 1, 1, two, &err);
     is_int(dawn_profile_save(p, scratch_path("two.yaml"), &err), DAWN_E_INVAL,
+           "refused: %s", err.text);
+    dawn_profile_destroy(p);
+}
+
+/* A decision is about what backward needs. */
+static void test_no_decision(void)
+{
+    struct dawn_profile *p = chain(1, false);
+    struct dawn_error err;
+
+    dawn_profile_set_variants(p, 0, 2, two, &err);
+    dawn_profile_set_variants(p, 1, 1, two, &err);
+    is_int(dawn_profile_save(p, scratch_path("none.yaml"), &err), DAWN_E_INVAL,
            "refused: %s", err.text);
     dawn_profile_destroy(p);
 }
@@ -220,5 +246,6 @@ int main(void)
     test_round_trip();
     test_read_bad();
     test_sizes();
+    test_no_decision();
     return done_testing();
 }
