@@ -3,7 +3,9 @@
 # Install from apt what DawnPiper needs on Debian 12, as root or through sudo.
 #
 #   install-deps.sh            to build, test and run the quickstart
-#   install-deps.sh --ci       also what .ci/run uses: clang and its runtimes
+#   install-deps.sh --ci       also what .ci/run uses: clang and its runtimes, and
+#                              what tests skip without: a locale with a decimal
+#                              comma, python3, groff, ctags
 #
 # May be run again at any time; says what it skips.
 set -eu
@@ -14,7 +16,8 @@ packages='build-essential autoconf automake libtool pkg-config procps
     bible-kjv bible-kjv-text'
 case ${1-} in
 '') ;;
---ci) packages="$packages clang libclang-rt-14-dev libomp-dev universal-ctags" ;;
+--ci) packages="$packages clang libclang-rt-14-dev libomp-dev universal-ctags
+    groff locales python3" ;;
 *) echo "usage: $0 [--ci]" >&2; exit 2 ;;
 esac
 
@@ -27,12 +30,16 @@ missing=
 for package in $packages; do
     installed "$package" || missing="$missing $package"
 done
-if [ -z "$missing" ]; then
+comma=no
+if [ "${1-}" = --ci ] && ! locale -a | grep -qi '^de_DE\.utf-\?8$'; then
+    comma=wanted
+fi
+if [ -z "$missing" ] && [ $comma = no ]; then
     echo "install-deps: skipped, every package is installed"
     exit 0
 fi
 
-if ! command -v apt-get >/dev/null; then
+if [ -n "$missing" ] && ! command -v apt-get >/dev/null; then
     echo "install-deps: no apt-get here; install the likes of:$missing" >&2
     exit 1
 fi
@@ -45,7 +52,12 @@ if [ "$(id -u)" -ne 0 ]; then
     fi
     sudo=sudo
 fi
-echo "install-deps: installing$missing"
-$sudo apt-get update -q </dev/null
-$sudo env DEBIAN_FRONTEND=noninteractive apt-get install -y -q \
-    --no-install-recommends $missing </dev/null
+if [ -n "$missing" ]; then
+    echo "install-deps: installing$missing"
+    $sudo apt-get update -q </dev/null
+    $sudo env DEBIAN_FRONTEND=noninteractive apt-get install -y -q \
+        --no-install-recommends $missing </dev/null
+fi
+if [ $comma = wanted ]; then
+    $sudo localedef -i de_DE -f UTF-8 de_DE.UTF-8
+fi
