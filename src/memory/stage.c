@@ -87,6 +87,16 @@ static void cross(struct dawni_stage_pricer *p, struct dawni_cut *cut,
         cut->tensor[cut->tensors++] = tensor;
 }
 
+/* Does a node behind `last` send the tensor's gradient back? */
+static bool grad_from_behind(const struct dawn_graph *g, int tensor, int last)
+{
+    const struct dawni_tensor *t = &g->tensor[tensor];
+    for (int i = t->users - 1; i >= 0 && t->user[i] > last; i--)
+        if (t->needs_grad && g->node[t->user[i]].active)
+            return true;
+    return false;
+}
+
 /* What comes in and goes out of the stage. */
 static void find_cuts(struct dawni_stage_pricer *p, int first, int last)
 {
@@ -101,9 +111,10 @@ static void find_cuts(struct dawni_stage_pricer *p, int first, int last)
             if (in->producer < 0 || in->producer >= first)
                 continue;
             cross(p, &p->cuts.act[0], &p->act_room[0], t);
-            if (in->needs_grad)
-                cross(p, &p->cuts.grad[0], &p->grad_room[0], t);
-            if (in->needs_grad && in->user[in->users - 1] > last)
+            if (!in->needs_grad || !node->active)
+                continue;
+            cross(p, &p->cuts.grad[0], &p->grad_room[0], t);
+            if (grad_from_behind(g, t, last))
                 cross(p, &p->cuts.grad[1], &p->grad_room[1], t);
         }
         for (int k = 0; k < node->desc.outputs; k++) {
@@ -112,7 +123,7 @@ static void find_cuts(struct dawni_stage_pricer *p, int first, int last)
             if (out->users == 0 || out->user[out->users - 1] <= last)
                 continue;
             cross(p, &p->cuts.act[1], &p->act_room[1], t);
-            if (out->needs_grad)
+            if (grad_from_behind(g, t, last))
                 cross(p, &p->cuts.grad[1], &p->grad_room[1], t);
         }
     }
