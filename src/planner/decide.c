@@ -17,6 +17,10 @@
 #define FEW_CANDIDATES 12
 /* Nodes that the search for improvements may price, all prices together. */
 #define MOST_NODES 30000
+/* Rounds of dropping just enough; then twice as much each time. */
+#define PATIENT_ROUNDS 8
+/* Candidates in a row that are tried in vain before the rest is let alone */
+#define VAIN 64
 /* Candidates that are tried when a stage is hard to make fit */
 #define SAMPLES 16
 
@@ -212,9 +216,11 @@ static int list(struct search *s, bool dropped,
  * candidate that must stay, -1: none. */
 static bool drop_until_fit(struct search *s, int never)
 {
-    while (!fits(s)) {
+    for (int round = 1; !fits(s); round++) {
         double excess = (double)(s->now.peak - s->budget);
         int dropped = 0;
+        if (round > PATIENT_ROUNDS)
+            excess = ldexp(excess, round - PATIENT_ROUNDS);
         mark_reruns(s);
         int n = list(s, false, by_worth);
         for (int i = 0; i < n && excess > 0; i++) {
@@ -233,15 +239,17 @@ static bool drop_until_fit(struct search *s, int never)
     return true;
 }
 
-/* Keep a dropped candidate if the stage still fits and is no slower. */
-static bool try_keep(struct search *s, int c)
+/* Keep a dropped candidate if the stage still fits and is no slower; *vain:
+ * tries since one was kept. */
+static bool try_keep(struct search *s, int c, int *vain)
 {
     struct price old = s->now;
 
     set_dropped(s, c, false);
     if (!reprice(s))
         return false;
-    if (!fits(s) || s->now.ns > old.ns) {
+    *vain = fits(s) && s->now.ns <= old.ns ? 0 : *vain + 1;
+    if (*vain) {
         set_dropped(s, c, true);
         s->now = old;
     }
@@ -256,14 +264,14 @@ static bool keep_again(struct search *s, int never)
         s->d->candidate[c].extra_ns =
             s->pl->sum_f[cand->node + 1] - s->pl->sum_f[cand->node];
     }
-    int n = list(s, true, by_time);
-    for (int i = 0; i < n; i++) {
+    int n = list(s, true, by_time), vain = 0;
+    for (int i = 0; i < n && vain < VAIN; i++) {
         int c = s->d->order[i];
         uint64_t others = (uint64_t)(s->in_flight - 1);
         if (c == never ||
             s->now.peak + others * s->d->candidate[c].bytes > s->budget)
             continue;
-        if (!try_keep(s, c))
+        if (!try_keep(s, c, &vain))
             return false;
     }
     return true;
@@ -379,15 +387,16 @@ static bool improve(struct search *s)
 {
     bool improved = true;
     int most = s->prices + MOST_NODES / (s->last - s->first + 1);
-    int n = s->candidates;
+    int64_t n = s->candidates;
 
     while (improved && s->now.ns > 0) {
         improved = false;
         for (int c = 0; c < n && s->prices < most; c++)
             if (!try_flip(s, c, c, &improved))
                 return false;
-        for (int c = 0; c < n * n && s->prices < most && !improved; c++)
-            if (c / n < c % n && !try_flip(s, c / n, c % n, &improved))
+        for (int64_t c = 0; c < n * n && s->prices < most && !improved; c++)
+            if (c / n < c % n &&
+                !try_flip(s, (int)(c / n), (int)(c % n), &improved))
                 return false;
     }
     return true;

@@ -4,6 +4,7 @@
 #include "tap.h"
 #include <dawnpiper/job.h>
 #include <math.h>
+#include <stdio.h>
 #include <stdlib.h>
 
 #define MOST_TENSORS 12
@@ -159,10 +160,69 @@ static void test_chain(void)
     dawn_profile_destroy(profile);
 }
 
+/* Nodes that each save 16 outputs: more candidates than pairs fit an int. */
+static struct dawn_profile *wide_profile(int nodes)
+{
+    struct dawn_tensor_desc x = {
+        .name = "x", .batched = true, .dims = 1, .shape = {16}};
+    struct dawn_param_desc p = {
+        .name = "p", .dims = 1, .shape = {16}, .init = DAWN_INIT_ZERO};
+    struct dawn_tensor_desc t[DAWN_MAX_PORTS];
+    char name[DAWN_MAX_PORTS][32], node[32];
+    struct dawn_profile *profile = NULL;
+    struct dawn_graph *g = NULL;
+    int64_t size = 1;
+
+    dawn_graph_create("wide", &g, NULL);
+    int at = dawn_graph_add_input(g, &x), param = dawn_graph_add_param(g, &p);
+    for (int i = 0; i < nodes; i++) {
+        struct dawn_node_desc d = {.name = node,
+                                   .op = "test",
+                                   .inputs = 1,
+                                   .input = &at,
+                                   .params = i == 0,
+                                   .param = &param,
+                                   .outputs = DAWN_MAX_PORTS,
+                                   .output = t,
+                                   .save_outputs = 0xffff};
+        snprintf(node, sizeof node, "n%d", i);
+        for (int k = 0; k < DAWN_MAX_PORTS; k++) {
+            snprintf(name[k], sizeof name[k], "t%d.%d", i, k);
+            t[k] = x;
+            t[k].name = name[k];
+        }
+        dawn_graph_add_node(g, &d);
+        at = dawn_graph_output(g, i, 0);
+    }
+    dawn_graph_finish(g, NULL);
+    dawn_profile_create(g, &(struct dawn_profile_desc){"host", "", 1, &size},
+                        &profile, NULL);
+    for (int i = 0; i < nodes; i++)
+        dawn_profile_cost(profile, i, 0)->ns[0] = 1000;
+    return profile;
+}
+
+static void test_wide(void)
+{
+    const int nodes = 2900;
+    struct dawn_profile *profile = wide_profile(nodes);
+    struct dawni_planner *pl = rig_planner(profile, NULL, 2, 4, 0);
+    struct dawni_decided all, some;
+
+    all = dawni_decide(pl, 0, nodes - 1, 0, false, NULL);
+    pl->stage[0].budget = all.peak / 2;
+    some = dawni_decide(pl, 0, nodes - 1, 0, true, NULL);
+    ok(some.fits && some.recompute_ns > 0,
+       "%d candidates: half the memory will do", nodes * DAWN_MAX_PORTS);
+    dawni_planner_destroy(pl);
+    dawn_profile_destroy(profile);
+}
+
 int main(void)
 {
     plan_lazy();
     test_random();
     test_chain();
+    test_wide();
     return done_testing();
 }
