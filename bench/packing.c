@@ -6,7 +6,7 @@
  * Models of several shapes, 1 to 8 stages, gpipe and 1f1b, kept and under caps,
  * on costs made up from arithmetic. Exit code 1 when a ratio is above 1.05.
  */
-#include <dawnpiper/job.h>
+#include "profiles.h"
 #include <dawnpiper/memory.h>
 #include <dawnpiper/planner.h>
 #include <stdio.h>
@@ -19,37 +19,6 @@ struct sum {
     struct dawn_planner_opts at; /* where the worst is */
     int rank;
 };
-
-static enum dawn_status make_profile(const struct dawn_model_opts *model,
-                                     struct dawn_profile **profile_p,
-                                     struct dawn_error *err)
-{
-    struct dawn_graph *g = NULL;
-    int64_t size = 4;
-    enum dawn_status st = dawn_model_build(model, &g, err);
-
-    if (st)
-        return st;
-    st = dawn_profile_create(
-        g, &(struct dawn_profile_desc){"host", "made up", 1, &size}, profile_p,
-        err);
-    if (st) {
-        dawn_graph_destroy(g);
-        return st;
-    }
-    for (int i = 0; i < dawn_graph_nodes(g); i++) {
-        struct dawn_node_cost *c = dawn_profile_cost(*profile_p, i, 0);
-        const struct dawn_node_desc *n = dawn_graph_node(g, i);
-        for (int phase = 0; phase < 3; phase++) {
-            c->ns[phase] = 1000 + n->flops[phase] * 4 / 500;
-            c->scratch_bytes[phase] = (uint64_t)(i * 37 % 11 * 4096);
-        }
-        for (int k = 0; k < n->params; k++)
-            c->prepared_bytes +=
-                2 * (uint64_t)dawn_graph_param_elements(g, n->param[k]);
-    }
-    return DAWN_OK;
-}
 
 /* Add a plan's stages to the sum; *peak_p: the largest peak of them. */
 static enum dawn_status measure(const struct dawn_profile *profile,
@@ -125,7 +94,7 @@ int main(void)
         struct dawn_error err = {0};
         struct sum sum = {0};
         char name[64];
-        enum dawn_status st = make_profile(m, &profile, &err);
+        enum dawn_status st = bench_model_profile(m, &profile, &err);
         if (!st)
             st = sweep(profile, &sum, &err);
         dawn_profile_destroy(profile);
