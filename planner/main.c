@@ -118,15 +118,16 @@ static enum dawn_status save_to_stdout(const struct dawn_plan *plan,
     return st;
 }
 
-static enum dawn_status report(const struct report *r, struct dawn_error *err)
+static enum dawn_status report(struct report *r, struct dawn_error *err)
 {
     const struct options *o = r->options;
-    const char *path = o->output ? o->output : o->import ? NULL : "plan.yaml";
-    enum dawn_status st = DAWN_OK;
+    bool quiet = o->import || o->export;
+    const char *path = o->output ? o->output : quiet ? NULL : "plan.yaml";
+    enum dawn_status st = o->export ? report_export(r, err) : DAWN_OK;
 
-    if (path && strcmp(path, "-") == 0)
+    if (!st && path && strcmp(path, "-") == 0)
         return save_to_stdout(r->plan, err);
-    if (path)
+    if (!st && path)
         st = dawn_plan_save(r->plan, path, err);
     if (st)
         return st;
@@ -134,7 +135,7 @@ static enum dawn_status report(const struct report *r, struct dawn_error *err)
         report_json(r);
     else if (o->explain)
         st = report_explain(r, err);
-    if (!st && !o->json)
+    if (!st && !o->json && !o->export)
         report_summary(r, path);
     return st;
 }

@@ -16,6 +16,8 @@ enum {
     KEY_POLICY,
     KEY_IMPORT,
     KEY_PROFILE_OUT,
+    KEY_EXPORT,
+    KEY_SNAP,
     KEY_COMPARE,
     KEY_CHECK,
     KEY_OBJECTIVE,
@@ -80,6 +82,13 @@ static const struct argp_option option[] = {
      "where saved tensors may be moved meanwhile (default: auto, any tier that "
      "the machine has)",
      0},
+    {"export", KEY_EXPORT, "torch|megatron", 0,
+     "print the cuts for another trainer: names of modules at which "
+     "torch.distributed.pipelining splits, or Megatron-Core's pipeline layout; "
+     "nothing is written but with -o",
+     0},
+    {"snap", KEY_SNAP, NULL, 0,
+     "move cuts to where --export can say them, and price the plan again", 0},
     {"explain", KEY_EXPLAIN, NULL, 0,
      "print what each stage does, takes and recomputes", 0},
     {"json", KEY_JSON, NULL, 0, "print all that is predicted as JSON", 0},
@@ -120,6 +129,7 @@ static int count(const char *name, const char *text)
 }
 
 static const char *const imports[] = {"pipedream", "piper", NULL};
+static const char *const exports[] = {"torch", "megatron", NULL};
 static const char *const objectives[] = {"step", "bottleneck", NULL};
 static const char *const recomputes[] = {"auto", "none", NULL};
 static const char *const offloads[] = {"auto", "none", "host", "ssd", NULL};
@@ -156,11 +166,16 @@ static void finish(const struct options *o)
         wrong("--max-batch and --microbatch exclude each other");
     if (o->compare && o->plan.policy)
         wrong("--compare and --policy exclude each other");
+    if (o->snap && !o->export)
+        wrong("--snap moves cuts for --export");
+    if (o->export && (o->compare || o->check || o->explain || o->json))
+        wrong("--export excludes --compare, --check, --explain and --json");
     if (o->explain && o->json)
         wrong("--explain and --json exclude each other");
     if (o->compare && o->explain)
         wrong("--compare and --explain exclude each other");
-    if (to_stdout && (o->check || o->explain || o->json || o->compare))
+    if (to_stdout &&
+        (o->check || o->explain || o->json || o->compare || o->export))
         wrong("stdout can take only one of the plan and a report");
 }
 
@@ -217,6 +232,12 @@ static error_t parse_io(int key, const char *arg, struct options *o)
         return 0;
     case KEY_PROFILE_OUT:
         o->profile_out = arg;
+        return 0;
+    case KEY_EXPORT:
+        o->export = exports[choice("export", arg, exports)];
+        return 0;
+    case KEY_SNAP:
+        o->snap = true;
         return 0;
     case KEY_COMPARE:
         o->compare = true;

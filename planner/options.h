@@ -11,7 +11,9 @@ struct options {
     const char *import;      /* format of the profile; NULL: our own */
     const char *profile_out; /* to write what was imported; NULL: not */
     const char *check;       /* a plan to price; NULL: make one */
-    const char *output;      /* "-": stdout; NULL: not said */
+    const char *export;      /* "torch", "megatron"; NULL: no */
+    bool snap;
+    const char *output; /* "-": stdout; NULL: not said */
     bool compare, explain, json;
     struct dawn_planner_opts plan; /* 0: not said */
 };

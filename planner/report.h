@@ -36,6 +36,10 @@ enum dawn_status compare(const struct program *p, struct report *best,
  * DAWN_E_NOFIT: it is over some cap. */
 enum dawn_status check(struct program *p, struct dawn_error *err);
 
+/* export.c: print the cuts in the words of another trainer; with --snap the
+ * plan may be replaced. */
+enum dawn_status report_export(struct report *r, struct dawn_error *err);
+
 /* For people; as JSON; in one line. */
 enum dawn_status report_explain(const struct report *r, struct dawn_error *err);
 void report_json(const struct report *r);
