@@ -63,6 +63,8 @@ enum dawn_status dawni_partition_choose(
     struct dawni_instance *in = NULL;
     struct dawni_sack *sack = NULL;
     struct dawni_pipeline pipeline = {.stages = stages};
+    struct dawni_stage_opts like = {.method = method,
+                                    .effort = effort_of(problem)};
     enum dawn_status st = dawni_instance_create(problem, &in, err);
 
     if (!st)
@@ -83,8 +85,7 @@ enum dawn_status dawni_partition_choose(
         pipeline.device[x] = device ? device[x] : x;
     st = check_all_used(&pipeline, in->n, err);
     if (!st)
-        st = dawni_pipeline_price(sack, &pipeline, method, effort_of(problem),
-                                  partition_p, err);
+        st = dawni_pipeline_price(sack, &pipeline, &like, partition_p, err);
 done:
     free(pipeline.stage_of);
     free(pipeline.device);

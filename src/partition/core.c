@@ -3,18 +3,22 @@
 #include "partition/core.h"
 #include "common/array.h"
 
+/* States to go on with, however little effort is allowed. */
+#define LEAST_STATES 32
+
 /* A search under way. */
 struct search {
     struct dawni_sack *s;
     const struct dawni_sack_limits *limits;
     struct dawni_core *c;
-    double constant;   /* lambda cap + nu room */
-    bool one;          /* one resource: memory only */
-    int64_t target;    /* a choice is of interest up to here */
-    double next;       /* least bound of all that was left out */
-    double undo, redo; /* of the items to come */
-    int best;          /* trace; -1: that of the greedy choice */
-    bool found, out_of_memory;
+    double constant;                /* lambda cap + nu room */
+    bool one;                       /* one resource: memory only */
+    int64_t target;                 /* a choice is of interest up to here */
+    double next;                    /* least bound of all that was left out */
+    double undo, redo;              /* of the items to come */
+    struct dawni_core_option slack; /* see level_out */
+    int best;                       /* trace; -1: that of the greedy choice */
+    bool found, out_of_memory, thinned;
     int64_t time;
 };
 
@@ -29,6 +33,7 @@ void dawni_core_destroy(struct dawni_core *c)
     free(c->merged);
     free(c->trace);
     free(c->stair);
+    free(c->bound);
     free(c);
 }
 
@@ -106,10 +111,15 @@ static double bound_of(const struct search *q, int64_t t, int64_t m, int64_t r)
 static bool push(struct search *q, const struct dawni_core_state *state)
 {
     struct dawni_core *c = q->c;
-    int i = c->stairs, end;
+    int i = 0, end = c->stairs; /* of those that take no longer: the last */
 
-    while (i && c->stair[i - 1].t > state->t)
-        i--;
+    while (i < end) {
+        int middle = (i + end) / 2;
+        if (c->stair[middle].t > state->t)
+            end = middle;
+        else
+            i = middle + 1;
+    }
     if (i && c->stair[i - 1].r <= state->r)
         return true;
     for (end = i; end < c->stairs && c->stair[end].r >= state->r;)
@@ -119,6 +129,7 @@ static bool push(struct search *q, const struct dawni_core_state *state)
         return false;
     memmove(&c->stair[i + 1], &c->stair[end],
             (size_t)(c->stairs - end) * sizeof *c->stair);
+    q->s->in->work += (c->stairs - end) / 8;
     c->stairs += i + 1 - end;
     c->stair[i] = (struct dawni_core_stair){state->t, state->r};
     c->merged[c->merged_states++] = *state;
@@ -157,6 +168,43 @@ static void note_best(struct search *q, const struct dawni_core_state *state)
     q->target = below(state->t);
 }
 
+/* Where any choice will do, what cannot get over a limit any more counts as
+ * just that: then fewer states are better than others in some way. */
+static void level_out(const struct search *q, struct dawni_core_state *state)
+{
+    if (q->one || !q->limits->any)
+        return;
+    if (state->t < q->slack.dt)
+        state->t = q->slack.dt;
+    if (state->m < q->slack.dm)
+        state->m = q->slack.dm;
+    if (state->r < q->slack.dr)
+        state->r = q->slack.dr;
+}
+
+/* How much the items from i on can add. */
+static void set_slack(struct search *q, int i)
+{
+    const struct dawni_core *c = q->c;
+    struct dawni_core_option s = {q->limits->limit, q->limits->cap,
+                                  q->limits->room, 0};
+
+    for (; i < c->items && !q->one; i++) {
+        const struct dawni_core_item *item = &c->item[i];
+        int64_t dt = 0, dm = 0, dr = 0;
+        for (int j = 0; j < item->options; j++) {
+            const struct dawni_core_option *o = &c->option[item->first + j];
+            dt = o->dt > dt ? o->dt : dt;
+            dm = o->dm > dm ? o->dm : dm;
+            dr = o->dr > dr ? o->dr : dr;
+        }
+        s.dt -= dt;
+        s.dm -= dm;
+        s.dr -= dr;
+    }
+    q->slack = s;
+}
+
 /* One option of an item in place of its base: shift the list by it, and merge
  * it into `next`. False without memory. */
 static bool merge_option(struct search *q, const struct dawni_core_item *item,
@@ -182,6 +230,7 @@ static bool merge_option(struct search *q, const struct dawni_core_item *item,
             (struct dawni_core_trace){s.trace, item->item, o->index};
         s.trace = c->traces++;
         note_best(q, &s);
+        level_out(q, &s);
         if (!push(q, &s))
             return false;
     }
@@ -243,11 +292,67 @@ static void take_best(struct search *q)
         s->choice[q->c->trace[t].item] = q->c->trace[t].index;
 }
 
+/* The k-th smallest of n, from 0; they are shuffled. */
+static double select_nth(double *x, int n, int k)
+{
+    int low = 0, high = n - 1;
+
+    while (low < high) {
+        double pivot = x[low + (high - low) / 2];
+        int i = low, j = high;
+        while (i <= j) {
+            while (x[i] < pivot)
+                i++;
+            while (x[j] > pivot)
+                j--;
+            if (i <= j) {
+                double swap = x[i];
+                x[i++] = x[j];
+                x[j--] = swap;
+            }
+        }
+        if (k <= j)
+            high = j;
+        else if (k >= i)
+            low = i;
+        else
+            break;
+    }
+    return x[k];
+}
+
+/* Too many states for the effort allowed: go on with those of least bound. */
+static bool thin_out(struct search *q, int most)
+{
+    struct dawni_core *c = q->c;
+    double last;
+    int kept = 0;
+
+    if (c->states <= most)
+        return true;
+    if (!dawni_array_reserve(&c->bound, &c->bound_room, 2 * c->states))
+        return false;
+    for (int i = 0; i < c->states; i++) {
+        const struct dawni_core_state *s = &c->list[i];
+        c->bound[i] = bound_of(q, s->t, s->m, s->r);
+        c->bound[c->states + i] = c->bound[i];
+    }
+    last = select_nth(&c->bound[c->states], c->states, most - 1);
+    for (int i = 0; i < c->states && kept < most; i++)
+        if (c->bound[i] <= last)
+            c->list[kept++] = c->list[i];
+    q->s->in->work += 4 * c->states;
+    c->states = kept;
+    q->thinned = true;
+    return true;
+}
+
 /* Go through the items. False: cut short. */
 static bool search_core(struct search *q)
 {
     struct dawni_core *c = q->c;
-    int64_t end = q->s->in->work + q->limits->effort;
+    int64_t end = q->s->in->work + 4 * q->limits->effort;
+    int64_t most = q->limits->effort / (c->items + c->options + 1);
     struct dawni_sack_sums sum = dawni_sack_sum(q->s, q->s->base);
 
     if (!dawni_array_reserve(&c->list, &c->list_room, 1)) {
@@ -262,16 +367,18 @@ static bool search_core(struct search *q)
         const struct dawni_core_item *after = &c->item[i + 1];
         if (q->found && q->limits->any)
             return true;
+        set_slack(q, i + 1);
         q->undo = i + 1 < c->items ? after->undo : 0;
         q->redo = i + 1 < c->items ? after->redo : INFINITY;
-        if (!add_choice(q, &c->item[i])) {
+        if (!add_choice(q, &c->item[i]) ||
+            !thin_out(q, most > LEAST_STATES ? (int)most : LEAST_STATES)) {
             q->out_of_memory = true;
             return false;
         }
         if (q->s->in->work > end)
             return false;
     }
-    return true;
+    return !q->thinned;
 }
 
 bool dawni_sack_search(struct dawni_sack *s,
@@ -312,7 +419,7 @@ bool dawni_sack_search(struct dawni_sack *s,
         answer->time = q.time;
         answer->found = true;
     }
-    if (answer->complete && !(q.found && limits->any)) {
+    if (answer->complete && q.one && !(q.found && limits->any)) {
         double least = fmin(q.next, (double)answer->time);
         answer->bound = least >= (double)DAWNI_NO_LIMIT
                             ? DAWNI_NO_LIMIT

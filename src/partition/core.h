@@ -38,19 +38,12 @@ struct dawni_core {
     struct dawni_core_state *list, *next, *merged;
     struct dawni_core_trace *trace;
     struct dawni_core_stair *stair;
+    double *bound;
     int items, options, states, next_states, merged_states, traces, stairs;
     int item_room, option_room, list_room, next_room, merged_room, trace_room,
-        stair_room;
+        stair_room, bound_room;
 };
 
 void dawni_core_destroy(struct dawni_core *c); /* takes NULL */
-
-/* What an option costs at the prices. */
-static inline double dawni_priced(const struct dawni_sack_limits *limits,
-                                  const struct dawni_option *o)
-{
-    double cost = (double)o->t + limits->lambda * (double)o->m;
-    return limits->nu > 0 ? cost + limits->nu * (double)o->r : cost;
-}
 
 #endif

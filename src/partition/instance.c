@@ -48,8 +48,6 @@ static enum dawn_status check(const struct dawni_partition_problem *p,
         return dawn_fail(err, DAWN_E_INVAL,
                          "a tier of %g bytes/s, must be 0 to 1e30",
                          p->tier_bytes_per_s);
-    if (p->tier_bytes_per_s > 0)
-        return dawn_fail(err, DAWN_E_NOTSUP, "a tier, not supported yet");
     for (int i = 0; i < p->edges; i++) {
         const struct dawni_partition_edge *e = &p->edge[i];
         if (e->from < 0 || e->from >= e->to || e->to >= p->nodes)
@@ -84,7 +82,7 @@ static double tick_of(double sum)
 static void choose_ticks(struct dawni_instance *in)
 {
     const struct dawni_partition_problem *p = in->problem;
-    double time = 0, bytes = 0;
+    double time = 0, bytes = 0, sent = 0;
 
     for (int v = 0; v < p->nodes; v++) {
         double t = 0, b = 0;
@@ -96,6 +94,9 @@ static void choose_ticks(struct dawni_instance *in)
         time += t;
         bytes += b;
     }
+    if (p->tier_bytes_per_s > 0)
+        sent = 2 * bytes / p->tier_bytes_per_s * 1e9;
+    time += time > 0 ? fmin(sent, 0x1p20 * time) : sent;
     in->time_tick = tick_of(time);
     in->byte_tick = tick_of(bytes);
 }

@@ -34,6 +34,7 @@ void dawni_sack_destroy(struct dawni_sack *s)
     free(s->base);
     free(s->rank);
     free(s->move);
+    free(s->size);
     free(s);
 }
 
@@ -223,9 +224,9 @@ static int compare_moves(const void *a, const void *b)
     return (x->item > y->item) - (x->item < y->item);
 }
 
-/* Each item's best move to save memory without offloading, by time for a byte.
- */
-static int list_moves(struct dawni_sack *s, int64_t largest)
+/* Each item's best move to save memory, by time for a byte. */
+static int list_moves(struct dawni_sack *s,
+                      const struct dawni_sack_limits *limits, int64_t largest)
 {
     int moves = 0;
 
@@ -234,9 +235,10 @@ static int list_moves(struct dawni_sack *s, int64_t largest)
         struct dawni_move best = {i, -1, INFINITY};
         for (int j = s->at[i]; j < s->at[i + 1]; j++) {
             const struct dawni_option *o = &s->option[j];
-            double worth = (double)(o->t - now->t) / (double)(now->m - o->m);
-            if (o->m >= now->m || o->r > largest || o->r > now->r ||
-                worth >= best.worth)
+            double cost =
+                (double)(o->t - now->t) + limits->nu * (double)(o->r - now->r);
+            double worth = cost / (double)(now->m - o->m);
+            if (o->m >= now->m || o->r > largest || worth >= best.worth)
                 continue;
             best.worth = worth;
             best.option = j;
@@ -251,20 +253,29 @@ static int list_moves(struct dawni_sack *s, int64_t largest)
 
 /* Many moves at once, where one will not do: until one more might. False: there
  * is none. */
-static bool save_much(struct dawni_sack *s, int64_t over, int64_t largest)
+static bool save_much(struct dawni_sack *s,
+                      const struct dawni_sack_limits *limits, int64_t largest,
+                      const struct dawni_sack_sums *sum)
 {
-    int moves = list_moves(s, largest), i = 0;
+    int moves = list_moves(s, limits, largest);
+    int64_t over = sum->m - limits->cap, room = limits->room - sum->r;
+    bool any = false;
 
-    for (; i < moves; i++) {
-        const struct dawni_option *now = &s->option[s->choice[s->move[i].item]];
-        int64_t less = now->m - s->option[s->move[i].option].m;
-        if (i && less >= over)
+    for (int i = 0; i < moves; i++) {
+        int *choice = &s->choice[s->move[i].item];
+        const struct dawni_option *now = &s->option[*choice];
+        const struct dawni_option *o = &s->option[s->move[i].option];
+        if (o->r - now->r > room)
+            continue;
+        if (any && now->m - o->m >= over)
             break;
-        s->choice[s->move[i].item] = s->move[i].option;
-        over -= less;
+        over -= now->m - o->m;
+        room -= o->r - now->r;
+        *choice = s->move[i].option;
+        any = true;
     }
     s->in->work += 4 * s->at[s->n];
-    return moves > 0;
+    return any;
 }
 
 /* One step to a choice that is within cap and room, or faster. False: none. */
@@ -279,12 +290,25 @@ static bool mend(struct dawni_sack *s, const struct dawni_sack_limits *limits,
     if (move.item >= 0 && over > 0 && sum->r <= limits->room) {
         int64_t less =
             s->option[s->choice[move.item]].m - s->option[move.option].m;
-        if (less < over && !s->option[move.option].r)
-            return save_much(s, over, largest);
+        if (less < over)
+            return save_much(s, limits, largest, sum);
     }
     if (move.item >= 0)
         s->choice[move.item] = move.option;
     return move.item >= 0;
+}
+
+/* The smallest options, whatever they take. */
+static void choose_smallest(struct dawni_sack *s, int64_t largest)
+{
+    for (int i = 0; i < s->n; i++) {
+        int64_t small = DAWNI_NO_LIMIT;
+        for (int j = s->at[i]; j < s->at[i + 1]; j++)
+            if (s->option[j].r <= largest && s->option[j].m < small) {
+                small = s->option[j].m;
+                s->choice[i] = j;
+            }
+    }
 }
 
 void dawni_sack_greedy(struct dawni_sack *s,
@@ -307,6 +331,10 @@ void dawni_sack_greedy(struct dawni_sack *s,
             break;
         sum = dawni_sack_sum(s, s->choice);
         s->in->work += s->at[s->n];
+    }
+    if (sum.m > limits->cap || sum.r > limits->room) {
+        choose_smallest(s, largest);
+        sum = dawni_sack_sum(s, s->choice);
     }
     answer->bound = bound > 0 ? (int64_t)bound : 0;
     if (sum.m <= limits->cap && sum.r <= limits->room)

@@ -50,6 +50,11 @@ struct dawni_sack {
     struct dawni_move *move;
     int room, options_room, rank_room;
     struct dawni_core *core;
+    /* of tier.c: sizes that can be offloaded, falling; the prices, and the
+     * largest size, that were good last time */
+    int64_t *size, last_size;
+    int sizes, size_room;
+    double lambda, nu;
 };
 
 enum dawn_status dawni_sack_create(struct dawni_instance *in,
@@ -86,5 +91,13 @@ struct dawni_sack_sums {
 };
 struct dawni_sack_sums dawni_sack_sum(const struct dawni_sack *s,
                                       const int *choice);
+
+/* What an option costs at the prices. */
+static inline double dawni_priced(const struct dawni_sack_limits *limits,
+                                  const struct dawni_option *o)
+{
+    double cost = (double)o->t + limits->lambda * (double)o->m;
+    return limits->nu > 0 ? cost + limits->nu * (double)o->r : cost;
+}
 
 #endif

@@ -1,10 +1,12 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* A stage under construction. */
 #include "partition/load.h"
+#include "partition/tier.h"
 #include "common/array.h"
 
 /* Effort for one knapsack while searching. */
 #define SEARCH_EFFORT 400000
+#define TIER_EFFORT 40000
 
 enum dawn_status dawni_load_create(struct dawni_instance *in,
                                    struct dawni_load **load_p,
@@ -16,7 +18,7 @@ enum dawn_status dawni_load_create(struct dawni_instance *in,
     if (!load)
         goto no_memory;
     load->in = in;
-    load->effort = SEARCH_EFFORT;
+    load->effort = in->tier > 0 ? TIER_EFFORT : SEARCH_EFFORT;
     load->node = dawni_calloc(in->n, sizeof *load->node);
     load->tree = dawni_calloc(most_steps + 1, sizeof *load->tree);
     if (!load->node || !load->tree || dawni_sack_create(in, &load->sack, NULL))
@@ -47,6 +49,7 @@ void dawni_load_begin(struct dawni_load *load,
     load->out_of_memory = load->out_of_memory || !load->level;
     load->type = type;
     load->y = y;
+    load->real_limit = limit;
     load->limit = dawni_own_limit(type, limit);
     load->t = load->m = 0;
 }
@@ -143,31 +146,56 @@ static enum dawni_fits test_exactly(struct dawni_load *load, double lambda,
     return refuse(load, answer.bound, bound_p);
 }
 
-enum dawni_fits dawni_load_test(struct dawni_load *load, int64_t *bound_p)
+/* Without offloading; where there is that, not to the end. */
+static enum dawni_fits test_kept(struct dawni_load *load, bool tier,
+                                 int64_t *bound_p)
 {
     const struct dawni_level *level = load->level;
     int64_t over = load->m - load->type->cap;
     struct dawni_load_sum sum;
-    double relaxed;
-    int rank;
+    double relaxed, ratio;
+    int rank = descend(load, over, &sum);
 
-    if (!level)
-        return DAWNI_FITS_PERHAPS;
-    load->in->work += 10;
-    if (load->t > load->limit)
-        return refuse(load, load->t, bound_p);
-    if (over <= 0)
-        return DAWNI_FITS;
-    rank = descend(load, over, &sum);
     if (rank > level->steps)
         return refuse(load, DAWNI_NO_LIMIT, bound_p);
     if (load->t + sum.t + level->dt[rank] <= load->limit)
         return DAWNI_FITS;
-    relaxed = (double)(load->t + sum.t) + (double)(over - sum.m) *
-                                              (double)level->dt[rank] /
-                                              (double)level->dm[rank];
+    ratio = (double)level->dt[rank] / (double)level->dm[rank];
+    relaxed = (double)(load->t + sum.t) + (double)(over - sum.m) * ratio;
     if (relaxed > (double)load->limit)
         return refuse(load, (int64_t)relaxed, bound_p);
-    return test_exactly(load, (double)level->dt[rank] / (double)level->dm[rank],
-                        bound_p);
+    return tier ? DAWNI_FITS_PERHAPS : test_exactly(load, ratio, bound_p);
+}
+
+/* With it. */
+static enum dawni_fits test_tier(struct dawni_load *load, int64_t *bound_p)
+{
+    struct dawni_sack_answer answer;
+
+    if (!dawni_sack_fill(load->sack, load->node, load->n, load->y) ||
+        !dawni_tier_decide(load->sack, load->type, load->real_limit,
+                           load->effort, &answer)) {
+        load->out_of_memory = true;
+        return DAWNI_FITS_PERHAPS;
+    }
+    *bound_p = answer.bound;
+    if (answer.found)
+        return DAWNI_FITS;
+    return answer.complete ? DAWNI_FITS_NOT : DAWNI_FITS_PERHAPS;
+}
+
+enum dawni_fits dawni_load_test(struct dawni_load *load, int64_t *bound_p)
+{
+    bool tier = load->in->tier > 0 && load->y > 1;
+    enum dawni_fits kept;
+
+    if (!load->level)
+        return DAWNI_FITS_PERHAPS;
+    load->in->work += 10;
+    if (load->t > load->limit)
+        return refuse(load, load->t, bound_p);
+    if (load->m <= load->type->cap)
+        return DAWNI_FITS;
+    kept = test_kept(load, tier, bound_p);
+    return kept == DAWNI_FITS || !tier ? kept : test_tier(load, bound_p);
 }

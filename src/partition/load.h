@@ -26,7 +26,8 @@ struct dawni_load {
     const struct dawni_level *level;
     const struct dawni_device_type *type;
     int y;
-    int64_t limit;  /* T, of the device's own time */
+    int64_t limit; /* T, of the device's own time */
+    int64_t real_limit;
     int64_t effort; /* for one knapsack */
     int *node;      /* [n]: what is in it */
     int n;

@@ -2,6 +2,7 @@
 /* What a pipeline costs with the best choice of variants. */
 #include "partition/price.h"
 #include "common/array.h"
+#include "partition/tier.h"
 #include <math.h>
 
 enum dawn_status dawni_stage_choose(struct dawni_sack *sack,
@@ -16,8 +17,10 @@ enum dawn_status dawni_stage_choose(struct dawni_sack *sack,
     bool done =
         level && dawni_sack_fill(sack, opts->node, opts->nodes, opts->y);
 
-    if (done && dawni_sack_price(sack, opts->node, opts->nodes, level,
-                                 type->cap, &limits.lambda)) {
+    if (done && sack->in->tier > 0 && opts->y > 1)
+        done = dawni_tier_choose(sack, opts, answer);
+    else if (done && dawni_sack_price(sack, opts->node, opts->nodes, level,
+                                      type->cap, &limits.lambda)) {
         if (opts->method == DAWNI_KNAPSACK_GREEDY)
             dawni_sack_greedy(sack, &limits, 0, answer);
         else
@@ -136,8 +139,7 @@ void dawni_partition_judge(struct dawni_partition *p)
 
 enum dawn_status dawni_pipeline_price(struct dawni_sack *sack,
                                       const struct dawni_pipeline *pipeline,
-                                      enum dawni_knapsack_method method,
-                                      int64_t effort,
+                                      const struct dawni_stage_opts *like,
                                       struct dawni_partition **p_p,
                                       struct dawn_error *err)
 {
@@ -171,8 +173,9 @@ enum dawn_status dawni_pipeline_price(struct dawni_sack *sack,
             .nodes = at[x + 1] - at[x],
             .y = dawni_in_flight(in, pipeline->stages - x),
             .type = &in->type[in->type_of[device]],
-            .method = method,
-            .effort = effort,
+            .method = like->method,
+            .effort = like->effort,
+            .enough = like->enough,
         };
         p->stage[x].device = device;
         st = price_stage(sack, &opts, &p->stage[x], p, err);

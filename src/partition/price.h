@@ -12,6 +12,7 @@ struct dawni_stage_opts { /* a stage whose nodes are given */
     const struct dawni_device_type *type;
     enum dawni_knapsack_method method;
     int64_t effort;
+    int64_t enough; /* a time that is good enough where there is a tier; 0 */
 };
 
 /* The least time of a stage; sack->choice by node of it. time and bound are
@@ -36,11 +37,10 @@ enum dawn_status dawni_partition_empty(int nodes, int stages,
 void dawni_partition_judge(struct dawni_partition *p);
 
 /* A partition of a pipeline. bound_ns and proven are about the choice of
- * variants only. */
+ * variants only. like: its method, effort and enough are used. */
 enum dawn_status dawni_pipeline_price(struct dawni_sack *sack,
                                       const struct dawni_pipeline *pipeline,
-                                      enum dawni_knapsack_method method,
-                                      int64_t effort,
+                                      const struct dawni_stage_opts *like,
                                       struct dawni_partition **p_p,
                                       struct dawn_error *err);
 

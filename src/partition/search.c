@@ -37,6 +37,8 @@ struct dawni_search {
     int walk;
     uint8_t *reach;      /* by place: it fits to fill gaps up to here */
     struct frame *frame; /* [n + 1] */
+    int *path;           /* [n + 1]: sets, by nodes in the load */
+    int *place;          /* by node */
     struct dawni_device_choice *choice; /* [types] */
     uint64_t *member;                   /* of entries that are compared */
     int member_room;
@@ -60,9 +62,13 @@ enum dawn_status dawni_search_create(struct dawni_instance *in,
     q->choice = dawni_calloc(in->types, sizeof *q->choice);
     q->reach = dawni_calloc(in->n, sizeof *q->reach);
     q->frame = dawni_calloc((int64_t)in->n + 1, sizeof *q->frame);
-    if (!q->seen || !q->choice || !q->reach || !q->frame ||
-        !dawni_devices_init(&q->devices, in))
+    q->path = dawni_calloc((int64_t)in->n + 1, sizeof *q->path);
+    q->place = dawni_calloc(in->n, sizeof *q->place);
+    if (!q->path || !q->place || !q->seen || !q->choice || !q->reach ||
+        !q->frame || !dawni_devices_init(&q->devices, in))
         goto no_memory;
+    for (int i = 0; i < in->n; i++)
+        q->place[lattice->order[i]] = i;
     *q_p = q;
     return DAWN_OK;
 no_memory:
@@ -80,6 +86,8 @@ void dawni_search_destroy(struct dawni_search *q)
     free(q->choice);
     free(q->reach);
     free(q->frame);
+    free(q->path);
+    free(q->place);
     free(q->member);
     free(q);
 }
@@ -111,21 +119,47 @@ static void add_entry(struct dawni_search *q, const struct entry *like, int set)
     q->entry[q->entries++].set = set;
 }
 
-/* Fill gaps while it fits; the set that is reached. */
-static int fill_gaps(struct dawni_search *q, int set, int most)
+/* Fill gaps until the load, empty at q->path[0], holds `count` nodes, or drop
+ * some. *set: the set at hand. Returns how many there are: less where no more
+ * can be. */
+static int fill_to(struct dawni_search *q, int *set, int count, int most)
 {
     const struct dawni_lattice *la = q->lattice;
 
-    while (la->size[set] < most) {
-        int link = la->larger_at[set];
+    while (q->load->n < count && la->size[*set] < most) {
+        int link = la->larger_at[*set];
         dawni_load_add(q->load, la->order[la->more[link]]);
-        if (!fits(q)) {
-            dawni_load_drop(q->load, 1);
-            break;
-        }
-        q->reach[la->more[link]] = 1;
-        set = la->larger[link];
+        q->path[q->load->n] = *set = la->larger[link];
     }
+    if (q->load->n > count)
+        dawni_load_drop(q->load, q->load->n - count);
+    *set = q->path[q->load->n];
+    return q->load->n;
+}
+
+/* Fill gaps while it fits; the set that is reached. Where tests are dear, by
+ * leaps: what holds less always fits. */
+static int fill_gaps(struct dawni_search *q, int set, int most)
+{
+    int good = 0, bad = INT_MAX, leap = 1;
+
+    q->path[0] = set;
+    while (bad - good > 1) {
+        int wanted = bad < INT_MAX ? good + (bad - good) / 2 : good + leap;
+        int count = fill_to(q, &set, wanted, most);
+        if (count == good)
+            break;
+        if (!fits(q)) {
+            bad = count;
+            continue;
+        }
+        good = count;
+        if (q->in->tier > 0)
+            leap *= 2;
+    }
+    fill_to(q, &set, good, most);
+    for (int i = 0; i < good; i++)
+        q->reach[q->place[q->load->node[i]]] = 1;
     return set;
 }
 

@@ -17,6 +17,9 @@
 #define FEW_ENTRIES 12
 #define NEAR 100000
 
+/* As a part of the bottleneck: differences that do not count. */
+#define PROVEN 1000000000
+
 /* Effort for one knapsack of an answer. */
 #define PRICE_EFFORT 4000000
 
@@ -33,6 +36,10 @@ struct solver {
     int64_t high;                 /* its bottleneck; DAWNI_NO_LIMIT */
     int64_t low;                  /* proven: nothing is below */
     int64_t end_work;
+};
+
+struct tried {
+    bool found, complete; /* not found: for certain */
 };
 
 static int64_t later(int64_t a, int64_t b)
@@ -70,17 +77,23 @@ static enum dawn_status simple_bound(struct solver *s, struct dawn_error *err)
     return DAWN_OK;
 }
 
-/* Make a pipeline the best one if it is. */
-static enum dawn_status offer(struct solver *s, struct dawn_error *err)
+/* Make a pipeline the best one if it is. enough: see dawni_stage_opts. */
+static enum dawn_status offer(struct solver *s, int64_t enough,
+                              struct dawn_error *err)
 {
+    struct dawni_stage_opts like = {.method = DAWNI_KNAPSACK_EXACT,
+                                    .enough = enough};
+    int64_t effort = s->in->most_work / 16 / s->pipeline.stages, time;
     struct dawni_partition *p = NULL;
-    enum dawn_status st = dawni_pipeline_price(
-        s->sack, &s->pipeline, DAWNI_KNAPSACK_EXACT, PRICE_EFFORT, &p, err);
-    int64_t time;
+    enum dawn_status st;
+
+    like.effort = effort < PRICE_EFFORT ? effort : PRICE_EFFORT;
+    st = dawni_pipeline_price(s->sack, &s->pipeline, &like, &p, err);
 
     if (st)
         return st;
-    time = p->feasible ? llrint(p->bottleneck_ns * s->in->time_tick)
+    time = p->feasible ? llrint(fmin(p->bottleneck_ns * s->in->time_tick,
+                                     (double)(DAWNI_NO_LIMIT - 1)))
                        : DAWNI_NO_LIMIT;
     if (time >= s->high) {
         dawni_partition_destroy(p);
@@ -110,9 +123,9 @@ static enum dawn_status run(struct solver *s, enum dawni_search_kind kind,
     return dawni_search_run(s->search, &opts, &s->pipeline, result, err);
 }
 
-/* Try one limit. *found_p: there is a pipeline, and it was offered. */
+/* Try one limit. Found: it was offered. */
 static enum dawn_status try_limit(struct solver *s, int64_t limit,
-                                  bool *found_p, struct dawn_error *err)
+                                  struct tried *tried, struct dawn_error *err)
 {
     bool all = s->in->problem->all_stages;
     struct dawni_search_result result;
@@ -125,9 +138,9 @@ static enum dawn_status try_limit(struct solver *s, int64_t limit,
     }
     if (st)
         return st;
-    *found_p = result.found;
+    *tried = (struct tried){result.found, result.complete};
     if (result.found)
-        return offer(s, err);
+        return offer(s, limit, err);
     if (result.complete)
         s->low = later(s->low, result.refused);
     return DAWN_OK;
@@ -138,11 +151,12 @@ static enum dawn_status find_first(struct solver *s, struct dawn_error *err)
 {
     double step = 0.01;
     int64_t limit = s->low;
-    bool found = false;
+    struct tried tried;
 
     for (;;) {
-        enum dawn_status st = try_limit(s, limit, &found, err);
-        if (st || found || limit >= DAWNI_NO_LIMIT || s->low >= DAWNI_NO_LIMIT)
+        enum dawn_status st = try_limit(s, limit, &tried, err);
+        if (st || tried.found || limit >= DAWNI_NO_LIMIT ||
+            s->low >= DAWNI_NO_LIMIT)
             return st;
         limit = later(s->low, (int64_t)((double)limit * (1 + step)) + 1);
         step *= 4;
@@ -154,22 +168,24 @@ static enum dawn_status find_first(struct solver *s, struct dawn_error *err)
 static enum dawn_status bisect(struct solver *s, struct dawn_error *err)
 {
     int64_t low = s->low; /* no pipeline was found here */
-    int64_t part = s->lattice->whole ? 1000000000 : NEAR;
-    bool found;
+    bool sure = s->lattice->whole;
+    struct tried tried;
 
     for (;;) {
         int64_t gap = s->high - later(low, s->low);
         int64_t limit = s->high - gap / 2, high = s->high;
         enum dawn_status st;
-        if (gap <= s->high / part || s->in->work > s->end_work)
+        if (gap <= s->high / (sure ? PROVEN : NEAR) ||
+            s->in->work > s->end_work)
             return DAWN_OK;
         low = later(low, s->low);
-        if (s->lattice->whole && gap <= s->high / 10000)
-            limit = s->high - 1 - s->high / 1000000000;
-        st = try_limit(s, limit, &found, err);
+        if (sure && gap <= s->high / 10000)
+            limit = s->high - 1 - s->high / PROVEN;
+        st = try_limit(s, limit, &tried, err);
         if (st)
             return st;
-        if (!found)
+        sure = sure && (tried.found || tried.complete);
+        if (!tried.found)
             low = limit;
         else if (s->high >= high)
             return DAWN_OK; /* a knapsack gave up */
@@ -230,7 +246,20 @@ static enum dawn_status prepare(struct solver *s, struct dawn_error *err)
     return st ? st : dawni_load_create(in, &s->load, err);
 }
 
-static enum dawn_status search_lattice(struct solver *s, struct dawn_error *err)
+/* The best pipeline again, with more effort for its variants. */
+static enum dawn_status price_again(struct solver *s, struct dawn_error *err)
+{
+    const struct dawni_partition *p = s->best;
+
+    s->pipeline.stages = p->stages;
+    memcpy(s->pipeline.stage_of, p->stage_of,
+           (size_t)s->in->n * sizeof *p->stage_of);
+    for (int x = 0; x < p->stages; x++)
+        s->pipeline.device[x] = p->stage[x].device;
+    return offer(s, 0, err);
+}
+
+static enum dawn_status search_kind(struct solver *s, struct dawn_error *err)
 {
     enum dawn_status st = DAWN_OK;
 
@@ -239,6 +268,26 @@ static enum dawn_status search_lattice(struct solver *s, struct dawn_error *err)
     if (!st && s->best)
         st = bisect(s, err);
     return st;
+}
+
+/* Where there is a tier, first without: that is quick, and nothing is worse
+ * with one. */
+static enum dawn_status search_lattice(struct solver *s, struct dawn_error *err)
+{
+    double tier = s->in->tier;
+    int64_t low = s->low;
+    enum dawn_status st;
+
+    if (tier > 0) {
+        s->in->tier = 0;
+        st = search_kind(s, err);
+        s->in->tier = tier;
+        s->low = low;
+        if (st)
+            return st;
+    }
+    st = search_kind(s, err);
+    return st || !s->best || tier <= 0 ? st : price_again(s, err);
 }
 
 static enum dawn_status solve(struct solver *s, struct dawn_error *err)

@@ -29,7 +29,8 @@ static double skewed(uint64_t *seed, int most)
 static void make_variants(struct brute_problem *b,
                           const struct brute_opts *opts, uint64_t *seed)
 {
-    int most = 1 + brute_below(seed, BRUTE_VARIANTS), count = 0;
+    int most = 1 + brute_below(seed, opts->tier ? 2 : BRUTE_VARIANTS);
+    int count = 0;
     bool like_piper = brute_below(seed, 2);
 
     for (int v = 0; v < b->p.nodes; v++) {

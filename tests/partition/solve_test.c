@@ -76,6 +76,8 @@ int main(void)
         {"branchy graphs on uneven devices",
          {BRUTE_BRANCHY, 8, true, false},
          1000},
+        {"chains with a tier", {BRUTE_CHAIN, 6, false, true}, 600},
+        {"branchy graphs with a tier", {BRUTE_BRANCHY, 6, true, true}, 600},
     };
 
     plan_lazy();
