@@ -29,24 +29,42 @@ static void print_memory(const struct report *r,
     printf("\n");
 }
 
-/* Forward time of the node that makes the tensor. */
-static double forward_ns(const struct report *r, int rank, int tensor)
+/* What recompute of a tensor's node adds, if its inputs are there: its forward,
+ * or what the profile says. */
+static double recompute_ns(const struct report *r, int rank, int tensor)
 {
-    const struct dawn_graph *g = dawn_profile_graph(r->profile);
-    struct dawn_node_cost c = {0};
+    int node = dawn_graph_producer(dawn_profile_graph(r->profile), tensor);
+    const struct dawn_node_variant *v =
+        dawn_profile_variant(r->profile, node, 1);
     const struct dawn_machine_device *device =
         r->machine ? dawn_machine_device(r->machine, rank) : NULL;
+    struct dawn_node_cost c = {0};
 
-    dawn_profile_cost_at(r->profile, dawn_graph_producer(g, tensor),
-                         dawn_plan_info(r->plan)->microbatch, &c);
-    return c.ns[0] / (device ? device->speed : 1);
+    dawn_profile_cost_at(r->profile, node, dawn_plan_info(r->plan)->microbatch,
+                         &c);
+    double ns = v ? v->ns - v[-1].ns : c.ns[0];
+    return ns / (device ? device->speed : 1);
+}
+
+static uint64_t recompute_bytes(const struct report *r, int tensor,
+                                int in_flight)
+{
+    const struct dawn_graph *g = dawn_profile_graph(r->profile);
+    const struct dawn_node_variant *v =
+        dawn_profile_variant(r->profile, dawn_graph_producer(g, tensor), 1);
+    int64_t b = dawn_plan_info(r->plan)->microbatch;
+
+    if (!v)
+        return dawn_graph_tensor_bytes(g, tensor, b) * (uint64_t)in_flight;
+    double saved = in_flight * (v[-1].saved_bytes - v->saved_bytes) -
+                   (v->fixed_bytes - v[-1].fixed_bytes);
+    return saved > 0 ? (uint64_t)saved : 0;
 }
 
 static void print_recomputed(const struct report *r, int x, int in_flight)
 {
     const struct dawn_graph *g = dawn_profile_graph(r->profile);
     const struct dawn_plan_stage *s = dawn_plan_stage(r->plan, x);
-    int64_t b = dawn_plan_info(r->plan)->microbatch;
     uint64_t saved = 0;
     double known = 0;
     int maker = -1;
@@ -54,9 +72,9 @@ static void print_recomputed(const struct report *r, int x, int in_flight)
     for (int t = 0; t < dawn_graph_tensors(g); t++) {
         if (dawn_plan_decision(r->plan, x, t) != DAWN_RECOMPUTE)
             continue;
-        uint64_t bytes = dawn_graph_tensor_bytes(g, t, b) * (uint64_t)in_flight;
+        uint64_t bytes = recompute_bytes(r, t, in_flight);
         bool again = dawn_graph_producer(g, t) == maker; /* of one node */
-        double ns = again ? 0 : forward_ns(r, s->rank, t);
+        double ns = again ? 0 : recompute_ns(r, s->rank, t);
         printf("  recomputes %-32s saves %10s, costs %9s\n",
                dawn_graph_tensor(g, t)->name, SIZE(bytes), TIME(ns));
         maker = dawn_graph_producer(g, t);

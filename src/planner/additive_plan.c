@@ -169,11 +169,11 @@ static struct dawn_plan *better(struct dawn_plan *a, struct dawn_plan *b)
     return first ? a : b;
 }
 
-/* What the policies make of an order. *best: replaced if that is better. */
-static enum dawn_status try_policies(struct dawni_planner *pl,
-                                     const struct layout *o,
-                                     struct dawn_plan **best,
-                                     struct dawn_error *err)
+/* What the policy makes of an order. *best: replaced if that is better. */
+static enum dawn_status try_policy(struct dawni_planner *pl,
+                                   const struct layout *o,
+                                   struct dawn_plan **best,
+                                   struct dawn_error *err)
 {
     struct dawn_plan *plan = NULL;
     enum dawn_status st = dawni_plan_best(pl, &plan, err);
@@ -186,6 +186,28 @@ static enum dawn_status try_policies(struct dawni_planner *pl,
         dawn_plan_destroy(plan);
     else
         *best = better(*best, plan);
+    return st;
+}
+
+/* The policy that was asked for, or all of them: they cost little here. */
+static enum dawn_status try_policies(struct dawni_planner *pl,
+                                     const struct layout *o,
+                                     struct dawn_plan **best,
+                                     struct dawn_error *err)
+{
+    const struct dawni_policy_ops *asked = pl->policy;
+    bool standard = pl->standard;
+    enum dawn_status st = DAWN_OK;
+
+    if (!standard)
+        return try_policy(pl, o, best, err);
+    pl->standard = false;
+    for (int i = 0; dawn_planner_policy(i) && !st; i++) {
+        pl->policy = dawni_policy_find(dawn_planner_policy(i));
+        st = try_policy(pl, o, best, err);
+    }
+    pl->standard = true;
+    pl->policy = asked;
     return st;
 }
 
