@@ -106,8 +106,7 @@ int main(int argc, char **argv)
                         .options = {.timeout_s = 300}};
 
     cli_parse(&t.cli, &argp, argc, argv, &t);
-    /* while rank 0 runs the reference alone, the others wait for it */
-    int code = cli_join(&t.cli, t.options.verify ? 1e9 : t.options.timeout_s);
+    int code = cli_join(&t.cli, t.options.timeout_s);
     if (!code)
         code = train_setup(&t);
     if (!code)

@@ -133,11 +133,38 @@ static enum dawn_status one_stage_plan(const struct trainer *t,
     struct dawn_plan_stage stage = {
         .rank = 0, .first = 0, .last = dawn_graph_nodes(t->graph) - 1};
 
-    memcpy(one.schedule, info->schedule, sizeof one.schedule);
+    strcpy(one.schedule, "1f1b"); /* feeds, and so beats, all along */
     return dawn_plan_create(t->graph, &one, &stage, plan_p, err);
 }
 
-/* The reference, on rank 0 alone. */
+/* While rank 0 runs the reference alone, the others wait for its beats, so that
+ * they wait as long as it moves and no longer. */
+static enum dawn_status beat(const struct trainer *t, bool *going,
+                             struct dawn_error *err)
+{
+    return dawn_comm_bcast(t->cli.comm, going, sizeof *going, 0, err);
+}
+
+static enum dawn_status attend(const struct trainer *t, struct dawn_error *err)
+{
+    bool going = true;
+    enum dawn_status st = DAWN_OK;
+
+    while (!st && going)
+        st = beat(t, &going, err);
+    return st;
+}
+
+static int beat_and_fill(void *user, const struct dawn_feed *what, void *data)
+{
+    const struct trainer *t = user;
+    struct dawn_error err = {0};
+    bool going = true;
+
+    return beat(t, &going, &err) || feed_fill(t->feed, what, data);
+}
+
+/* The reference, on rank 0 alone; beats in each microbatch. */
 static enum dawn_status run_reference(struct trainer *t, struct outcome *o,
                                       struct dawn_error *err)
 {
@@ -151,14 +178,34 @@ static enum dawn_status run_reference(struct trainer *t, struct outcome *o,
         st = one_stage_plan(t, &plan, err);
     if (!st) {
         struct dawn_exec_opts opts = train_exec_opts(t, plan, alone);
+        opts.feed = beat_and_fill;
         st = dawn_exec_create(&opts, &exec, err);
     }
-    if (!st)
+    if (!st) {
+        printf("verify: the plan's step is done, now the same on one stage\n");
+        fflush(stdout);
         st = run(t, alone, exec, o, err);
+    }
     dawn_exec_destroy(exec);
     dawn_plan_destroy(plan);
     dawn_comm_destroy(alone);
     return st;
+}
+
+/* Rank 0: the reference, and the end of the beats. Beats that fail mean that
+ * the ranks have lost each other, which is then the reason. */
+static enum dawn_status lead(struct trainer *t, struct outcome *o,
+                             struct dawn_error *err)
+{
+    struct dawn_error lost = {0};
+    bool going = false;
+
+    enum dawn_status st = run_reference(t, o, err);
+    enum dawn_status told = beat(t, &going, &lost);
+    if (!told)
+        return st;
+    *err = lost;
+    return told;
 }
 
 static enum dawn_status compare_number(const char *what, double plan,
@@ -219,14 +266,11 @@ int train_verify(struct trainer *t)
     st = dawn_comm_agree(t->cli.comm, st, &err);
     dawn_exec_destroy(t->exec); /* makes room for the whole model */
     t->exec = NULL;
-    if (!st) {
-        if (cli_first(&t->cli)) {
-            st = run_reference(t, &one, &err);
-            if (!st)
-                st = compare(t, &plan, &one, &err);
-        }
-        st = dawn_comm_agree(t->cli.comm, st, &err);
-    }
+    if (!st)
+        st = cli_first(&t->cli) ? lead(t, &one, &err) : attend(t, &err);
+    if (!st && cli_first(&t->cli))
+        st = compare(t, &plan, &one, &err);
+    st = dawn_comm_agree(t->cli.comm, st, &err);
     outcome_clear(&plan, params);
     outcome_clear(&one, params);
     return cli_report(&t->cli, st, &err);

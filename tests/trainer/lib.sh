@@ -86,6 +86,19 @@ train() { # RANKS PLAN [MORE...]; leaves run/ and train.log
         > train.log 2>&1
 }
 
+# Process id of a rank of this test's dawn-train.
+pid_of_rank() { # RANK
+    for dir in /proc/[0-9]*; do
+        [ "$(readlink "$dir/cwd" 2>/dev/null)" = "$work" ] || continue
+        case $(readlink "$dir/exe" 2>/dev/null) in
+        *dawn-train*) ;;
+        *) continue ;;
+        esac
+        tr '\0' '\n' < "$dir/environ" 2>/dev/null |
+            grep -qx "OMPI_COMM_WORLD_RANK=$1" && echo "${dir#/proc/}" && return
+    done
+}
+
 # The bits of a run: step, loss, gradient norm, held-out loss.
 bits() { # METRICS
     sed -E 's/.*"step":([0-9]+).*"loss_hex":"([^"]*)".*"grad_norm_hex":"([^"]*)".*/\1 \2 \3 &/
