@@ -245,5 +245,6 @@ const struct dawni_policy_ops dawni_policy_dawnpiper = {
     .name = "dawnpiper",
     .text = "binary partitioning by time and memory, refined by simulation",
     .refine = true,
+    .orders = true,
     .partition = partition,
 };

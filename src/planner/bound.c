@@ -117,11 +117,23 @@ static double step_of(void *arg, int first, int last, int x, double limit)
                          time + drop_ns(s, first, last, excess) / spec->speed);
 }
 
+double dawni_least_drop(struct dawni_planner *pl, double excess)
+{
+    struct bound s = {.pl = pl};
+    double ns = begin(&s) ? drop_ns(&s, 0, pl->n - 1, excess) : 0;
+
+    free(s.bytes);
+    free(s.worth);
+    return ns;
+}
+
 double dawni_bound(struct dawni_planner *pl)
 {
     struct bound s = {.pl = pl};
     double bound = INFINITY;
 
+    if (!dawni_graph_is_chain(pl->graph))
+        return dawni_bound_any_order(pl);
     if (pl->additive)
         return dawni_additive_bound(pl);
     if (begin(&s))

@@ -43,5 +43,6 @@ const struct dawni_policy_ops dawni_policy_exact = {
     .name = "exact",
     .text = "bottleneck search over all cuts, refined by simulation",
     .refine = true,
+    .orders = true,
     .partition = partition,
 };

@@ -114,6 +114,23 @@ enum dawn_status dawni_decide_stage(struct dawni_planner *pl,
     return st;
 }
 
+/* DAWN_E_NOFIT for a plan that is not below pl->worth, to which packing would
+ * add nothing good. */
+static enum dawn_status check_worth(struct dawni_planner *pl,
+                                    struct dawn_plan *plan,
+                                    struct dawn_error *err)
+{
+    struct dawn_sim_result result = {0};
+    enum dawn_status st = DAWN_OK;
+
+    if (pl->worth > 0)
+        st = dawni_price_times(pl, plan, &result, err);
+    dawn_sim_result_clear(&result);
+    if (!st && pl->worth > 0 && !(dawni_objective_of(plan) < pl->worth))
+        st = DAWN_E_NOFIT;
+    return st;
+}
+
 /* One round. DAWN_E_NOFIT: no partition (*again_p false), or a stage got less
  * room (true). */
 static enum dawn_status try_plan(struct dawni_planner *pl, int *cut,
@@ -135,6 +152,8 @@ static enum dawn_status try_plan(struct dawni_planner *pl, int *cut,
     st = dawni_plan_create(pl, cut, &plan, err);
     for (int x = 0; x < pl->l && !st; x++)
         st = dawni_decide_stage(pl, plan, x, &priced[x], err);
+    if (!st)
+        st = check_worth(pl, plan, err);
     if (!st) {
         st = dawni_judge(pl, plan, priced, err);
         *again_p = st == DAWN_E_NOFIT && !pl->policy->blind;
@@ -257,12 +276,20 @@ enum dawn_status dawn_planner_run(const struct dawn_profile *profile,
     if (!st)
         st = solves ? dawni_additive_best(pl, &plan, err)
                     : dawni_plan_best(pl, &plan, err);
+    if ((!st || st == DAWN_E_NOFIT) && !solves && pl->policy->orders &&
+        !dawni_graph_is_chain(pl->graph)) {
+        st = dawni_orders_search(pl, machine, &sized, &plan, err);
+        if (!st && !plan)
+            st = DAWN_E_NOFIT;
+    }
     if (st == DAWN_E_NOFIT)
         st = solves ? dawni_additive_nofit(pl, opts->nofit, err)
                     : dawni_plan_nofit(pl, opts->nofit, err);
     dawni_planner_destroy(pl);
-    if (st)
+    if (st) {
+        dawn_plan_destroy(plan);
         return st;
+    }
     struct dawn_plan_info *info = dawn_plan_info(plan);
     double tokens = (double)opts->tokens_per_sample * (double)info->microbatch *
                     info->microbatches;

@@ -96,10 +96,13 @@ struct dawni_planner {
     int cost_count, cost_room;
     int *stamp, stamps; /* by tensor: seen in scan number `stamps` */
     struct dawni_known_memory *known; /* [ranks]: of dawni_rank_memory */
-    double bound;        /* of dawni_bound; below 0: not known yet */
-    bool drop_all;       /* gpipe-uniform: recompute on every stage */
-    int splits, widened; /* dawnpiper: cuts looked for, and how often the
-                            interval of the theorem did not hold the best */
+    double bound;         /* of dawni_bound; below 0: not known yet */
+    const int *given_cut; /* orders.c: instead of a policy's; else NULL */
+    double worth;         /* likewise: plans that are not below are of no use;
+                             0: all are */
+    bool drop_all;        /* gpipe-uniform: recompute on every stage */
+    int splits, widened;  /* dawnpiper: cuts looked for, and how often the
+                             interval of the theorem did not hold the best */
     /* a failure inside a search, which goes on with INFINITY; the first one */
     enum dawn_status status;
     struct dawn_error error;
@@ -110,6 +113,7 @@ struct dawni_policy_ops {
     const char *text; /* one line for people */
     bool refine;      /* move cuts by what the simulator says, afterwards */
     bool blind;       /* to memory: another cap changes nothing */
+    bool orders;      /* may put the nodes into another order */
     /* Choose cut[1] to cut[l - 1] (cut[0] = 0 and cut[l] = n are set) under the
      * budgets. False: found none, or pl->status is set. */
     bool (*partition)(struct dawni_planner *pl, int *cut);
@@ -181,6 +185,24 @@ enum dawn_status dawni_largest_batch(const struct dawn_profile *profile,
                                      const struct dawn_machine *machine,
                                      const struct dawn_planner_opts *opts,
                                      int64_t *most_p, struct dawn_error *err);
+
+/* What the plan is judged by: its step or its bottleneck. */
+double dawni_objective_of(struct dawn_plan *plan);
+
+/* dag.c: have the nodes one order only? */
+bool dawni_graph_is_chain(const struct dawn_graph *graph);
+
+/* orders.c: plan for other orders of the nodes.
+ *
+ *   pl       of the order as given, for which dawni_plan_best was called
+ *   plan_p   in: what that found, or NULL; out: the best plan, which has a
+ *            graph of its own if it has another order
+ */
+enum dawn_status dawni_orders_search(struct dawni_planner *pl,
+                                     const struct dawn_machine *machine,
+                                     const struct dawn_planner_opts *opts,
+                                     struct dawn_plan **plan_p,
+                                     struct dawn_error *err);
 
 /* judge.c */
 
@@ -310,6 +332,13 @@ struct dawni_window *dawni_windows_below(const struct dawni_planner *pl,
  * known, or pl->status is set. */
 double dawni_bound(struct dawni_planner *pl);
 
+/* order_bound.c: the same for all orders of the nodes. */
+double dawni_bound_any_order(struct dawni_planner *pl);
+
+/* bound.c: least time that is run again to drop so many bytes of a microbatch,
+ * wherever they are; INFINITY: they are more than can be dropped. */
+double dawni_least_drop(struct dawni_planner *pl, double excess);
+
 /* simulate.c */
 
 struct dawni_stage_times { /* by stage */
@@ -327,6 +356,12 @@ enum dawn_status dawni_simulate_cuts(const struct dawni_planner *pl,
                                      const struct dawni_stage_times *times,
                                      struct dawn_sim_result *result,
                                      struct dawn_error *err);
+
+/* price.c: what of it takes no look at memory; likewise. */
+enum dawn_status dawni_price_times(struct dawni_planner *pl,
+                                   struct dawn_plan *plan,
+                                   struct dawn_sim_result *result,
+                                   struct dawn_error *err);
 
 /* price.c: dawn_planner_price with what is known already. result: out, of the
  * simulated step, which the caller clears; NULL: not wanted. */

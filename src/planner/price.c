@@ -6,7 +6,7 @@
 #include <math.h>
 
 /* Times of stage x, with its decisions. */
-static enum dawn_status price_times(struct dawni_planner *pl,
+static enum dawn_status price_stage(struct dawni_planner *pl,
                                     struct dawn_plan *plan, int x,
                                     struct dawn_error *err)
 {
@@ -79,6 +79,25 @@ static enum dawn_status price_step(struct dawni_planner *pl,
     return st;
 }
 
+enum dawn_status dawni_price_times(struct dawni_planner *pl,
+                                   struct dawn_plan *plan,
+                                   struct dawn_sim_result *result,
+                                   struct dawn_error *err)
+{
+    struct dawn_plan_info *info = dawn_plan_info(plan);
+    enum dawn_status st = DAWN_OK;
+
+    info->bottleneck_ns = 0;
+    for (int x = 0; x < pl->l && !st; x++) {
+        const struct dawn_plan_stage *s = dawn_plan_stage(plan, x);
+        st = price_stage(pl, plan, x, err);
+        info->bottleneck_ns =
+            fmax(info->bottleneck_ns,
+                 s->predicted.f_ns + s->predicted.b_ns + s->predicted.w_ns);
+    }
+    return st ? st : price_step(pl, plan, result, err);
+}
+
 enum dawn_status dawni_price_plan(struct dawni_planner *pl,
                                   struct dawn_plan *plan,
                                   struct dawn_sim_result *result,
@@ -86,23 +105,13 @@ enum dawn_status dawni_price_plan(struct dawni_planner *pl,
 {
     struct dawn_plan_info *info = dawn_plan_info(plan);
     struct dawn_sim_result simulated = {0};
-    enum dawn_status st = DAWN_OK;
+    enum dawn_status st = dawni_price_times(pl, plan, &simulated, err);
     int64_t near[2];
 
-    info->bottleneck_ns = 0;
-    for (int x = 0; x < pl->l && !st; x++) {
-        const struct dawn_plan_stage *s = dawn_plan_stage(plan, x);
-        st = price_times(pl, plan, x, err);
-        info->bottleneck_ns =
-            fmax(info->bottleneck_ns,
-                 s->predicted.f_ns + s->predicted.b_ns + s->predicted.w_ns);
-    }
-    for (int rank = 0; rank < pl->ranks && !st; rank++)
-        st = price_memory(pl, plan, rank, err);
-    if (!st)
-        st = price_step(pl, plan, &simulated, err);
     if (st)
         return st;
+    for (int rank = 0; rank < pl->ranks && !st; rank++)
+        st = price_memory(pl, plan, rank, err);
     info->profile_digest = dawn_profile_digest(pl->profile);
     info->size_low = info->size_high = 0;
     if (dawn_profile_find_size(pl->profile, pl->b) < 0 &&
