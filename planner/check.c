@@ -21,7 +21,8 @@ struct check {
 
 static double stage_ns(const struct dawn_plan_stage *s)
 {
-    return s->predicted.f_ns + s->predicted.b_ns + s->predicted.w_ns;
+    return s->predicted.f_ns + s->predicted.b_ns + s->predicted.w_ns +
+           s->predicted.stall_ns;
 }
 
 /* Bytes above the cap. */

@@ -93,7 +93,8 @@ static void json_peaks(const struct report *r)
                "\"peak_bytes\": %" PRIu64 ", \"arena_bytes\": %" PRIu64
                ", \"cap_bytes\": %" PRIu64 "}",
                x ? ",\n    " : "",
-               s->predicted.f_ns + s->predicted.b_ns + s->predicted.w_ns,
+               s->predicted.f_ns + s->predicted.b_ns + s->predicted.w_ns +
+                   s->predicted.stall_ns,
                s->predicted.recompute_ns, s->predicted.peak_bytes,
                s->predicted.arena_bytes, report_cap(r, s->rank));
     }

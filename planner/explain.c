@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* --explain: what each stage does, takes and recomputes, and what that makes of
- * the step.
+/* --explain: what each stage does, takes, recomputes and offloads, and what
+ * that makes of the step.
  */
 #include "report.h"
 #include <stdio.h>
@@ -91,6 +91,34 @@ static void print_recomputed(const struct report *r, int x, int in_flight)
     printf("\n");
 }
 
+static void print_offloaded(const struct report *r, int x, int in_flight)
+{
+    const struct dawn_graph *g = dawn_plan_graph(r->plan);
+    const struct dawn_plan_stage *s = dawn_plan_stage(r->plan, x);
+    int64_t b = dawn_plan_info(r->plan)->microbatch;
+    uint64_t saved = 0, moved = 0;
+
+    for (int t = 0; t < dawn_graph_tensors(g); t++) {
+        enum dawn_decision d = dawn_plan_decision(r->plan, x, t);
+        uint64_t bytes = dawn_graph_tensor_bytes(g, t, b);
+        if (d < DAWN_TO_HOST)
+            continue;
+        printf("  offloads   %-32s saves %10s, to %s\n",
+               dawn_graph_tensor(g, t)->name, SIZE(bytes * (uint64_t)in_flight),
+               d == DAWN_TO_SSD ? "ssd" : "host");
+        saved += bytes * (uint64_t)in_flight;
+        moved += bytes;
+    }
+    if (!saved)
+        return;
+    printf("  all of them %31s saves %10s, moves %s a microbatch each way, ",
+           "", SIZE(saved), SIZE(moved));
+    if (s->predicted.stall_ns > 0)
+        printf("stalls %s\n", TIME(s->predicted.stall_ns));
+    else
+        printf("hidden\n");
+}
+
 static void print_stage(const struct report *r, int x, int in_flight)
 {
     const struct dawn_graph *g = dawn_plan_graph(r->plan);
@@ -100,12 +128,15 @@ static void print_stage(const struct report *r, int x, int in_flight)
            s->rank, dawn_graph_node(g, s->first)->name,
            dawn_graph_node(g, s->last)->name, s->last - s->first + 1,
            in_flight);
-    printf("  time    F %s, B %s (recompute %s), W %s; optimizer %s a step\n",
-           TIME(s->predicted.f_ns), TIME(s->predicted.b_ns),
-           TIME(s->predicted.recompute_ns), TIME(s->predicted.w_ns),
-           TIME(s->predicted.step_ns));
+    printf(
+        "  time    F %s, B %s (recompute %s), W %s, stall %s; optimizer %s a "
+        "step\n",
+        TIME(s->predicted.f_ns), TIME(s->predicted.b_ns),
+        TIME(s->predicted.recompute_ns), TIME(s->predicted.w_ns),
+        TIME(s->predicted.stall_ns), TIME(s->predicted.step_ns));
     print_memory(r, s);
     print_recomputed(r, x, in_flight);
+    print_offloaded(r, x, in_flight);
 }
 
 static void print_step(const struct report *r)

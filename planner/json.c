@@ -64,7 +64,8 @@ static void print_stage(const struct report *r, int x)
     printf("],\n     \"time_ns\": %.0f, \"f_ns\": %.0f, \"b_ns\": %.0f, "
            "\"w_ns\": %.0f, \"recompute_ns\": %.0f, \"stall_ns\": %.0f, "
            "\"step_ns\": %.0f,\n",
-           s->predicted.f_ns + s->predicted.b_ns + s->predicted.w_ns,
+           s->predicted.f_ns + s->predicted.b_ns + s->predicted.w_ns +
+               s->predicted.stall_ns,
            s->predicted.f_ns, s->predicted.b_ns, s->predicted.w_ns,
            s->predicted.recompute_ns, s->predicted.stall_ns,
            s->predicted.step_ns);

@@ -79,8 +79,8 @@ static const struct argp_option option[] = {
     {"recompute", KEY_RECOMPUTE, "auto|none", 0,
      "none: keep every saved tensor (default: auto)", 0},
     {"offload", KEY_OFFLOAD, "auto|none|host|ssd", 0,
-     "where saved tensors may be moved meanwhile (default: auto, any tier that "
-     "the machine has)",
+     "where saved tensors may be moved meanwhile; auto: to any tier that the "
+     "machine has (default: none, since dawn-train cannot run such plans yet)",
      0},
     {"export", KEY_EXPORT, "torch|megatron", 0,
      "print the cuts for another trainer: names of modules at which "
@@ -301,7 +301,7 @@ void options_parse(struct options *options, int argc, char **argv)
                "Exit codes: 0 fine, 1 no plan was made, 2 wrong usage.",
     };
 
-    *options = (struct options){0};
+    *options = (struct options){.plan.offload = DAWN_OFFLOAD_NONE};
     if (argp_parse(&argp, argc, argv, ARGP_NO_ERRS | ARGP_NO_HELP, NULL,
                    options))
         wrong("wrong usage");

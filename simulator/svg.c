@@ -27,6 +27,8 @@ static const struct {
     {DAWN_ACTION_B, "backward, inputs", "#59a14f"},
     {DAWN_ACTION_W, "backward, weights", "#b6992d"},
     {DAWN_ACTION_STEP, "optimizer", "#b07aa1"},
+    {DAWN_ACTION_OFFLOAD, "offload", "#e15759"},
+    {DAWN_ACTION_PREFETCH, "prefetch", "#f28e2b"},
 };
 
 #define KINDS ((int)(sizeof kind / sizeof kind[0]))
@@ -65,6 +67,25 @@ static void print_box(const struct simulation *s,
                 "<text x='%.2f' y='%d' text-anchor='middle' fill='#fff'>%d"
                 "</text>\n",
                 x + width / 2, y + BOXES / 2 + 4, e->action.microbatch);
+}
+
+/* Below the boxes: what is written, and what is read back. */
+static void print_moves(const struct simulation *s, int rank, int y, FILE *out)
+{
+    for (int i = 0; i < s->result.moves; i++) {
+        const struct dawn_sim_event *e = &s->result.move[i];
+        double x = x_of(s, e->start_ns), width = x_of(s, e->end_ns) - x;
+        bool read = e->action.kind == DAWN_ACTION_PREFETCH;
+        char text[64];
+
+        if (e->rank == rank)
+            fprintf(out,
+                    "<rect x='%.2f' y='%d' width='%.2f' height='2' "
+                    "fill='%s'><title>%s, %s</title></rect>\n",
+                    x, y + (read ? 3 : 1), width, colour_of(e->action.kind),
+                    event_text(e, text, sizeof text),
+                    TIME(e->end_ns - e->start_ns));
+    }
 }
 
 /* The largest of cap and peaks: all curves have one scale. */
@@ -136,6 +157,7 @@ static void print_rank(const struct simulation *s, int rank, FILE *out)
             y + BOXES + 6 + CURVE / 2 + 4, LEFT, y, WIDTH, BOXES);
     for (int i = s->first[rank]; i < s->first[rank + 1]; i++)
         print_box(s, &s->result.event[i], y, out);
+    print_moves(s, rank, y + BOXES, out);
     print_curve(s, rank, y + BOXES + 6, out);
 }
 
@@ -160,6 +182,8 @@ static void print_legend(const struct simulation *s, FILE *out)
         bool used = false;
         for (int k = 0; k < s->result.events && !used; k++)
             used = s->result.event[k].action.kind == kind[i].kind;
+        for (int k = 0; k < s->result.moves && !used; k++)
+            used = s->result.move[k].action.kind == kind[i].kind;
         if (!used)
             continue;
         fprintf(out,

@@ -39,14 +39,18 @@ void print_table(const struct simulation *s, FILE *out)
             "%s, %d stages on %d ranks, %d microbatches of %lld: step %s\n",
             info->schedule, info->stages, info->ranks, info->microbatches,
             (long long)info->microbatch, TIME(r->step_ns));
-    fprintf(out, "%4s %11s %7s %11s %7s %11s %7s %12s %12s\n", "rank", "busy",
-            "", "waits", "", "messages", "", "peak memory", "cap");
+    fprintf(out, "%4s %11s %7s %11s %7s %11s %7s %11s %7s %12s %12s\n", "rank",
+            "busy", "", "waits", "", "messages", "", "stalls", "",
+            "peak memory", "cap");
     for (int rank = 0; rank < r->ranks; rank++) {
         uint64_t cap = simulation_cap(s, rank);
-        fprintf(out, "%4d %11s %6.1f%% %11s %6.1f%% %11s %6.1f%% %12s %12s\n",
+        fprintf(out,
+                "%4d %11s %6.1f%% %11s %6.1f%% %11s %6.1f%% %11s %6.1f%% %12s "
+                "%12s\n",
                 rank, TIME(r->busy_ns[rank]), percent(s, r->busy_ns[rank]),
                 TIME(r->wait_ns[rank]), percent(s, r->wait_ns[rank]),
                 TIME(r->comm_ns[rank]), percent(s, r->comm_ns[rank]),
+                TIME(r->stall_ns[rank]), percent(s, r->stall_ns[rank]),
                 SIZE(simulation_peak(s, rank)), cap ? SIZE(cap) : "none");
     }
 }
@@ -63,10 +67,10 @@ void print_json(const struct simulation *s, FILE *out)
     for (int rank = 0; rank < r->ranks; rank++)
         fprintf(out,
                 "  {\"rank\": %d, \"busy_ns\": %.0f, \"wait_ns\": %.0f, "
-                "\"comm_ns\": %.0f, \"peak_bytes\": %" PRIu64
-                ", \"cap_bytes\": %" PRIu64 "}%s\n",
+                "\"comm_ns\": %.0f, \"stall_ns\": %.0f, \"peak_bytes\": "
+                "%" PRIu64 ", \"cap_bytes\": %" PRIu64 "}%s\n",
                 rank, r->busy_ns[rank], r->wait_ns[rank], r->comm_ns[rank],
-                simulation_peak(s, rank), simulation_cap(s, rank),
-                rank < r->ranks - 1 ? "," : "");
+                r->stall_ns[rank], simulation_peak(s, rank),
+                simulation_cap(s, rank), rank < r->ranks - 1 ? "," : "");
     fprintf(out, " ]}\n");
 }

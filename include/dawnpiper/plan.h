@@ -56,10 +56,10 @@ struct dawn_plan_stage {
     struct {
         double f_ns, b_ns, w_ns; /* one microbatch; recompute is in b_ns */
         double recompute_ns;     /* the part of b_ns that is recompute */
-        double stall_ns; /* waiting for offloaded tensors, in no other time */
-        double step_ns;  /* optimizer, once a step */
-        uint64_t peak_bytes;  /* largest live bytes on the rank in a step */
-        uint64_t arena_bytes; /* packed; what the rank allocates */
+        double stall_ns;         /* waiting for offloaded tensors, on average */
+        double step_ns;          /* optimizer, once a step */
+        uint64_t peak_bytes;     /* largest live bytes on the rank in a step */
+        uint64_t arena_bytes;    /* packed; what the rank allocates */
         uint64_t by[DAWN_CATEGORIES]; /* live bytes at the peak */
     } predicted;
 };

@@ -9,6 +9,7 @@
  * least the forward of each node whose outputs go, in parts of a node if need
  * be, and nothing for tensors that come from other stages (they cannot be
  * dropped, but so a longer run never costs less, which the search relies on).
+ * Where there is a tier to offload to, dropping is taken to cost nothing.
  */
 #include "common/array.h"
 #include "planner/additive.h"
@@ -107,7 +108,7 @@ static double step_of(void *arg, int first, int last, int x, double limit)
     if (m.kept > spec->cap)
         return INFINITY;
     uint64_t room = (spec->cap - m.kept) / (uint64_t)spec->in_flight;
-    if (m.saved <= room)
+    if (m.saved <= room || dawni_may_offload(pl))
         return step;
     if (pl->no_recompute)
         return INFINITY;

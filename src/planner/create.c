@@ -132,15 +132,6 @@ static enum dawn_status find_in_flight(struct dawni_planner *pl,
     return DAWN_OK;
 }
 
-static enum dawn_status check_choices(const struct dawn_planner_opts *opts,
-                                      struct dawn_error *err)
-{
-    if (opts->offload == DAWN_OFFLOAD_HOST || opts->offload == DAWN_OFFLOAD_SSD)
-        return dawn_fail(err, DAWN_E_NOTSUP,
-                         "offload: the machine has no such tier");
-    return DAWN_OK;
-}
-
 static enum dawn_status begin(struct dawni_planner *pl,
                               const struct dawn_machine *machine,
                               const struct dawn_planner_opts *opts,
@@ -149,7 +140,7 @@ static enum dawn_status begin(struct dawni_planner *pl,
     enum dawn_status st;
 
     if ((st = find_policy(pl, opts->policy, err)) ||
-        (st = check_choices(opts, err)) || (st = check_counts(pl, err)) ||
+        (st = check_counts(pl, err)) ||
         (st = find_size(pl, opts->microbatch, err)))
         return st;
     pl->stage = dawni_calloc(pl->l, sizeof *pl->stage);
@@ -157,6 +148,7 @@ static enum dawn_status begin(struct dawni_planner *pl,
     if (!pl->stage || !pl->known)
         return dawn_fail(err, DAWN_E_NOMEM, "no memory for %d stages", pl->l);
     if ((st = find_machine(pl, machine, err)) ||
+        (st = dawni_rehearsal_create(pl, err)) ||
         (st = find_in_flight(pl, err)) ||
         (st = dawni_sizes_of_profile(pl->profile, pl->graph, pl->b, &pl->sizes,
                                      err)) ||
@@ -164,6 +156,7 @@ static enum dawn_status begin(struct dawni_planner *pl,
                                         err)) ||
         (st = dawni_decider_create(pl, err)) ||
         (st = dawni_additive_create(pl, err)) ||
+        (st = dawni_tiers_find(pl, opts->offload, err)) ||
         (st = dawni_cost_init(pl, err)))
         return st;
     if (opts->cap_bytes)
@@ -208,6 +201,7 @@ void dawni_planner_destroy(struct dawni_planner *pl)
     dawni_memo_clear(&pl->costs);
     free(pl->cost);
     dawni_decider_destroy(pl->decider);
+    dawni_rehearsal_destroy(pl->rehearsal);
     dawni_additive_destroy(pl->additive);
     dawni_stage_pricer_destroy(pl->pricer);
     dawni_sizes_clear(&pl->sizes);

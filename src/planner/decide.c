@@ -1,13 +1,16 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* What a stage recomputes.
+/* What a stage recomputes and what it offloads.
  *
- * A candidate is a saved tensor that the stage makes; dropping it saves its
- * bytes of each microbatch in flight and costs a forward of its node, and of
- * each node between that and what is still there. Candidates are dropped by
- * bytes per nanosecond until the stage fits. The peak may lie in F, in BW or in
- * what is being rebuilt, so after each batch the stage is priced exactly. Then
- * what turned out not to be needed is kept again, and single candidates are
- * flipped where that makes the whole cheaper.
+ * A candidate is a saved tensor. To recompute one that the stage makes saves
+ * its bytes of each microbatch in flight and costs a forward of its node, and
+ * of each node between that and what is still there. To offload one costs what
+ * the transfers of all that are offloaded stall, which is nothing while they
+ * hide. Candidates are dropped by bytes per nanosecond until the stage fits,
+ * where a transfer counts as if nothing hid it; then those that are dear to
+ * rebuild are offloaded instead, as many as can hide. The peak may lie in F, in
+ * BW or in what is being rebuilt, so after each batch the stage is priced
+ * exactly. Then what turned out not to be needed is kept again, and single
+ * candidates are flipped where that makes the whole cheaper.
  */
 #include "common/array.h"
 #include "planner/additive.h"
@@ -25,16 +28,18 @@
 #define SAMPLES 16
 
 struct candidate {
-    int tensor, node; /* and who makes it */
+    int tensor, node; /* and who makes it; another stage's: -1 */
     uint64_t bytes;
     double extra_ns; /* what dropping it would add, to what is dropped */
-    bool dropped;
+    uint8_t way;     /* to drop it at that price: enum dawn_decision */
+    uint8_t decision;
 };
 
 struct price {
     uint64_t peak, least; /* least: no decision gets below */
     uint64_t comm;
-    double ns;
+    double recompute_ns, stall_ns;
+    double ns; /* both, on the profiled device */
 };
 
 struct dawni_decider {
@@ -45,14 +50,15 @@ struct dawni_decider {
     uint8_t *saved;   /* [tensors]: some backward of the run needs it */
     uint8_t *again;   /* [nodes]: for dawni_stage_price */
     uint8_t *reruns;  /* [nodes]: runs again for what is dropped */
-    bool *flags;      /* [tensors]: of candidates, to go back to */
+    uint8_t *before;  /* [tensors]: of candidates, to go back to */
+    uint8_t *first;   /* likewise: of the first of two ways to begin */
     int *seen, seens; /* [nodes]: in walk number `seens` */
 };
 
 struct search { /* one decision */
     struct dawni_planner *pl;
     struct dawni_decider *d;
-    int first, last, in_flight;
+    int first, last, x, in_flight;
     uint64_t budget;
     double messages;
     int candidates, prices;
@@ -76,6 +82,7 @@ static bool price_decisions(struct search *s, const uint8_t *decision,
 
     s->prices++;
     memset(again + s->first, 0, (size_t)s->last - (size_t)s->first + 1);
+    dawni_stage_pricer_expect(pl->pricer, s->in_flight);
     st = dawni_stage_price(pl->pricer, s->first, s->last, decision, &m, again,
                            &pl->error);
     if (st)
@@ -84,10 +91,13 @@ static bool price_decisions(struct search *s, const uint8_t *decision,
     price->peak = dawni_stage_peak(&m, s->in_flight) + messages;
     price->least = m.kept + m.comm + messages;
     price->comm = m.comm;
-    price->ns = 0;
+    price->recompute_ns = 0;
     for (int i = s->first; i <= s->last; i++)
         if (again[i])
-            price->ns += again[i] * (pl->sum_f[i + 1] - pl->sum_f[i]);
+            price->recompute_ns += again[i] * (pl->sum_f[i + 1] - pl->sum_f[i]);
+    if (!dawni_stall(pl, s->x, &price->stall_ns))
+        return false;
+    price->ns = price->recompute_ns + price->stall_ns * pl->stage[s->x].speed;
     return true;
 }
 
@@ -98,27 +108,49 @@ static bool reprice(struct search *s)
 
 /* Candidates */
 
-static void set_dropped(struct search *s, int c, bool dropped)
+static void set(struct search *s, int c, int decision)
 {
     struct candidate *cand = &s->d->candidate[c];
 
-    cand->dropped = dropped;
-    s->d->decision[cand->tensor] = dropped ? DAWN_RECOMPUTE : DAWN_KEEP;
+    cand->decision = (uint8_t)decision;
+    s->d->decision[cand->tensor] = (uint8_t)decision;
 }
 
-static void add_candidates(struct search *s, int node)
+static bool may(const struct search *s, const struct candidate *c, int decision)
+{
+    if (decision == DAWN_RECOMPUTE)
+        return !s->pl->no_recompute && c->node >= 0;
+    return decision == DAWN_KEEP || s->pl->may_offload[decision];
+}
+
+/* A tensor that is saved, not seen before, and can be dropped somehow. */
+static void add_candidate(struct search *s, int tensor, int node)
+{
+    const struct dawn_graph *g = s->pl->graph;
+    struct candidate c = {.tensor = tensor, .node = node};
+
+    if (s->pl->stamp[tensor] == s->pl->stamps)
+        return;
+    s->pl->stamp[tensor] = s->pl->stamps;
+    s->d->decision[tensor] = DAWN_KEEP;
+    s->d->saved[tensor] = dawni_tensor_saved(g, tensor, s->first, s->last);
+    c.bytes = dawni_graph_padded_bytes(g, tensor, s->pl->b);
+    if (s->d->saved[tensor] && (node >= 0 || dawni_may_offload(s->pl)))
+        s->d->candidate[s->candidates++] = c;
+}
+
+static void add_candidates(struct search *s)
 {
     const struct dawn_graph *g = s->pl->graph;
 
-    for (int k = 0; k < g->node[node].desc.outputs; k++) {
-        int t = g->node[node].output[k];
-        s->d->decision[t] = DAWN_KEEP;
-        s->d->saved[t] = dawni_tensor_saved(g, t, s->first, s->last);
-        if (s->d->saved[t])
-            s->d->candidate[s->candidates++] = (struct candidate){
-                .tensor = t,
-                .node = node,
-                .bytes = dawni_graph_padded_bytes(g, t, s->pl->b)};
+    s->pl->stamps++;
+    for (int i = s->first; i <= s->last; i++) {
+        const struct dawni_node *node = &g->node[i];
+        for (int k = 0; k < node->desc.inputs && dawni_may_offload(s->pl); k++)
+            if (g->tensor[node->desc.input[k]].producer < s->first)
+                add_candidate(s, node->desc.input[k], -1);
+        for (int k = 0; k < node->desc.outputs; k++)
+            add_candidate(s, node->output[k], i);
     }
 }
 
@@ -144,7 +176,7 @@ static double rebuild_ns(struct search *s, int node, bool mark)
         for (int k = 0; k < desc->inputs; k++) {
             int t = desc->input[k], maker = pl->graph->tensor[t].producer;
             if (maker < s->first || d->seen[maker] == d->seens ||
-                (d->saved[t] && d->decision[t] == DAWN_KEEP))
+                (d->saved[t] && d->decision[t] != DAWN_RECOMPUTE))
                 continue;
             d->seen[maker] = d->seens;
             d->stack[top++] = maker;
@@ -153,16 +185,45 @@ static double rebuild_ns(struct search *s, int node, bool mark)
     return ns;
 }
 
+/* Time to write a candidate to a tier and read it back, if nothing hides it. */
+static double transfer_ns(const struct search *s, const struct candidate *c,
+                          int decision)
+{
+    const struct dawni_planner *pl = s->pl;
+    int tier = pl->tier_of[decision];
+    struct dawn_sim_tier t = dawni_tier_share(pl, tier, pl->sharers[tier]);
+    double bytes = (double)c->bytes * 1e9;
+
+    return (bytes / t.read_bytes_per_s + bytes / t.write_bytes_per_s) *
+           pl->stage[s->x].speed;
+}
+
+/* The cheapest way to drop a candidate, and its price. */
+static void find_way(struct search *s, struct candidate *c)
+{
+    c->extra_ns = INFINITY;
+    if (may(s, c, DAWN_RECOMPUTE)) {
+        c->way = DAWN_RECOMPUTE;
+        c->extra_ns = rebuild_ns(s, c->node, false);
+    }
+    for (int d = DAWN_TO_HOST; d <= DAWN_TO_SSD; d++) {
+        double ns = may(s, c, d) ? transfer_ns(s, c, d) : INFINITY;
+        if (ns < c->extra_ns) {
+            c->way = (uint8_t)d;
+            c->extra_ns = ns;
+        }
+    }
+}
+
 /* Work out anew what runs again, and what each other candidate would add. */
 static void mark_reruns(struct search *s)
 {
     memset(s->d->reruns + s->first, 0, (size_t)s->last - (size_t)s->first + 1);
     for (int c = 0; c < s->candidates; c++)
-        if (s->d->candidate[c].dropped)
+        if (s->d->candidate[c].decision == DAWN_RECOMPUTE)
             rebuild_ns(s, s->d->candidate[c].node, true);
     for (int c = 0; c < s->candidates; c++)
-        s->d->candidate[c].extra_ns =
-            rebuild_ns(s, s->d->candidate[c].node, false);
+        find_way(s, &s->d->candidate[c]);
 }
 
 /* Orders, ties by position: then a plan depends on its input only. */
@@ -196,18 +257,62 @@ static int by_time(const void *a, const void *b, void *arg)
     return c ? c : y->tensor - x->tensor;
 }
 
-/* Fill `order` with the candidates of one kind; how many there are. */
-static int list(struct search *s, bool dropped,
-                int (*order)(const void *, const void *, void *))
+/* Most time per byte first: what is best offloaded. */
+static int by_dearness(const void *a, const void *b, void *arg)
+{
+    const struct candidate *cand = arg;
+    const struct candidate *x = &cand[*(const int *)a];
+    const struct candidate *y = &cand[*(const int *)b];
+    int c =
+        compare((double)x->bytes * y->extra_ns, (double)y->bytes * x->extra_ns);
+
+    return c ? c : x->tensor - y->tensor;
+}
+
+typedef int (*order_fn)(const void *, const void *, void *);
+
+/* Fill `order` with the candidates that are `dropped` or not, but for those
+ * that are offloaded; how many there are. */
+static int list(struct search *s, bool dropped, order_fn order)
 {
     int n = 0;
 
     for (int c = 0; c < s->candidates; c++)
-        if (s->d->candidate[c].dropped == dropped)
+        if (s->d->candidate[c].decision ==
+            (dropped ? DAWN_RECOMPUTE : DAWN_KEEP))
             s->d->order[n++] = c;
     qsort_r(s->d->order, (size_t)n, sizeof *s->d->order, order,
             s->d->candidate);
     return n;
+}
+
+/* Those that are offloaded, the largest first. */
+static int list_offloaded(struct search *s)
+{
+    int n = 0;
+
+    for (int c = 0; c < s->candidates; c++) {
+        struct candidate *cand = &s->d->candidate[c];
+        cand->extra_ns = (double)cand->bytes;
+        if (cand->decision > DAWN_RECOMPUTE)
+            s->d->order[n++] = c;
+    }
+    qsort_r(s->d->order, (size_t)n, sizeof *s->d->order, by_time,
+            s->d->candidate);
+    return n;
+}
+
+static void save(const struct search *s, uint8_t *decision)
+{
+    for (int c = 0; c < s->candidates; c++)
+        decision[c] = s->d->candidate[c].decision;
+}
+
+static void restore(struct search *s, const uint8_t *decision)
+{
+    for (int c = 0; c < s->candidates; c++)
+        if (s->d->candidate[c].decision != decision[c])
+            set(s, c, decision[c]);
 }
 
 /* Steps of the search; false: pl->status says why */
@@ -225,9 +330,9 @@ static bool drop_until_fit(struct search *s, int never)
         int n = list(s, false, by_worth);
         for (int i = 0; i < n && excess > 0; i++) {
             int c = s->d->order[i];
-            if (c == never)
+            if (c == never || isinf(s->d->candidate[c].extra_ns))
                 continue;
-            set_dropped(s, c, true);
+            set(s, c, s->d->candidate[c].way);
             excess -= (double)s->d->candidate[c].bytes * s->in_flight;
             dropped++;
         }
@@ -239,42 +344,121 @@ static bool drop_until_fit(struct search *s, int never)
     return true;
 }
 
-/* Keep a dropped candidate if the stage still fits and is no slower; *vain:
- * tries since one was kept. */
-static bool try_keep(struct search *s, int c, int *vain)
+/* Decide so if the stage still fits and is no slower; *vain: tries since one
+ * was taken. */
+static bool try_decision(struct search *s, int c, int decision, int *vain)
 {
     struct price old = s->now;
+    int was = s->d->candidate[c].decision;
 
-    set_dropped(s, c, false);
+    set(s, c, decision);
     if (!reprice(s))
         return false;
     *vain = fits(s) && s->now.ns <= old.ns ? 0 : *vain + 1;
     if (*vain) {
-        set_dropped(s, c, true);
+        set(s, c, was);
         s->now = old;
     }
     return true;
 }
 
-/* Keep again what is not needed to fit, dearest first. `never`: as above. */
-static bool keep_again(struct search *s, int never)
+/* Keep the first n of `order` again, but for `never`, where that fits. */
+static bool keep_listed(struct search *s, int n, int never)
 {
-    for (int c = 0; c < s->candidates; c++) {
-        const struct candidate *cand = &s->d->candidate[c];
-        s->d->candidate[c].extra_ns =
-            s->pl->sum_f[cand->node + 1] - s->pl->sum_f[cand->node];
-    }
-    int n = list(s, true, by_time), vain = 0;
+    uint64_t others = (uint64_t)(s->in_flight - 1);
+    int vain = 0;
+
     for (int i = 0; i < n && vain < VAIN; i++) {
         int c = s->d->order[i];
-        uint64_t others = (uint64_t)(s->in_flight - 1);
         if (c == never ||
             s->now.peak + others * s->d->candidate[c].bytes > s->budget)
             continue;
-        if (!try_keep(s, c, &vain))
+        if (!try_decision(s, c, DAWN_KEEP, &vain))
             return false;
     }
     return true;
+}
+
+static void set_own_times(struct search *s)
+{
+    for (int c = 0; c < s->candidates; c++) {
+        struct candidate *cand = &s->d->candidate[c];
+        int node = cand->node;
+        cand->extra_ns =
+            node < 0 ? INFINITY : s->pl->sum_f[node + 1] - s->pl->sum_f[node];
+    }
+}
+
+/* Keep again what is not needed to fit, dearest first. `never`: as above. */
+static bool keep_again(struct search *s, int never)
+{
+    set_own_times(s);
+    if (!keep_listed(s, list(s, true, by_time), never))
+        return false;
+    return keep_listed(s, list_offloaded(s), never);
+}
+
+/* Offload the first n of `order`, and decide `else_way` about the others. */
+static bool offload_first(struct search *s, int n, int all, int tier,
+                          int else_way)
+{
+    for (int i = 0; i < all; i++)
+        set(s, s->d->order[i], i < n ? tier : else_way);
+    return reprice(s);
+}
+
+/* Offload instead of rebuilding: the dearest ones first, as many as make the
+ * stage cheaper, by halving. */
+static bool offload_dropped(struct search *s, int tier)
+{
+    int low = 0, high, n;
+
+    set_own_times(s);
+    n = list(s, true, by_dearness);
+    for (high = n + 1; low + 1 < high;) {
+        int mid = high > n ? n : (low + high) / 2;
+        struct price old = s->now;
+        if (!offload_first(s, mid, n, tier, DAWN_RECOMPUTE))
+            return false;
+        if (fits(s) && s->now.ns < old.ns) {
+            low = mid;
+        } else {
+            high = mid;
+            s->now = old;
+        }
+    }
+    return n == 0 || offload_first(s, low, n, tier, DAWN_RECOMPUTE);
+}
+
+static bool offload_any(struct search *s)
+{
+    for (int d = DAWN_TO_HOST; d <= DAWN_TO_SSD; d++)
+        if (s->pl->may_offload[d] && fits(s) && s->now.recompute_ns > 0 &&
+            !offload_dropped(s, d))
+            return false;
+    return true;
+}
+
+/* From a stage that keeps everything: offload as few as make it fit, dearest
+ * first, by halving; if all do not, all. */
+static bool offload_until_fit(struct search *s, int tier)
+{
+    int low = 0, high, n;
+
+    set_own_times(s);
+    n = list(s, false, by_dearness);
+    if (!offload_first(s, n, n, tier, DAWN_KEEP) || !fits(s))
+        return !s->pl->status;
+    for (high = n; low + 1 < high;) {
+        int mid = low + (high - low) / 2;
+        if (!offload_first(s, mid, n, tier, DAWN_KEEP))
+            return false;
+        if (fits(s))
+            high = mid;
+        else
+            low = mid;
+    }
+    return offload_first(s, high, n, tier, DAWN_KEEP);
 }
 
 /* Candidate number i of `tries` that are spread evenly. */
@@ -291,9 +475,23 @@ static int few(const struct search *s)
 /* Drop the first n candidates and keep the rest. */
 static bool drop_first(struct search *s, int n)
 {
-    for (int c = 0; c < s->candidates; c++)
-        set_dropped(s, c, c < n);
+    for (int c = 0; c < s->candidates; c++) {
+        bool drop = c < n && may(s, &s->d->candidate[c], DAWN_RECOMPUTE);
+        set(s, c, drop ? DAWN_RECOMPUTE : DAWN_KEEP);
+    }
     return reprice(s);
+}
+
+/* The other way to decide: drop what is kept, keep what is dropped. */
+static int flipped(const struct search *s, int c)
+{
+    const struct candidate *cand = &s->d->candidate[c];
+
+    if (cand->decision != DAWN_KEEP)
+        return DAWN_KEEP;
+    if (may(s, cand, DAWN_RECOMPUTE))
+        return DAWN_RECOMPUTE;
+    return s->pl->may_offload[DAWN_TO_HOST] ? DAWN_TO_HOST : DAWN_TO_SSD;
 }
 
 /* The candidate, of a few, whose flip makes the peak smallest, and the price
@@ -307,11 +505,11 @@ static bool best_flip(struct search *s, int *c_p, struct price *price_p)
     *price_p = old;
     for (int i = 0; i < tries; i++) {
         int c = spread(s, i, tries);
-        bool was = s->d->candidate[c].dropped;
-        set_dropped(s, c, !was);
+        int was = s->d->candidate[c].decision;
+        set(s, c, flipped(s, c));
         if (!reprice(s))
             return false;
-        set_dropped(s, c, was);
+        set(s, c, was);
         if (s->now.peak < price_p->peak) {
             *price_p = s->now;
             *c_p = c;
@@ -331,7 +529,7 @@ static bool flip_until_fit(struct search *s)
             return false;
         if (c < 0)
             return true;
-        set_dropped(s, c, !s->d->candidate[c].dropped);
+        set(s, c, flipped(s, c));
         s->now = price;
     }
     return true;
@@ -359,59 +557,120 @@ static bool shrink(struct search *s)
     return drop_first(s, best) && flip_until_fit(s);
 }
 
-/* Flip candidates c and d (which may be the same: then one), and make the best
- * of the rest; go back if that is dearer. */
-static bool try_flip(struct search *s, int c, int d, bool *improved)
+struct change {
+    int c, decision;
+};
+
+/* Make two changes (which may be the same: then one), and make the best of the
+ * rest; go back if that is dearer. */
+static bool try_changes(struct search *s, struct change a, struct change b,
+                        bool *improved)
 {
     struct price old = s->now;
     bool whole;
 
-    for (int i = 0; i < s->candidates; i++)
-        s->d->flags[i] = s->d->candidate[i].dropped;
-    set_dropped(s, c, !s->d->flags[c]);
-    set_dropped(s, d, !s->d->flags[d]);
-    whole =
-        reprice(s) && drop_until_fit(s, c) && (!fits(s) || keep_again(s, c));
+    save(s, s->d->before);
+    set(s, a.c, a.decision);
+    set(s, b.c, b.decision);
+    whole = reprice(s) && drop_until_fit(s, a.c) && offload_any(s) &&
+            (!fits(s) || keep_again(s, a.c));
     if (!whole || (fits(s) && s->now.ns < old.ns)) {
         *improved = true;
         return whole;
     }
-    for (int i = 0; i < s->candidates; i++)
-        if (s->d->candidate[i].dropped != s->d->flags[i])
-            set_dropped(s, i, s->d->flags[i]);
+    restore(s, s->d->before);
     s->now = old;
     return true;
+}
+
+/* Number i of the changes that can be made to one candidate; false: none. */
+static bool change_of(const struct search *s, int i, struct change *change)
+{
+    int c = i / DAWN_DECISIONS, d = i % DAWN_DECISIONS;
+    const struct candidate *cand = &s->d->candidate[c];
+
+    *change = (struct change){c, d};
+    return d != cand->decision && may(s, cand, d);
+}
+
+static bool try_pair(struct search *s, int i, int k, bool *improved)
+{
+    struct change a, b;
+
+    if (!change_of(s, i, &a) || !change_of(s, k, &b) || (i != k && a.c >= b.c))
+        return true;
+    return try_changes(s, a, b, improved);
 }
 
 static bool improve(struct search *s)
 {
     bool improved = true;
     int most = s->prices + MOST_NODES / (s->last - s->first + 1);
-    int64_t n = s->candidates;
+    int64_t n = (int64_t)s->candidates * DAWN_DECISIONS;
 
     while (improved && s->now.ns > 0) {
         improved = false;
-        for (int c = 0; c < n && s->prices < most; c++)
-            if (!try_flip(s, c, c, &improved))
+        for (int i = 0; i < n && s->prices < most; i++)
+            if (!try_pair(s, i, i, &improved))
                 return false;
-        for (int64_t c = 0; c < n * n && s->prices < most && !improved; c++)
-            if (c / n < c % n &&
-                !try_flip(s, (int)(c / n), (int)(c % n), &improved))
+        for (int64_t i = 0; i < n * n && s->prices < most && !improved; i++)
+            if (!try_pair(s, (int)(i / n), (int)(i % n), &improved))
                 return false;
     }
+    return true;
+}
+
+/* The way that begins with offloading. *done: nothing can be better. */
+static bool begin_offloading(struct search *s, bool *done)
+{
+    for (int d = DAWN_TO_HOST; d <= DAWN_TO_SSD && !fits(s); d++)
+        if (s->pl->may_offload[d] && !offload_until_fit(s, d))
+            return false;
+    *done = fits(s) && s->now.ns == 0;
+    return true;
+}
+
+/* The way that begins with dropping by worth. */
+static bool begin_dropping(struct search *s)
+{
+    for (int c = 0; c < s->candidates; c++)
+        set(s, c, DAWN_KEEP);
+    return reprice(s) && drop_until_fit(s, -1) && (fits(s) || shrink(s)) &&
+           offload_any(s);
+}
+
+/* Both ways; the better one stays. */
+static bool begin_both(struct search *s, bool *done)
+{
+    struct price first;
+
+    if (!begin_offloading(s, done))
+        return false;
+    if (*done)
+        return true;
+    first = s->now;
+    save(s, s->d->first);
+    if (!begin_dropping(s))
+        return false;
+    if (first.peak > s->budget || (fits(s) && s->now.ns <= first.ns))
+        return true;
+    restore(s, s->d->first);
+    s->now = first;
     return true;
 }
 
 /* From a stage that keeps everything and does not fit. */
 static bool choose(struct search *s, bool thorough)
 {
-    if (s->pl->no_recompute || s->now.least > s->budget)
+    bool done = false;
+
+    if (s->now.least > s->budget ||
+        (s->pl->no_recompute && !dawni_may_offload(s->pl)))
         return true;
-    for (int i = s->first; i <= s->last; i++)
-        add_candidates(s, i);
-    if (!drop_until_fit(s, -1) || (!fits(s) && !shrink(s)))
+    add_candidates(s);
+    if (!(dawni_may_offload(s->pl) ? begin_both(s, &done) : begin_dropping(s)))
         return false;
-    if (!fits(s))
+    if (!fits(s) || (done && !thorough))
         return true;
     if (!keep_again(s, -1))
         return false;
@@ -424,7 +683,8 @@ static struct dawni_decided result(const struct search *s, bool whole)
         .fits = whole && fits(s),
         .peak = s->now.peak,
         .comm = s->now.comm,
-        .recompute_ns = s->now.ns,
+        .recompute_ns = s->now.recompute_ns,
+        .stall_ns = s->now.stall_ns,
     };
 }
 
@@ -435,6 +695,7 @@ static struct search begin(struct dawni_planner *pl, int first, int last, int x)
         .d = pl->decider,
         .first = first,
         .last = last,
+        .x = x,
         .in_flight = pl->stage[x].in_flight,
         .budget = pl->stage[x].budget,
         .messages = pl->stage[x].messages,
@@ -455,7 +716,7 @@ struct dawni_decided dawni_decide(struct dawni_planner *pl, int first, int last,
         const struct candidate *cand = &s.d->candidate[c];
         if (decision)
             decision[cand->tensor] = s.d->decision[cand->tensor];
-        set_dropped(&s, c, false);
+        set(&s, c, DAWN_KEEP);
     }
     return result(&s, whole);
 }
@@ -487,11 +748,12 @@ enum dawn_status dawni_decider_create(struct dawni_planner *pl,
     d->saved = dawni_calloc(tensors, sizeof *d->saved);
     d->again = dawni_calloc(pl->n, sizeof *d->again);
     d->reruns = dawni_calloc(pl->n, sizeof *d->reruns);
-    d->flags = dawni_calloc(tensors, sizeof *d->flags);
+    d->before = dawni_calloc(tensors, sizeof *d->before);
+    d->first = dawni_calloc(tensors, sizeof *d->first);
     d->seen = dawni_calloc(pl->n, sizeof *d->seen);
     pl->decider = d;
     if (!d->candidate || !d->order || !d->stack || !d->decision || !d->saved ||
-        !d->again || !d->reruns || !d->flags || !d->seen)
+        !d->again || !d->reruns || !d->before || !d->first || !d->seen)
         return dawn_fail(err, DAWN_E_NOMEM, "no memory for decisions");
     return DAWN_OK;
 }
@@ -507,7 +769,8 @@ void dawni_decider_destroy(struct dawni_decider *d)
     free(d->saved);
     free(d->again);
     free(d->reruns);
-    free(d->flags);
+    free(d->before);
+    free(d->first);
     free(d->seen);
     free(d);
 }

@@ -105,6 +105,13 @@ enum dawn_status dawni_judge(struct dawni_planner *pl, struct dawn_plan *plan,
     return over ? DAWN_E_NOFIT : DAWN_OK;
 }
 
+/* What decisions cost a microbatch. */
+static double lost_ns(const struct dawni_planner *pl, int x,
+                      const struct dawni_decided *d)
+{
+    return d->recompute_ns / pl->stage[x].speed + d->stall_ns;
+}
+
 /* Decide about stage x with i quarters of what was learnt held back. *now is
  * replaced if that fits and costs less. */
 static enum dawn_status try_quarters(struct dawni_planner *pl,
@@ -122,7 +129,7 @@ static enum dawn_status try_quarters(struct dawni_planner *pl,
     s->budget = s->cap - (s->cap - learnt.budget) / 4 * (uint64_t)i;
     st = dawni_decide_stage(pl, plan, x, &priced, err);
     *s = learnt;
-    if (st || !priced.fits || priced.recompute_ns >= now->recompute_ns)
+    if (st || !priced.fits || lost_ns(pl, x, &priced) >= lost_ns(pl, x, now))
         return st;
     st = dawni_rank_memory(pl, plan, x % pl->ranks, &memory, err);
     if (!st && memory.arena_bytes <= s->cap)
@@ -137,15 +144,15 @@ enum dawn_status dawni_loosen(struct dawni_planner *pl, struct dawn_plan *plan,
     const struct dawni_stage_spec *s = &pl->stage[x];
     double held =
         s->messages * (double)priced->comm + (double)(s->cap - s->budget);
-    double before = priced->recompute_ns;
+    double before = lost_ns(pl, x, priced);
     enum dawn_status st = DAWN_OK;
 
-    if (pl->policy->decide || priced->recompute_ns == 0 ||
+    if (pl->policy->decide || before == 0 ||
         held < (double)s->cap / WORTH_A_LOOK)
         return DAWN_OK;
-    for (int i = 0; i < 4 && priced->recompute_ns == before && !st; i++)
+    for (int i = 0; i < 4 && lost_ns(pl, x, priced) == before && !st; i++)
         st = try_quarters(pl, plan, x, i, priced, err);
-    if (!st && priced->recompute_ns == before) /* as it was */
+    if (!st && lost_ns(pl, x, priced) == before) /* as it was */
         st = dawni_decide_stage(pl, plan, x, priced, err);
     return st;
 }

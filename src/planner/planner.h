@@ -8,12 +8,11 @@
  *   m, b     microbatches in a step, samples in one
  *   k_x      microbatches in flight on stage x
  *   t_i      F + B + W of node i; P_i the sum of t before node i
- *   T_x      what a microbatch costs stage x: its t, recompute, messages
- *   U_x      what the optimizer costs stage x, once a step
- *   D_x      the sum of t behind the last node of stage x
- *   S_x      what stage x alone makes of the objective; min max S_x is what is
- *            looked for. A longer run of nodes never has a smaller S_x.
- *            Objective `bottleneck`: T_x, where messages take no time.
+ *   T_x      what a microbatch costs stage x: its t, recompute, stalls,
+ * messages U_x      what the optimizer costs stage x, once a step D_x      the
+ * sum of t behind the last node of stage x S_x      what stage x alone makes of
+ * the objective; min max S_x is what is looked for. A longer run of nodes never
+ * has a smaller S_x. Objective `bottleneck`: T_x, where messages take no time.
  *            Objective `step`: no step is faster than S_x. The first
  *            microbatch must get to x and the last one back from it: P with the
  *            P of its first node. All m pass through: m T_x. While the first
@@ -34,6 +33,7 @@
 #include "graph/graph.h"
 #include "memory/memory.h"
 #include "planner/memo.h"
+#include "planner/transfers.h"
 #include <dawnpiper/planner.h>
 #include <dawnpiper/schedule.h>
 
@@ -50,6 +50,7 @@ struct dawni_stage_cost { /* of a run of nodes as stage x */
     bool fits;
     uint64_t peak; /* M_x; the least that was found where it does not fit */
     double recompute_ns; /* part of T_x */
+    double stall_ns;     /* part of T_x: waiting for offloaded tensors */
     double comm_ns;      /* part of T_x: messages that its processor moves */
     double time_ns;      /* T_x */
     double step_ns;      /* S_x; INFINITY where it does not fit */
@@ -76,6 +77,13 @@ struct dawni_planner {
     const char *schedule;
     enum dawn_objective objective;
     bool no_recompute;
+    /* tiers of the machine, and by enum dawn_decision: which one, -1: none; and
+     * whether dawni_decide may use it */
+    struct dawn_sim_tier tier[DAWN_DECISIONS];
+    int tiers, tier_of[DAWN_DECISIONS];
+    int sharers[DAWN_DECISIONS]; /* by tier: stages taken to use it */
+    bool may_offload[DAWN_DECISIONS];
+    struct dawni_rehearsal *rehearsal;
     int n, l, ranks, m;
     int64_t b;
     struct dawni_stage_spec *stage;
@@ -204,6 +212,11 @@ enum dawn_status dawni_orders_search(struct dawni_planner *pl,
                                      struct dawn_plan **plan_p,
                                      struct dawn_error *err);
 
+static inline bool dawni_may_offload(const struct dawni_planner *pl)
+{
+    return pl->may_offload[DAWN_TO_HOST] || pl->may_offload[DAWN_TO_SSD];
+}
+
 /* judge.c */
 
 /* dawn_memory_of, remembered. */
@@ -273,9 +286,11 @@ struct dawni_decided {
     uint64_t peak;
     uint64_t comm;       /* part of the peak: receives posted ahead */
     double recompute_ns; /* of one microbatch, on the profiled device */
+    double stall_ns;     /* of one microbatch, waiting for what is offloaded */
 };
 
-/* Decide what stage x recomputes so that it fits its budget at least cost.
+/* Decide what stage x recomputes and offloads so that it fits its budget at
+ * least cost.
  *
  *   decision  out, by tensor, all DAWN_KEEP before; NULL: only the cost
  *   thorough  spend more time to save a little more
@@ -343,6 +358,9 @@ double dawni_least_drop(struct dawni_planner *pl, double excess);
 
 struct dawni_stage_times { /* by stage */
     double *f_ns, *b_ns, *w_ns, *step_ns;
+    /* what is offloaded, and where each stage's begins; NULL: nothing */
+    const struct dawni_transfers *transfers;
+    const int *transfer_first;
 };
 
 enum dawn_status dawni_stage_times_create(int stages,

@@ -5,33 +5,84 @@
 #include "profile/profile.h"
 #include <math.h>
 
-/* Times of stage x, with its decisions. */
-static enum dawn_status price_stage(struct dawni_planner *pl,
-                                    struct dawn_plan *plan, int x,
+struct pricing { /* of a plan */
+    struct dawni_planner *pl;
+    struct dawn_plan *plan;
+    struct dawni_transfers transfers;
+    int *first; /* by stage: of its transfers */
+};
+
+/* Can what the plan offloads go where it should? */
+static enum dawn_status check_tiers(const struct dawni_planner *pl,
+                                    const uint8_t *decision, int x,
                                     struct dawn_error *err)
 {
-    struct dawn_plan_stage *s = dawn_plan_stage(plan, x);
+    for (int t = 0; t < pl->graph->tensors; t++)
+        if (decision[t] >= DAWN_TO_HOST && pl->tier_of[decision[t]] < 0)
+            return dawn_fail(
+                err, DAWN_E_INVAL,
+                "stage %d offloads '%s' to %s, but the machine has "
+                "no such tier",
+                x, pl->graph->tensor[t].desc.name,
+                decision[t] == DAWN_TO_SSD ? "ssd" : "host");
+    return DAWN_OK;
+}
+
+/* Times of stage x, with its decisions, and its transfers. */
+static enum dawn_status price_stage(struct pricing *p, int x,
+                                    struct dawn_error *err)
+{
+    struct dawni_planner *pl = p->pl;
+    struct dawn_plan_stage *s = dawn_plan_stage(p->plan, x);
+    struct dawn_plan_info *info = dawn_plan_info(p->plan);
     int tensors = pl->graph->tensors, first = s->first, end = s->last + 1;
     double speed = pl->stage[x].speed;
     uint8_t *decision = dawni_calloc(tensors, sizeof *decision);
+    struct dawni_decided d = {0};
+    enum dawn_status st;
 
     if (!decision)
         return dawn_fail(err, DAWN_E_NOMEM, "no memory for decisions");
     for (int t = 0; t < tensors; t++)
-        decision[t] = (uint8_t)dawn_plan_decision(plan, x, t);
-    s->predicted.recompute_ns =
-        dawni_price_decisions(pl, first, s->last, x, decision).recompute_ns /
-        speed;
+        decision[t] = (uint8_t)dawn_plan_decision(p->plan, x, t);
+    st = check_tiers(pl, decision, x, err);
+    if (!st) {
+        d = dawni_price_decisions(pl, first, s->last, x, decision);
+        dawni_transfers_add(pl, x, &p->transfers);
+    }
+    p->first[x + 1] = p->transfers.n;
     free(decision);
-    if (pl->status)
-        return dawn_fail(err, pl->status, "%s", pl->error.text);
+    if (!st && pl->status)
+        st = dawn_fail(err, pl->status, "%s", pl->error.text);
+    if (st)
+        return st;
+    s->predicted.recompute_ns = d.recompute_ns / speed;
     s->predicted.f_ns = (pl->sum_f[end] - pl->sum_f[first]) / speed;
     s->predicted.b_ns =
         (pl->sum_b[end] - pl->sum_b[first]) / speed + s->predicted.recompute_ns;
     s->predicted.w_ns = (pl->sum_w[end] - pl->sum_w[first]) / speed;
     s->predicted.step_ns =
         (pl->sum_update[end] - pl->sum_update[first]) / speed;
+    info->bottleneck_ns =
+        fmax(info->bottleneck_ns, s->predicted.f_ns + s->predicted.b_ns +
+                                      s->predicted.w_ns + d.stall_ns);
     return DAWN_OK;
+}
+
+/* Stages that use each tier: so many share it. */
+static void count_sharers(struct pricing *p)
+{
+    struct dawni_planner *pl = p->pl;
+
+    memset(pl->sharers, 0, sizeof pl->sharers);
+    for (int x = 0; x < pl->l; x++)
+        for (int d = DAWN_TO_HOST; d < DAWN_DECISIONS; d++) {
+            bool uses = false;
+            for (int t = 0; t < pl->graph->tensors && !uses; t++)
+                uses = (int)dawn_plan_decision(p->plan, x, t) == d;
+            if (uses && pl->tier_of[d] >= 0)
+                pl->sharers[pl->tier_of[d]]++;
+        }
 }
 
 static enum dawn_status price_memory(struct dawni_planner *pl,
@@ -50,11 +101,12 @@ static enum dawn_status price_memory(struct dawni_planner *pl,
     return st;
 }
 
-static enum dawn_status price_step(struct dawni_planner *pl,
-                                   struct dawn_plan *plan,
+static enum dawn_status price_step(struct pricing *p,
                                    struct dawn_sim_result *result,
                                    struct dawn_error *err)
 {
+    struct dawni_planner *pl = p->pl;
+    struct dawn_plan *plan = p->plan;
     int *cut = dawni_calloc(pl->l + 1, sizeof *cut);
     struct dawni_stage_times times = {0};
     enum dawn_status st = dawni_stage_times_create(pl->l, &times, err);
@@ -70,8 +122,17 @@ static enum dawn_status price_step(struct dawni_planner *pl,
         times.w_ns[x] = s->predicted.w_ns;
         times.step_ns[x] = s->predicted.step_ns;
     }
+    if (p->transfers.n) {
+        times.transfers = &p->transfers;
+        times.transfer_first = p->first;
+    }
     if (!st)
         st = dawni_simulate_cuts(pl, cut, &times, result, err);
+    for (int x = 0; x < pl->l && !st; x++) {
+        int chunks = (pl->l - 1 - x % pl->ranks) / pl->ranks + 1;
+        dawn_plan_stage(plan, x)->predicted.stall_ns =
+            result->stall_ns[x % pl->ranks] / chunks / pl->m;
+    }
     if (!st)
         dawn_plan_info(plan)->step_ns = result->step_ns;
     dawni_stage_times_clear(&times);
@@ -84,18 +145,24 @@ enum dawn_status dawni_price_times(struct dawni_planner *pl,
                                    struct dawn_sim_result *result,
                                    struct dawn_error *err)
 {
-    struct dawn_plan_info *info = dawn_plan_info(plan);
+    struct pricing p = {.pl = pl, .plan = plan};
     enum dawn_status st = DAWN_OK;
+    int sharers[DAWN_DECISIONS];
 
-    info->bottleneck_ns = 0;
-    for (int x = 0; x < pl->l && !st; x++) {
-        const struct dawn_plan_stage *s = dawn_plan_stage(plan, x);
-        st = price_stage(pl, plan, x, err);
-        info->bottleneck_ns =
-            fmax(info->bottleneck_ns,
-                 s->predicted.f_ns + s->predicted.b_ns + s->predicted.w_ns);
-    }
-    return st ? st : price_step(pl, plan, result, err);
+    p.first = dawni_calloc(pl->l + 1, sizeof *p.first);
+    if (!p.first)
+        return dawn_fail(err, DAWN_E_NOMEM, "no memory for %d stages", pl->l);
+    dawn_plan_info(plan)->bottleneck_ns = 0;
+    memcpy(sharers, pl->sharers, sizeof sharers);
+    count_sharers(&p);
+    for (int x = 0; x < pl->l && !st; x++)
+        st = price_stage(&p, x, err);
+    memcpy(pl->sharers, sharers, sizeof sharers);
+    if (!st)
+        st = price_step(&p, result, err);
+    dawni_transfers_clear(&p.transfers);
+    free(p.first);
+    return st;
 }
 
 enum dawn_status dawni_price_plan(struct dawni_planner *pl,

@@ -27,8 +27,8 @@ static bool time_stage(struct refinement *r, int x)
     double speed = pl->stage[x].speed;
 
     r->times.f_ns[x] = (pl->sum_f[end] - pl->sum_f[first]) / speed;
-    r->times.b_ns[x] =
-        (pl->sum_b[end] - pl->sum_b[first]) / speed + c.recompute_ns;
+    r->times.b_ns[x] = (pl->sum_b[end] - pl->sum_b[first]) / speed +
+                       c.recompute_ns + c.stall_ns;
     r->times.w_ns[x] = (pl->sum_w[end] - pl->sum_w[first]) / speed;
     r->times.step_ns[x] = (pl->sum_update[end] - pl->sum_update[first]) / speed;
     return c.fits;

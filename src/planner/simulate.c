@@ -14,8 +14,10 @@ enum dawn_status dawni_stage_times_create(int stages,
 
     if (!all)
         return dawn_fail(err, DAWN_E_NOMEM, "no memory for %d stages", stages);
-    *times = (struct dawni_stage_times){all, all + stages, all + 2 * stages,
-                                        all + 3 * stages};
+    *times = (struct dawni_stage_times){.f_ns = all,
+                                        .b_ns = all + stages,
+                                        .w_ns = all + 2 * stages,
+                                        .step_ns = all + 3 * stages};
     return DAWN_OK;
 }
 
@@ -31,6 +33,7 @@ struct simulation { /* what dawn_simulate is told, to be freed */
     double *bytes;          /* likewise */
     double *latency, *rate; /* [ranks * ranks] */
     struct dawn_schedule *schedule;
+    struct dawn_sim_tier tier[DAWN_DECISIONS];
 };
 
 static void clear(struct simulation *s)
@@ -63,6 +66,37 @@ static void set_links(struct simulation *s, const struct dawni_planner *pl)
         s->latency[i] = from == to ? 0 : link->latency_ns;
         s->rate[i] = from == to ? 1e15 : link->bytes_per_s;
     }
+}
+
+/* How many ranks offload to the tier; at least 1. */
+static int sharers(const struct dawni_planner *pl,
+                   const struct dawni_stage_times *times, int tier)
+{
+    int n = 0;
+
+    for (int rank = 0; rank < pl->ranks; rank++) {
+        bool uses = false;
+        for (int x = rank; x < pl->l; x += pl->ranks)
+            for (int i = times->transfer_first[x];
+                 i < times->transfer_first[x + 1]; i++)
+                uses |= times->transfers->transfer[i].tier == tier;
+        n += uses;
+    }
+    return n ? n : 1;
+}
+
+static void set_tiers(struct simulation *s, const struct dawni_planner *pl,
+                      const struct dawni_stage_times *times,
+                      struct dawn_sim_costs *costs)
+{
+    if (!times->transfers)
+        return;
+    for (int i = 0; i < pl->tiers; i++)
+        s->tier[i] = dawni_tier_share(pl, i, sharers(pl, times, i));
+    costs->tier = s->tier;
+    costs->tiers = pl->tiers;
+    costs->transfer_first = times->transfer_first;
+    costs->transfer = times->transfers->transfer;
 }
 
 static enum dawn_status prepare(struct simulation *s,
@@ -118,6 +152,7 @@ enum dawn_status dawni_simulate_cuts(const struct dawni_planner *pl,
             .bytes_per_s = s.rate,
             .host_copies = pl->host_copies,
         };
+        set_tiers(&s, pl, times, &costs);
         st = dawn_simulate(s.schedule, &costs, result, err);
     }
     clear(&s);

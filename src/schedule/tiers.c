@@ -137,6 +137,11 @@ double dawni_tiers_compute(struct dawni_tiers *t, int rank, int i,
     return r->now_ns;
 }
 
+double dawni_tiers_stall(const struct dawni_tiers *t, int rank)
+{
+    return t->rank[rank].stall_ns;
+}
+
 /* Results */
 
 static int by_rank_and_time(const void *a, const void *b)

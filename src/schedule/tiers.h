@@ -19,6 +19,9 @@ void dawni_tiers_destroy(struct dawni_tiers *t); /* takes NULL */
 double dawni_tiers_compute(struct dawni_tiers *t, int rank, int i,
                            double start_ns, double ns);
 
+/* What the rank has stalled so far. */
+double dawni_tiers_stall(const struct dawni_tiers *t, int rank);
+
 /* result->stall_ns, result->moves and result->move. */
 enum dawn_status dawni_tiers_result(const struct dawni_tiers *t,
                                     struct dawn_sim_result *result,

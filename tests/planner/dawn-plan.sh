@@ -178,6 +178,33 @@ fails 1 "unknown.yaml:$((line + 1)):.*no tensor 'nowhere'" "no such tensor" \
 fails 2 'from the plan' "--check with --stages" --check made.yaml profile.yaml \
     -s 3
 
+cat >machine.yaml <<'EOF'
+dawn: machine/1
+devices: [{}, {}]
+tiers:
+- {kind: host, read_bytes_per_s: 1.0e+9, write_bytes_per_s: 1.0e+9, latency_ns: 10}
+EOF
+cat >slow.yaml <<'EOF'
+dawn: machine/1
+devices: [{}, {}]
+tiers:
+- {kind: host, read_bytes_per_s: 1.0e+6, write_bytes_per_s: 1.0e+6, latency_ns: 10}
+EOF
+run 0 profile.yaml -m machine.yaml -s 2 -M 80KiB --offload host --explain &&
+    grep -q 'offloads .*to host' out && grep -q 'each way, hidden' out &&
+    grep -q '^    [^ ]*: host' plan.yaml
+ok "what is offloaded, and that it hides"
+run 0 profile.yaml -m machine.yaml -s 2 -M 80KiB && ! grep -q 'host$' plan.yaml
+ok "nothing is offloaded unless it is asked for"
+run 0 profile.yaml -m slow.yaml -s 2 -M 100KiB --offload host --recompute none \
+    --explain && grep -q 'each way, stalls' out
+ok "or how long it stalls"
+fails 1 'offload to ssd: the machine has no such tier' "no disk" \
+    profile.yaml -m machine.yaml -s 2 --offload ssd
+run 0 profile.yaml -m machine.yaml -s 2 -M 80KiB --offload host &&
+    fails 1 "stage [01] offloads '.*' to host, but the machine has no such" \
+        "a plan without its tier" --check plan.yaml profile.yaml
+
 fails 2 'which PROFILE' "no profile"
 fails 2 'stages' "a count that is none" profile.yaml --stages none
 fails 2 'memory=lots' "a size that is none" profile.yaml --memory lots

@@ -1,0 +1,326 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* Offloading: decisions of a stage against all assignments, and prices against
+ * the simulator.
+ */
+#include "common/random.h"
+#include "rig.h"
+#include "tap.h"
+#include <math.h>
+#include <stdlib.h>
+
+#define MOST_TENSORS 7
+#define WAYS 3 /* keep, recompute, offload to host memory */
+
+/* Let the planner offload to host memory at that speed, each way. */
+static void give_tier(struct dawni_planner *pl, double bytes_per_s)
+{
+    pl->tiers = 1;
+    pl->tier_of[DAWN_TO_HOST] = 0;
+    pl->sharers[0] = pl->l;
+    pl->may_offload[DAWN_TO_HOST] = true;
+    pl->tier[0] = (struct dawn_sim_tier){bytes_per_s, bytes_per_s, 1000, false};
+}
+
+/* Decisions */
+
+static struct tally {
+    int cases, infeasible, missed, missed_tightest, optimal, over, offloaded,
+        stalled;
+    double worst, sum;
+} tally;
+
+struct best {
+    double ns; /* of those that fit; INFINITY: none does */
+    uint64_t least_peak;
+};
+
+static int list_saved(const struct dawni_planner *pl, int first, int last,
+                      int *tensor)
+{
+    const struct dawn_graph *g = pl->graph;
+    int n = 0;
+
+    for (int t = 0; t < g->tensors; t++) {
+        if (!dawni_tensor_saved(g, t, first, last))
+            continue;
+        if (n == MOST_TENSORS)
+            return -1;
+        tensor[n++] = t;
+    }
+    return n;
+}
+
+/* The i-th assignment of the tensors; false: it recomputes what it cannot. */
+static bool assign(const struct dawni_planner *pl, int first, int i,
+                   const int *tensor, int n, uint8_t *decision)
+{
+    static const uint8_t way[WAYS] = {DAWN_KEEP, DAWN_RECOMPUTE, DAWN_TO_HOST};
+
+    for (int k = 0; k < n; k++, i /= WAYS) {
+        decision[tensor[k]] = way[i % WAYS];
+        if (way[i % WAYS] == DAWN_RECOMPUTE &&
+            (pl->no_recompute || pl->graph->tensor[tensor[k]].producer < first))
+            return false;
+    }
+    return true;
+}
+
+static double lost(const struct dawni_decided *d)
+{
+    return d->recompute_ns + d->stall_ns;
+}
+
+static struct best enumerate(struct dawni_planner *pl, int first, int last,
+                             int x, const int *tensor, int n)
+{
+    uint8_t *decision = calloc((size_t)pl->graph->tensors, 1);
+    struct best best = {INFINITY, UINT64_MAX};
+    int all = (int)pow(WAYS, n);
+
+    for (int i = 0; i < all; i++) {
+        if (!assign(pl, first, i, tensor, n, decision))
+            continue;
+        struct dawni_decided d =
+            dawni_price_decisions(pl, first, last, x, decision);
+        if (d.peak < best.least_peak)
+            best.least_peak = d.peak;
+        if (d.fits && lost(&d) < best.ns)
+            best.ns = lost(&d);
+    }
+    free(decision);
+    return best;
+}
+
+static void compare(struct dawni_planner *pl, int first, int last, int x,
+                    const struct best *best)
+{
+    uint8_t *decision = calloc((size_t)pl->graph->tensors, 1);
+    struct dawni_decided d = dawni_decide(pl, first, last, x, true, decision);
+    struct dawni_decided again =
+        dawni_price_decisions(pl, first, last, x, decision);
+    double gap;
+
+    tally.cases++;
+    tally.over += d.fits && again.peak > pl->stage[x].budget;
+    tally.over += d.fits && lost(&again) > lost(&d);
+    tally.infeasible += isinf(best->ns);
+    tally.over += isinf(best->ns) && d.fits;
+    if (pl->stage[x].budget == best->least_peak)
+        tally.missed_tightest += !d.fits;
+    else
+        tally.missed += !isinf(best->ns) && !d.fits;
+    if (d.fits) {
+        gap = lost(&d) > best->ns ? lost(&d) / fmax(best->ns, 1) - 1 : 0;
+        tally.optimal += gap < 1e-9;
+        tally.sum += fmin(gap, 1);
+        tally.worst = fmax(tally.worst, gap);
+        tally.stalled += d.stall_ns > 0;
+        for (int t = 0; t < pl->graph->tensors; t++)
+            tally.offloaded += decision[t] == DAWN_TO_HOST;
+    }
+    free(decision);
+}
+
+static void try_stage(struct dawni_planner *pl, int first, int last, int x)
+{
+    int tensor[MOST_TENSORS];
+    int n = list_saved(pl, first, last, tensor);
+
+    if (n < 2)
+        return;
+    pl->stage[x].budget = UINT64_MAX;
+    uint64_t most = dawni_decide(pl, first, last, x, true, NULL).peak;
+    uint64_t least = enumerate(pl, first, last, x, tensor, n).least_peak;
+    for (int i = 0; i < 5; i++) {
+        pl->stage[x].budget = least + (most - least) * (uint64_t)i / 5;
+        struct best best = enumerate(pl, first, last, x, tensor, n);
+        compare(pl, first, last, x, &best);
+    }
+}
+
+static void test_decisions(void)
+{
+    for (uint64_t seed = 0; seed < 40; seed++) {
+        struct rig_opts o = {.nodes = 9,
+                             .seed = seed,
+                             .branchy = seed % 2,
+                             .even = seed % 6 == 4,
+                             .params = seed % 3 > 0};
+        struct dawn_profile *profile = rig_profile(&o);
+        struct dawni_planner *pl = rig_planner(profile, NULL, 3, 6, 0);
+        give_tier(pl, 2e6 * pow(1.5, (double)rig_number(seed, 1, 0, 12)));
+        pl->no_recompute = seed % 4 == 3;
+        for (int x = 0; x < 3; x++)
+            try_stage(pl, (int)rig_number(seed, 2 + (uint64_t)x, 0, 3), 8, x);
+        dawni_planner_destroy(pl);
+        dawn_profile_destroy(profile);
+    }
+    int feasible = tally.cases - tally.infeasible;
+    diag("%d cases: %d optimal, on average %.2f%% above, at worst %.0f%%; %d "
+         "tensors offloaded, %d stages stall",
+         tally.cases, tally.optimal, 100 * tally.sum / feasible,
+         100 * tally.worst, tally.offloaded, tally.stalled);
+    diag("%d cannot fit; %d could but were not made to, and %d more where one "
+         "assignment alone fits",
+         tally.infeasible, tally.missed, tally.missed_tightest);
+    ok(tally.cases > 250, "%d stages were tried", tally.cases);
+    is_int(tally.over, 0, "a stage that is said to fit does, at that price");
+    ok(tally.optimal >= feasible * 9 / 10, "nine in ten decisions are optimal");
+    ok(tally.sum <= 0.02 * feasible,
+       "on average a decision costs at most 2%% more than the best");
+    ok(tally.missed * 50 <= tally.cases,
+       "at most one stage in fifty that could fit is given up");
+    ok(tally.offloaded > 100 && tally.stalled > 10,
+       "tensors are offloaded, sometimes at the price of a stall");
+}
+
+/* Prices */
+
+static struct {
+    int plans, hidden, stalled, wrong;
+    double worst, sum;
+} prices;
+
+static int sharers_of(struct dawn_plan *plan)
+{
+    int n = 0;
+
+    for (int x = 0; x < dawn_plan_info(plan)->stages; x++) {
+        bool uses = false;
+        for (int t = 0; t < dawn_plan_graph(plan)->tensors; t++)
+            uses |= dawn_plan_decision(plan, x, t) == DAWN_TO_HOST;
+        n += uses;
+    }
+    return n;
+}
+
+/* What stage x alone makes of the step, as it is priced. */
+static double priced_step(struct dawni_planner *pl, struct dawn_plan *plan,
+                          int x, double *stall_ns)
+{
+    const struct dawn_plan_stage *s = dawn_plan_stage(plan, x);
+    uint8_t *decision = calloc((size_t)pl->graph->tensors, 1);
+
+    for (int t = 0; t < pl->graph->tensors; t++)
+        decision[t] = (uint8_t)dawn_plan_decision(plan, x, t);
+    struct dawni_decided d =
+        dawni_price_decisions(pl, s->first, s->last, x, decision);
+    free(decision);
+    *stall_ns += d.stall_ns;
+    return dawni_step_of(pl, s->first, s->last, x,
+                         dawni_base_time(pl, s->first, s->last, x) +
+                             d.stall_ns);
+}
+
+/* The simulated step if nothing were offloaded. */
+static double step_without(struct dawni_planner *pl, struct dawn_plan *plan)
+{
+    struct dawn_plan *kept = NULL;
+    struct dawn_sim_result result = {0};
+    double step;
+
+    dawn_plan_create(pl->graph, dawn_plan_info(plan), dawn_plan_stage(plan, 0),
+                     &kept, NULL);
+    dawni_price_plan(pl, kept, &result, NULL);
+    step = result.step_ns;
+    dawn_sim_result_clear(&result);
+    dawn_plan_destroy(kept);
+    return step;
+}
+
+/* Is the plan as fast in the simulator as its price says? */
+static void check_prices(struct dawni_planner *pl, struct dawn_plan *plan,
+                         const struct dawn_sim_result *simulated)
+{
+    double priced = step_without(pl, plan), stall = 0, sum = 0, gap;
+
+    pl->sharers[0] = sharers_of(plan);
+    for (int x = 0; x < pl->l; x++)
+        priced = fmax(priced, priced_step(pl, plan, x, &stall));
+    for (int rank = 0; rank < pl->ranks; rank++)
+        sum += simulated->stall_ns[rank];
+    prices.plans++;
+    if (stall <= 0) {
+        prices.hidden++;
+        prices.wrong += sum > 0;
+        return;
+    }
+    prices.stalled++;
+    gap = fabs(simulated->step_ns / priced - 1);
+    prices.sum += gap;
+    prices.worst = fmax(prices.worst, gap);
+}
+
+/* A plan of even cuts with random decisions. */
+static struct dawn_plan *draw_plan(struct dawni_planner *pl, uint64_t seed)
+{
+    struct dawn_plan_stage stage[8] = {{0}};
+    struct dawn_plan_info info = {.schedule = "1f1b",
+                                  .stages = pl->l,
+                                  .ranks = pl->l,
+                                  .microbatches = pl->m,
+                                  .microbatch = pl->b};
+    struct dawn_plan *plan = NULL;
+    uint64_t share = rig_number(seed, 90, 0, 10);
+
+    for (int x = 0; x < pl->l; x++) {
+        stage[x].rank = x;
+        stage[x].first = pl->n * x / pl->l;
+        stage[x].last = pl->n * (x + 1) / pl->l - 1;
+    }
+    if (dawn_plan_create(pl->graph, &info, stage, &plan, NULL))
+        return NULL;
+    for (int x = 0; x < pl->l; x++)
+        for (int t = 0; t < pl->graph->tensors; t++) {
+            uint64_t place = 1000 + (uint64_t)(x * pl->graph->tensors + t);
+            if (rig_number(seed, place, 1, 10) <= share)
+                dawn_plan_decide(plan, x, t, DAWN_TO_HOST, NULL);
+        }
+    return plan;
+}
+
+static void test_prices(void)
+{
+    for (uint64_t seed = 0; seed < 300; seed++) {
+        struct rig_opts o = {.nodes = 20 + (int)(seed % 20),
+                             .seed = seed,
+                             .branchy = seed % 2,
+                             .even = seed % 3 == 0,
+                             .params = seed % 5 > 0};
+        int stages = 1 + (int)(seed % 5);
+        struct dawn_profile *profile = rig_profile(&o);
+        struct dawni_planner *pl =
+            rig_planner(profile, NULL, stages, stages + (int)(seed % 11), 0);
+        struct dawn_sim_result simulated = {0};
+        struct dawn_error err = {0};
+
+        give_tier(pl, 4e6 * pow(1.5, (double)rig_number(seed, 91, 0, 12)));
+        struct dawn_plan *plan = draw_plan(pl, seed);
+        if (dawni_price_plan(pl, plan, &simulated, &err))
+            diag("%s", err.text);
+        else
+            check_prices(pl, plan, &simulated);
+        dawn_sim_result_clear(&simulated);
+        dawn_plan_destroy(plan);
+        dawni_planner_destroy(pl);
+        dawn_profile_destroy(profile);
+    }
+    diag("%d plans: %d hide all transfers, %d stall; their steps differ from "
+         "the price by %.2f%% on average, %.1f%% at worst",
+         prices.plans, prices.hidden, prices.stalled,
+         100 * prices.sum / prices.stalled, 100 * prices.worst);
+    is_int(prices.plans, 300, "all plans were priced");
+    is_int(prices.wrong, 0, "what is priced as hidden is hidden");
+    ok(prices.hidden > 50 && prices.stalled > 50, "there are both kinds");
+    ok(prices.sum <= 0.03 * prices.stalled,
+       "a stall is priced within 3%% of the simulated step on average");
+    ok(prices.worst <= 0.15, "and never further off than 15%%");
+}
+
+int main(void)
+{
+    plan_lazy();
+    test_decisions();
+    test_prices();
+    return done_testing();
+}
