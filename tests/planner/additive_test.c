@@ -36,7 +36,7 @@ static struct dawn_graph *graph_of(const struct model *m)
 
     dawn_graph_create("random", &g, NULL);
     for (int i = 0; i < m->n; i++) {
-        char name[8];
+        char name[16];
         int input[NODES], inputs = 0;
         snprintf(name, sizeof name, "n%d", i);
         for (int k = 0; k < i; k++)
