@@ -40,7 +40,7 @@ for repeat in 1 2 3 4 5; do
     "$build/dawn-plan" profile.yaml --machine machine.yaml --stages 2 \
         --microbatches "$mbs" -o plan.yaml >> log
     rm -rf run
-    $mpirun "$build/dawn-train" "$job" --plan plan.yaml --steps 14 >> log
+    $mpirun "$build/dawn-train" "$job" --plan plan.yaml --steps 50 >> log
     echo "$(field step_ns | median) $(field predicted_step_ns | median)" \
         "$(field overhead | median) $(field bubble | median)"
 done | awk '{ printf "measured %8.1f ms  simulated %8.1f ms  ratio %.3f  " \

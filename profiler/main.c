@@ -28,7 +28,7 @@ static const struct argp_option options[] = {
      "Microbatch sizes, ascending (the job's, and powers of two below)", 0},
     {"device", KEY_DEVICE, "KIND", 0, "Measure on KIND (the job's: host)", 0},
     {"repeats", KEY_REPEATS, "N", 0,
-     "Time each call N times (at least 7, more for small models)", 0},
+     "Time each call in N rounds (until the medians are steady)", 0},
     {"machine", KEY_MACHINE, NULL, 0,
      "Measure the machine: memory, links between the ranks, the disk", 0},
     {"dir", KEY_DIR, "DIR", 0, "With --machine: measure the disk behind DIR",

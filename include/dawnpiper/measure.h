@@ -22,7 +22,8 @@ struct dawn_measure_opts {
     int threads;        /* of each rank; 0: 1 */
     int sizes;
     const int64_t *size; /* microbatch sizes, ascending */
-    int repeats;         /* timed runs of each node; 0: 7 */
+    int repeats;         /* rounds of timed runs; 0: at least 7, for seconds,
+                            until the medians are steady */
     dawn_feed_fn feed;   /* fills graph inputs with real data; NULL: zeros */
     /* NULL, or: told now and then how many of this rank's nodes are measured,
      * counting each microbatch size, and how many that will be */

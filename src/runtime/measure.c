@@ -9,13 +9,9 @@
 #include "graph/graph.h"
 #include "runtime/exec.h"
 #include "runtime/measure_rig.h"
+#include "runtime/measure_time.h"
 #include <dawnpiper/measure.h>
 #include <stdio.h>
-
-#define DEFAULT_REPEATS 7
-#define MAX_REPEATS 60
-#define ENOUGH_NS 400e6 /* time spent on repeats where none are asked for */
-#define WARM_UP 2
 
 struct measuring {
     const struct dawn_graph *graph;
@@ -24,7 +20,6 @@ struct measuring {
     struct dawn_comm *comm;
     struct dawn_node_cost
         *cost;     /* [size * nodes + node] of this rank's nodes */
-    int size;      /* index of the size being measured */
     uint64_t room; /* bytes that this rank may use; 0: any */
     double *work;  /* before node i; work[nodes] is all */
     int done, all; /* nodes of this rank, counting each size */
@@ -69,211 +64,118 @@ static uint64_t memory_room(const struct dawn_comm *comm)
     return kib * 1024 / 10 * 9 / (uint64_t)comm->local_size;
 }
 
-static int by_value(const void *a, const void *b)
+static void report(struct measuring *m, int timings)
 {
-    double x = *(const double *)a, y = *(const double *)b;
-
-    return (x > y) - (x < y);
-}
-
-/* Median, and half the distance between the quartiles, of n numbers, which are
- * sorted in place. */
-static void summarise(double *x, int n, double *median, double *spread)
-{
-    qsort(x, (size_t)n, sizeof *x, by_value);
-    *median = n % 2 ? x[n / 2] : (x[n / 2 - 1] + x[n / 2]) / 2;
-    *spread = (x[(n - 1) - n / 4] - x[n / 4]) / 2;
-}
-
-/* Times of all repeats of a run of nodes. */
-struct samples {
-    int nodes, repeats;
-    double (*ns)[DAWNI_PHASES]; /* [repeat * nodes + node] */
-    double *update;             /* likewise */
-};
-
-static void samples_clear(struct samples *s)
-{
-    free(s->ns);
-    free(s->update);
-}
-
-static enum dawn_status samples_create(struct samples *s, int nodes,
-                                       int repeats, struct dawn_error *err)
-{
-    s->nodes = nodes;
-    s->repeats = repeats;
-    s->ns = dawni_calloc((int64_t)nodes * repeats, sizeof *s->ns);
-    s->update = dawni_calloc((int64_t)nodes * repeats, sizeof *s->update);
-    if (s->ns && s->update)
-        return DAWN_OK;
-    samples_clear(s);
-    *s = (struct samples){0};
-    return dawn_fail(err, DAWN_E_NOMEM, "no memory for %d timings of %d nodes",
-                     repeats, nodes);
-}
-
-/* All ranks run a microbatch, and with `update` an optimizer step, beginning at
- * the same time. rig: NULL on a rank that has nothing to run. */
-static enum dawn_status run_round(struct measuring *m, struct dawni_rig *rig,
-                                  struct samples *s, int repeat, bool update,
-                                  struct dawn_error *err)
-{
-    enum dawn_status st = dawni_agree(m->comm, DAWN_OK, err);
-
-    if (st)
-        return st;
-    if (rig) {
-        int64_t row = (int64_t)repeat * s->nodes;
-        st = dawni_rig_microbatch(rig, (uint64_t)repeat, s->ns + row, err);
-        if (!st && update)
-            st = dawni_rig_update(rig, s->update + row, err);
-    }
-    return dawni_agree(m->comm, st, err);
-}
-
-/* Warm up, and decide with all ranks how often to repeat. */
-static enum dawn_status warm_up(struct measuring *m, struct dawni_rig *rig,
-                                int *repeats, struct dawn_error *err)
-{
-    struct samples s;
-    enum dawn_status st = samples_create(&s, rig ? rig->nodes : 0, 1, err);
-    int64_t longest = 0; /* negative, so that the least is the longest */
-
-    st = dawni_agree(m->comm, st, err);
-    for (int i = 0; !st && i < WARM_UP; i++) {
-        uint64_t start = dawni_now_ns();
-        st = run_round(m, rig, &s, 0, true, err);
-        longest = -(int64_t)(dawni_now_ns() - start);
-    }
-    samples_clear(&s);
-    if (!st)
-        st = m->comm->ops->allreduce_min(m->comm, &longest, 1, err);
-    if (st || m->opts->repeats) {
-        *repeats = m->opts->repeats;
-        return st;
-    }
-    double fit = ENOUGH_NS / (double)(1 - longest);
-    *repeats = fit > MAX_REPEATS ? MAX_REPEATS : (int)fit;
-    if (*repeats < DEFAULT_REPEATS)
-        *repeats = DEFAULT_REPEATS;
-    return DAWN_OK;
-}
-
-static void write_costs(struct measuring *m, const struct dawni_rig *rig,
-                        const struct samples *s, double *column)
-{
-    bool newest = m->size == m->opts->sizes - 1;
-
-    for (int i = 0; i < rig->nodes; i++) {
-        int64_t at = (int64_t)m->size * m->graph->nodes + rig->first + i;
-        struct dawn_node_cost *c = &m->cost[at];
-        for (int phase = 0; phase < DAWNI_PHASES; phase++) {
-            for (int k = 0; k < s->repeats; k++)
-                column[k] = s->ns[(int64_t)k * s->nodes + i][phase];
-            summarise(column, s->repeats, &c->ns[phase], &c->spread_ns[phase]);
-            c->scratch_bytes[phase] = rig->node[i].kernel->scratch_bytes[phase];
-        }
-        c->prepared_bytes = rig->node[i].kernel->prepared_bytes;
-        if (!newest)
-            continue;
-        double spread;
-        for (int k = 0; k < s->repeats; k++)
-            column[k] = s->update[(int64_t)k * s->nodes + i];
-        summarise(column, s->repeats, &c->update_ns, &spread);
-    }
-}
-
-/* The optimizer is timed in rounds of its own, after the largest size, so that
- * it does not warm the caches for the microbatches that are timed. */
-static enum dawn_status time_rounds(struct measuring *m, struct dawni_rig *rig,
-                                    struct samples *s, struct dawn_error *err)
-{
-    enum dawn_status st = DAWN_OK;
-    struct samples other;
-
-    for (int i = 0; !st && i < s->repeats; i++)
-        st = run_round(m, rig, s, i, false, err);
-    if (st || m->size != m->opts->sizes - 1)
-        return st;
-    st = samples_create(&other, s->nodes, s->repeats, err);
-    st = dawni_agree(m->comm, st, err);
-    for (int i = 0; !st && i < s->repeats; i++)
-        st = run_round(m, rig, &other, i, true, err);
-    if (!st) {
-        double *update = s->update;
-        s->update = other.update;
-        other.update = update;
-    }
-    samples_clear(&other);
-    return st;
-}
-
-static enum dawn_status measure_rig(struct measuring *m, struct dawni_rig *rig,
-                                    struct dawn_error *err)
-{
-    struct samples s = {0};
-    double *column = NULL;
-    int repeats = 0;
-    enum dawn_status st = DAWN_OK;
-
-    if (rig)
-        st = dawni_rig_fill(rig, m->opts->feed, m->opts->user, err);
-    if ((st = dawni_agree(m->comm, st, err)) ||
-        (st = warm_up(m, rig, &repeats, err)))
-        return st;
-    st = samples_create(&s, rig ? rig->nodes : 0, repeats, err);
-    column = dawni_calloc(repeats, sizeof *column);
-    if (!st && !column)
-        st = dawn_fail(err, DAWN_E_NOMEM, "no memory for %d timings", repeats);
-    st = dawni_agree(m->comm, st, err);
-    if (!st)
-        st = time_rounds(m, rig, &s, err);
-    if (!st && rig)
-        write_costs(m, rig, &s, column);
-    free(column);
-    samples_clear(&s);
-    return st;
-}
-
-static void report(struct measuring *m, int nodes)
-{
-    m->done += nodes;
+    m->done += timings;
     if (m->opts->progress)
         m->opts->progress(m->opts->user, m->done, m->all);
 }
 
-/* Measure this rank's run of nodes, while the others measure theirs. Where it
- * fits not into the memory of one of them, all of them halve their runs. */
-static enum dawn_status measure_run(struct measuring *m, const int run[2],
+/* Nodes, and microbatch sizes to measure them at. */
+struct part {
+    int first, last; /* last < first: no node */
+    int size, sizes; /* index of the first size; how many */
+};
+
+static int nodes_of(const struct part *p)
+{
+    return p->last - p->first + 1;
+}
+
+static void rigs_destroy(struct dawni_rig **rig, int sizes)
+{
+    for (int k = 0; rig && k < sizes; k++)
+        dawni_rig_destroy(rig[k]);
+    free(rig);
+}
+
+/* One rig a size, not yet filled; none where there is no node. */
+static enum dawn_status rigs_create(struct measuring *m, const struct part *p,
+                                    struct dawni_rig ***rig_p,
                                     struct dawn_error *err)
 {
-    struct dawni_rig *rig = NULL;
-    int64_t verdict[2]; /* least of: all fit; minus the longest run */
+    struct dawni_rig **rig = dawni_calloc(p->sizes, sizeof *rig);
     enum dawn_status st = DAWN_OK;
-    int nodes = run[1] - run[0] + 1;
 
-    if (nodes > 0)
-        st = dawni_rig_create(m->graph, m->device, run, m->opts->size[m->size],
-                              &rig, err);
+    if (!rig)
+        return dawn_fail(err, DAWN_E_NOMEM, "no memory to measure nodes");
+    for (int k = 0; !st && nodes_of(p) > 0 && k < p->sizes; k++)
+        st = dawni_rig_create(m->graph, m->device, (int[2]){p->first, p->last},
+                              m->opts->size[p->size + k], &rig[k], err);
+    if (st) {
+        rigs_destroy(rig, p->sizes);
+        return st;
+    }
+    *rig_p = rig;
+    return DAWN_OK;
+}
+
+static bool fits(const struct measuring *m, struct dawni_rig *const *rig,
+                 int sizes)
+{
+    uint64_t bytes = 0;
+
+    for (int k = 0; k < sizes && rig[k]; k++)
+        bytes += rig[k]->bytes;
+    return !m->room || bytes <= m->room;
+}
+
+static enum dawn_status time_part(struct measuring *m, const struct part *p,
+                                  struct dawni_rig **rig,
+                                  struct dawn_error *err)
+{
+    struct dawni_rig_set set = {
+        .comm = m->comm,
+        .sizes = p->sizes,
+        .rig = rig,
+        .repeats = m->opts->repeats,
+    };
+    int64_t nodes = m->graph->nodes, at = p->size * nodes + p->first;
+    enum dawn_status st = DAWN_OK;
+
+    for (int k = 0; !st && k < p->sizes && rig[k]; k++)
+        st = dawni_rig_fill(rig[k], m->opts->feed, m->opts->user, err);
+    if ((st = dawni_agree(m->comm, st, err)))
+        return st;
+    return dawni_time_rigs(&set, m->cost + at, nodes, err);
+}
+
+/* Measure this rank's part, while the others measure theirs. Where one of them
+ * lacks the memory, all of them halve their nodes, then their sizes. */
+static enum dawn_status measure_part(struct measuring *m, const struct part *p,
+                                     struct dawn_error *err)
+{
+    struct dawni_rig **rig = NULL;
+    int nodes = nodes_of(p);
+    int64_t verdict[2]; /* least of: all fit; minus the longest run of nodes */
+    enum dawn_status st = rigs_create(m, p, &rig, err);
+
     if ((st = dawni_agree(m->comm, st, err)))
         goto done;
-    verdict[0] = !rig || !m->room || rig->bytes <= m->room;
+    verdict[0] = fits(m, rig, p->sizes);
     verdict[1] = -nodes;
     if ((st = m->comm->ops->allreduce_min(m->comm, verdict, 2, err)))
         goto done;
-    if (verdict[0] || verdict[1] >= -1) {
-        st = measure_rig(m, rig, err);
+    if (verdict[0] || (verdict[1] >= -1 && p->sizes == 1)) {
+        st = time_part(m, p, rig, err);
         if (!st && nodes > 0)
-            report(m, nodes);
+            report(m, nodes * p->sizes);
         goto done;
     }
-    int middle = run[0] + (nodes + 1) / 2 - 1; /* no nodes: stays so */
-    dawni_rig_destroy(rig);
-    st = measure_run(m, (int[2]){run[0], middle}, err);
-    return st ? st : measure_run(m, (int[2]){middle + 1, run[1]}, err);
+    rigs_destroy(rig, p->sizes);
+    struct part half[2] = {*p, *p};
+    if (verdict[1] < -1) {
+        half[0].last = p->first + (nodes + 1) / 2 - 1; /* no nodes: stays so */
+        half[1].first = half[0].last + 1;
+    } else {
+        half[0].sizes = p->sizes / 2;
+        half[1].size += half[0].sizes;
+        half[1].sizes -= half[0].sizes;
+    }
+    st = measure_part(m, &half[0], err);
+    return st ? st : measure_part(m, &half[1], err);
 done:
-    dawni_rig_destroy(rig);
+    rigs_destroy(rig, p->sizes);
     return st;
 }
 
@@ -379,11 +281,10 @@ static enum dawn_status measure_all(struct measuring *m, struct dawn_error *err)
     for (int i = 0; i < nodes; i++)
         m->work[i + 1] = m->work[i] + work_of(m->graph, i);
     m->room = memory_room(m->comm);
-    int run[2] = {share_start(m, rank, size),
-                  share_start(m, rank + 1, size) - 1};
-    m->all = (run[1] - run[0] + 1) * m->opts->sizes;
-    for (m->size = 0; !st && m->size < m->opts->sizes; m->size++)
-        st = measure_run(m, run, err);
+    struct part mine = {share_start(m, rank, size),
+                        share_start(m, rank + 1, size) - 1, 0, m->opts->sizes};
+    m->all = nodes_of(&mine) * m->opts->sizes;
+    st = measure_part(m, &mine, err);
     return st ? st : gather(m, err);
 }
 
