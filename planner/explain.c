@@ -36,8 +36,7 @@ static double recompute_ns(const struct report *r, int rank, int tensor)
     int node = dawn_graph_producer(dawn_profile_graph(r->profile), tensor);
     const struct dawn_node_variant *v =
         dawn_profile_variant(r->profile, node, 1);
-    const struct dawn_machine_device *device =
-        r->machine ? dawn_machine_device(r->machine, rank) : NULL;
+    const struct dawn_machine_device *device = report_device(r, rank);
     struct dawn_node_cost c = {0};
 
     dawn_profile_cost_at(r->profile, node, dawn_plan_info(r->plan)->microbatch,
@@ -123,9 +122,11 @@ static void print_stage(const struct report *r, int x, int in_flight)
 {
     const struct dawn_graph *g = dawn_plan_graph(r->plan);
     const struct dawn_plan_stage *s = dawn_plan_stage(r->plan, x);
+    const char *device = dawn_plan_device(r->plan, s->rank);
 
-    printf("stage %d on rank %d: nodes %s to %s (%d), %d in flight\n", x,
-           s->rank, dawn_graph_node(g, s->first)->name,
+    printf("stage %d on rank %d%s%s: nodes %s to %s (%d), %d in flight\n", x,
+           s->rank, device ? ", device " : "", device ? device : "",
+           dawn_graph_node(g, s->first)->name,
            dawn_graph_node(g, s->last)->name, s->last - s->first + 1,
            in_flight);
     printf(

@@ -55,11 +55,27 @@ static void print_decided(const struct report *r, int x,
     }
 }
 
+static void print_text(const char *text)
+{
+    for (; *text; text++)
+        if (*text == '"' || *text == '\\')
+            printf("\\%c", *text);
+        else if ((unsigned char)*text >= ' ')
+            putchar(*text);
+}
+
 static void print_stage(const struct report *r, int x)
 {
     const struct dawn_plan_stage *s = dawn_plan_stage(r->plan, x);
+    const char *device = dawn_plan_device(r->plan, s->rank);
 
-    printf("    {\"rank\": %d, \"nodes\": [", s->rank);
+    printf("    {\"rank\": %d, ", s->rank);
+    if (device) {
+        printf("\"device\": \"");
+        print_text(device);
+        printf("\", ");
+    }
+    printf("\"nodes\": [");
     print_nodes(r, x);
     printf("],\n     \"time_ns\": %.0f, \"f_ns\": %.0f, \"b_ns\": %.0f, "
            "\"w_ns\": %.0f, \"recompute_ns\": %.0f, \"stall_ns\": %.0f, "
@@ -110,15 +126,6 @@ void report_json(const struct report *r)
 }
 
 /* Nothing fits */
-
-static void print_text(const char *text)
-{
-    for (; *text; text++)
-        if (*text == '"' || *text == '\\')
-            printf("\\%c", *text);
-        else if ((unsigned char)*text >= ' ')
-            putchar(*text);
-}
 
 void report_json_nofit(const struct dawn_planner_nofit *nofit, const char *why)
 {

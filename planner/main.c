@@ -125,6 +125,8 @@ static enum dawn_status report(struct report *r, struct dawn_error *err)
     const char *path = o->output ? o->output : quiet ? NULL : "plan.yaml";
     enum dawn_status st = o->export ? report_export(r, err) : DAWN_OK;
 
+    if (!st && o->hostfile)
+        st = report_hostfile(r, o->hostfile, err);
     if (!st && path && strcmp(path, "-") == 0)
         return save_to_stdout(r->plan, err);
     if (!st && path)

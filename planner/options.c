@@ -18,6 +18,8 @@ enum {
     KEY_PROFILE_OUT,
     KEY_EXPORT,
     KEY_SNAP,
+    KEY_PLACEMENT,
+    KEY_HOSTFILE,
     KEY_COMPARE,
     KEY_CHECK,
     KEY_OBJECTIVE,
@@ -82,6 +84,14 @@ static const struct argp_option option[] = {
      "where saved tensors may be moved meanwhile; auto: to any tier that the "
      "machine has (default: none, since dawn-train cannot run such plans yet)",
      0},
+    {"placement", KEY_PLACEMENT, "auto|given", 0,
+     "auto: choose which device runs which stage where devices or links "
+     "differ; "
+     "given: rank r runs on device r (default: auto)",
+     0},
+    {"hostfile", KEY_HOSTFILE, "FILE", 0,
+     "write the hosts of the plan's ranks, for mpirun --map-by seq --hostfile",
+     0},
     {"export", KEY_EXPORT, "torch|megatron", 0,
      "print the cuts for another trainer: names of modules at which "
      "torch.distributed.pipelining splits, or Megatron-Core's pipeline layout; "
@@ -131,6 +141,7 @@ static int count(const char *name, const char *text)
 static const char *const imports[] = {"pipedream", "piper", NULL};
 static const char *const exports[] = {"torch", "megatron", NULL};
 static const char *const objectives[] = {"step", "bottleneck", NULL};
+static const char *const placements[] = {"auto", "given", NULL};
 static const char *const recomputes[] = {"auto", "none", NULL};
 static const char *const offloads[] = {"auto", "none", "host", "ssd", NULL};
 
@@ -172,6 +183,8 @@ static void finish(const struct options *o)
         wrong("--export excludes --compare, --check, --explain and --json");
     if (o->explain && o->json)
         wrong("--explain and --json exclude each other");
+    if (o->hostfile && (!o->machine || o->compare))
+        wrong("--hostfile wants --machine and one plan");
     if (o->compare && o->explain)
         wrong("--compare and --explain exclude each other");
     if (to_stdout &&
@@ -209,6 +222,9 @@ static error_t parse_plan(int key, const char *arg, struct dawn_planner_opts *o)
         o->objective =
             (enum dawn_objective)choice("objective", arg, objectives);
         return 0;
+    case KEY_PLACEMENT:
+        o->as_given = choice("placement", arg, placements) == 1;
+        return 0;
     case KEY_RECOMPUTE:
         o->no_recompute = choice("recompute", arg, recomputes) == 1;
         return 0;
@@ -238,6 +254,9 @@ static error_t parse_io(int key, const char *arg, struct options *o)
         return 0;
     case KEY_SNAP:
         o->snap = true;
+        return 0;
+    case KEY_HOSTFILE:
+        o->hostfile = arg;
         return 0;
     case KEY_COMPARE:
         o->compare = true;

@@ -13,7 +13,8 @@ struct options {
     const char *check;       /* a plan to price; NULL: make one */
     const char *export;      /* "torch", "megatron"; NULL: no */
     bool snap;
-    const char *output; /* "-": stdout; NULL: not said */
+    const char *hostfile; /* to write; NULL: not */
+    const char *output;   /* "-": stdout; NULL: not said */
     bool compare, explain, json;
     struct dawn_planner_opts plan; /* 0: not said */
 };

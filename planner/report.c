@@ -5,13 +5,22 @@
 #include <stdio.h>
 #include <stdlib.h>
 
+const struct dawn_machine_device *report_device(const struct report *r,
+                                                int rank)
+{
+    if (!r->machine)
+        return NULL;
+    return dawn_machine_device(r->machine,
+                               dawn_planner_device(r->plan, r->machine, rank));
+}
+
 uint64_t report_cap(const struct report *r, int rank)
 {
     const struct dawn_machine_device *device;
 
     if (r->options->plan.cap_bytes || !r->machine)
         return r->options->plan.cap_bytes;
-    device = dawn_machine_device(r->machine, rank);
+    device = report_device(r, rank);
     return device ? device->memory_bytes : 0;
 }
 

@@ -48,6 +48,14 @@ void report_summary(const struct report *r, const char *path);
 /* Members of a JSON object that say why there is no plan. */
 void report_json_nofit(const struct dawn_planner_nofit *nofit, const char *why);
 
+/* hostfile.c: write the hosts of the ranks' devices, one a line. */
+enum dawn_status report_hostfile(const struct report *r, const char *path,
+                                 struct dawn_error *err);
+
+/* The device that the rank is meant for; NULL: no machine, or none of its name.
+ */
+const struct dawn_machine_device *report_device(const struct report *r,
+                                                int rank);
 /* Memory that a rank may use; 0: no cap. */
 uint64_t report_cap(const struct report *r, int rank);
 /* Share of all ranks' time in a step in which they compute nothing. */

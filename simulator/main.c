@@ -61,7 +61,10 @@ uint64_t simulation_cap(const struct simulation *s, int rank)
 {
     uint64_t cap = dawn_plan_info(s->plan)->cap_bytes;
     const struct dawn_machine_device *device =
-        s->machine ? dawn_machine_device(s->machine, rank) : NULL;
+        s->machine
+            ? dawn_machine_device(
+                  s->machine, dawn_planner_device(s->plan, s->machine, rank))
+            : NULL;
 
     return cap ? cap : device ? device->memory_bytes : 0;
 }

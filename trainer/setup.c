@@ -4,6 +4,7 @@
 #include <errno.h>
 #include <string.h>
 #include <sys/stat.h>
+#include <unistd.h>
 
 static int fill(void *user, const struct dawn_feed *what, void *data)
 {
@@ -44,6 +45,24 @@ static enum dawn_status check_ranks(const struct trainer *t,
         t->options.plan, wanted, wanted == 1 ? "" : "s", ranks, wanted);
 }
 
+/* Devices that dawn-profile measured are called HOST:NUMBER. */
+static void warn_host(const struct trainer *t)
+{
+    int rank = dawn_comm_rank(t->cli.comm);
+    const char *wanted = dawn_plan_device(t->plan, rank);
+    const char *end = wanted ? strchr(wanted, ':') : NULL;
+    char here[256] = "";
+
+    if (!end || gethostname(here, sizeof here - 1) ||
+        (strncmp(wanted, here, (size_t)(end - wanted)) == 0 &&
+         !here[end - wanted]))
+        return;
+    fprintf(stderr,
+            "dawn-train: warning: the plan wants rank %d on %s, it runs on "
+            "%s: see dawn-plan --hostfile\n",
+            rank, wanted, here);
+}
+
 static enum dawn_status load(struct trainer *t, struct dawn_error *err)
 {
     enum dawn_status st = dawn_job_load(t->options.job, &t->job, err);
@@ -54,6 +73,8 @@ static enum dawn_status load(struct trainer *t, struct dawn_error *err)
         st = dawn_plan_load(t->options.plan, t->graph, &t->plan, err);
     if (!st)
         st = check_ranks(t, err);
+    if (!st)
+        warn_host(t);
     if (!st)
         st = feed_open(&t->job, &t->feed, err);
     if (!st && t->job.data.eval[0])

@@ -63,6 +63,14 @@ DAWN_API enum dawn_status dawn_machine_set_notes(struct dawn_machine *machine,
                                                  struct dawn_error *err);
 DAWN_API const char *dawn_machine_notes(const struct dawn_machine *machine);
 
+/* Make a machine of some devices of another, in that order, with its tiers and
+ * notes: device i is device[i] of `machine`, 0 <= device[i] < devices, each at
+ * most once. Returns DAWN_OK, DAWN_E_INVAL or DAWN_E_NOMEM.
+ */
+DAWN_API enum dawn_status dawn_machine_select(
+    const struct dawn_machine *machine, const int *device, int devices,
+    struct dawn_machine **machine_p, struct dawn_error *err);
+
 /* Write and read machine.yaml; as dawn_profile_save and dawn_profile_load. */
 DAWN_API enum dawn_status dawn_machine_save(const struct dawn_machine *machine,
                                             const char *path,

@@ -122,6 +122,18 @@ DAWN_API enum dawn_status dawn_plan_decide(struct dawn_plan *plan, int stage,
                                            int tensor,
                                            enum dawn_decision decision,
                                            struct dawn_error *err);
+/* Say which device each rank is meant to run on: names of a machine's devices,
+ * or "#3" for number 3 where names do not tell them apart. They are copied;
+ * ranks is info->ranks, or 0: any. Returns DAWN_OK, DAWN_E_INVAL (another
+ * count, or a device twice) or DAWN_E_NOMEM.
+ */
+DAWN_API enum dawn_status dawn_plan_set_devices(struct dawn_plan *plan,
+                                                int ranks,
+                                                const char *const *device,
+                                                struct dawn_error *err);
+/* NULL: any, or no such rank */
+DAWN_API const char *dawn_plan_device(const struct dawn_plan *plan, int rank);
+
 /* Stage that runs a node. */
 DAWN_API int dawn_plan_stage_of(const struct dawn_plan *plan, int node);
 

@@ -36,6 +36,8 @@ struct dawn_planner_opts {
     bool max_batch;       /* the largest microbatch that fits, of any size;
                              microbatch is 0 then */
     uint64_t cap_bytes;   /* of every rank; 0: the machine's memory, if known */
+    bool as_given;        /* rank r on device r, where devices differ too; else
+                             the plan says which rank is meant for which */
     enum dawn_objective objective;
     enum dawn_offload offload;
     bool no_recompute;
@@ -75,6 +77,11 @@ DAWN_API enum dawn_status dawn_planner_simulate(
     struct dawn_plan *plan, const struct dawn_profile *profile,
     const struct dawn_machine *machine, struct dawn_sim_result *result,
     struct dawn_error *err);
+
+/* Number of the machine's device that a rank of the plan is meant for; -1: the
+ * machine has none of that name. */
+DAWN_API int dawn_planner_device(const struct dawn_plan *plan,
+                                 const struct dawn_machine *machine, int rank);
 
 /* Policies, in a fixed order; NULL past the last. */
 DAWN_API const char *dawn_planner_policy(int i);

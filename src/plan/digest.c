@@ -26,6 +26,8 @@ uint64_t dawn_plan_digest(const struct dawn_plan *plan)
     }
     dawni_hash_add(&hash, plan->decision,
                    (size_t)plan->stages * (size_t)g->tensors);
+    for (int i = 0; i < plan->devices; i++)
+        dawni_hash_add_str(&hash, plan->device[i]);
     return dawni_hash_end(&hash);
 }
 

@@ -52,6 +52,15 @@ static void write_info(struct dawni_text *t, const struct dawn_plan *plan)
                     info->microbatch);
 }
 
+static void write_devices(struct dawni_text *t, const struct dawn_plan *plan)
+{
+    for (int i = 0; i < plan->devices; i++) {
+        dawni_text_add(t, i ? ", " : "devices: [");
+        dawni_text_add_scalar(t, plan->device[i]);
+    }
+    dawni_text_add(t, plan->devices ? "]\n" : "");
+}
+
 static void write_decisions(struct dawni_text *t, const struct dawn_plan *plan,
                             int stage)
 {
@@ -105,6 +114,7 @@ enum dawn_status dawn_plan_save(const struct dawn_plan *plan, const char *path,
     enum dawn_status st;
 
     write_info(&t, plan);
+    write_devices(&t, plan);
     dawni_order_write(&t, plan->graph);
     dawni_text_add(&t, "stages:\n");
     for (int i = 0; i < plan->stages; i++)
@@ -133,7 +143,7 @@ enum dawn_status dawn_plan_save(const struct dawn_plan *plan, const char *path,
 struct top {
     const char *kind;
     struct dawn_plan_info info;
-    const struct dawni_yaml *schedule, *order, *stages, *predicted;
+    const struct dawni_yaml *schedule, *devices, *order, *stages, *predicted;
 };
 
 #define FIELD(...) DAWNI_YAML_FIELD(struct top, __VA_ARGS__)
@@ -146,6 +156,7 @@ static const struct dawni_yaml_field top_fields[] = {
     FIELD("objective", CHOICE, info.objective,
           .choices = dawni_objective_names),
     FIELD("schedule", A_MAP, schedule, .required = true),
+    FIELD("devices", A_LIST, devices),
     FIELD("order", A_LIST, order),
     FIELD("stages", A_LIST, stages, .required = true),
     FIELD("predicted", A_MAP, predicted),
@@ -332,6 +343,30 @@ static enum dawn_status read_decisions(const struct dawni_yaml *stage, int i,
     return DAWN_OK;
 }
 
+static enum dawn_status read_devices(const struct dawni_yaml *list,
+                                     struct dawn_plan *plan,
+                                     struct dawn_error *err)
+{
+    const char **name = dawni_calloc(list->items, sizeof *name);
+    const struct dawni_yaml *at = list->first;
+    enum dawn_status st = DAWN_OK;
+    struct dawn_error why;
+
+    if (!name)
+        return dawn_fail(err, DAWN_E_NOMEM, "no memory for %d devices",
+                         list->items);
+    for (int i = 0; at && !st; at = at->next, i++) {
+        if (at->kind != DAWNI_YAML_SCALAR || !*at->text)
+            st = dawni_yaml_expected(at, "a device's name", err);
+        name[i] = at->text;
+    }
+    if (!st && (st = dawn_plan_set_devices(plan, list->items, name, &why)))
+        st = dawni_yaml_fail(list, st == DAWN_E_INVAL ? DAWN_E_FORMAT : st, err,
+                             "%s", why.text);
+    free(name);
+    return st;
+}
+
 /* The plan for a graph that has its order. */
 static enum dawn_status read_body(const struct top *top,
                                   const struct dawn_graph *graph,
@@ -354,6 +389,8 @@ static enum dawn_status read_body(const struct top *top,
     for (int i = 0; at; at = at->next, i++)
         if ((st = read_decisions(at, i, plan, err)))
             goto fail;
+    if (top->devices && (st = read_devices(top->devices, plan, err)))
+        goto fail;
     free(stage);
     *plan_p = plan;
     return DAWN_OK;

@@ -131,11 +131,57 @@ nomem:
                      info->stages);
 }
 
+static void clear_devices(char **device, int devices)
+{
+    for (int i = 0; i < devices; i++)
+        free(device[i]);
+    free(device);
+}
+
+enum dawn_status dawn_plan_set_devices(struct dawn_plan *plan, int ranks,
+                                       const char *const *device,
+                                       struct dawn_error *err)
+{
+    char **copy = dawni_calloc(ranks, sizeof *copy);
+    bool whole = copy;
+
+    if (ranks && ranks != plan->info.ranks) {
+        free(copy);
+        return dawn_fail(err, DAWN_E_INVAL, "%d devices for %d ranks", ranks,
+                         plan->info.ranks);
+    }
+    for (int i = 0; i < ranks && whole; i++) {
+        for (int k = 0; k < i; k++)
+            if (!strcmp(device[k], device[i])) {
+                clear_devices(copy, i);
+                return dawn_fail(err, DAWN_E_INVAL,
+                                 "device '%s' is for rank %d and for rank %d",
+                                 device[i], k, i);
+            }
+        copy[i] = strdup(device[i]);
+        whole = copy[i];
+    }
+    if (!whole) {
+        clear_devices(copy, copy ? ranks : 0);
+        return dawn_fail(err, DAWN_E_NOMEM, "no memory for %d devices", ranks);
+    }
+    clear_devices(plan->device, plan->devices);
+    plan->device = copy;
+    plan->devices = ranks;
+    return DAWN_OK;
+}
+
+const char *dawn_plan_device(const struct dawn_plan *plan, int rank)
+{
+    return rank >= 0 && rank < plan->devices ? plan->device[rank] : NULL;
+}
+
 void dawn_plan_destroy(struct dawn_plan *plan)
 {
     if (!plan)
         return;
     dawn_graph_destroy(plan->own_graph);
+    clear_devices(plan->device, plan->devices);
     free(plan->stage);
     free(plan->decision);
     free(plan);

@@ -10,6 +10,8 @@ struct dawn_plan {
     struct dawn_graph *own_graph; /* NULL: the caller's */
     struct dawn_plan_info info;
     struct dawn_plan_stage *stage;
+    char **device; /* by rank; NULL: any */
+    int devices;
     int stages;        /* as made; info.stages may be written by callers */
     uint8_t *decision; /* [stage * tensors + tensor] */
 };

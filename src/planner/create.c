@@ -79,6 +79,44 @@ static enum dawn_status find_policy(struct dawni_planner *pl, const char *name,
                      name, text);
 }
 
+/* All that was learnt under other caps. */
+static void forget(struct dawni_planner *pl)
+{
+    dawni_memo_clear(&pl->costs);
+    pl->cost_count = 0;
+    pl->bound = -1;
+}
+
+enum dawn_status dawni_planner_set_machine(struct dawni_planner *pl,
+                                           const struct dawn_machine *machine,
+                                           struct dawn_error *err)
+{
+    if (dawn_machine_devices(machine) < pl->ranks)
+        return dawn_fail(err, DAWN_E_INVAL,
+                         "%d ranks, but the machine has only %d devices",
+                         pl->ranks, dawn_machine_devices(machine));
+    pl->machine = machine;
+    pl->max_speed = 0;
+    pl->host_copies = false;
+    for (int x = 0; x < pl->l; x++) {
+        const struct dawn_machine_device *d =
+            dawn_machine_device(machine, x % pl->ranks);
+        if (!(d->speed > 0))
+            return dawn_fail(err, DAWN_E_INVAL,
+                             "device %s: speed %g, must be above 0", d->name,
+                             d->speed);
+        pl->stage[x].speed = d->speed;
+        pl->stage[x].cap = d->memory_bytes ? d->memory_bytes : UINT64_MAX;
+        pl->stage[x].budget = pl->stage[x].cap;
+        pl->stage[x].messages = 0;
+        pl->host_copies |= strcmp(d->kind, "host") == 0;
+        if (d->speed > pl->max_speed)
+            pl->max_speed = d->speed;
+    }
+    forget(pl);
+    return DAWN_OK;
+}
+
 /* Speeds and links; a caller without a machine gets equal devices. */
 static enum dawn_status find_machine(struct dawni_planner *pl,
                                      const struct dawn_machine *machine,
@@ -88,28 +126,9 @@ static enum dawn_status find_machine(struct dawni_planner *pl,
 
     if (!machine)
         st = dawn_machine_create(pl->ranks, &pl->own_machine, err);
-    if (st)
-        return st;
-    pl->machine = machine ? machine : pl->own_machine;
-    if (dawn_machine_devices(pl->machine) < pl->ranks)
-        return dawn_fail(err, DAWN_E_INVAL,
-                         "%d ranks, but the machine has only %d devices",
-                         pl->ranks, dawn_machine_devices(pl->machine));
-    for (int x = 0; x < pl->l; x++) {
-        const struct dawn_machine_device *d =
-            dawn_machine_device(pl->machine, x % pl->ranks);
-        if (!(d->speed > 0))
-            return dawn_fail(err, DAWN_E_INVAL,
-                             "device %s: speed %g, must be above 0", d->name,
-                             d->speed);
-        pl->stage[x].speed = d->speed;
-        pl->stage[x].cap = d->memory_bytes ? d->memory_bytes : UINT64_MAX;
-        pl->stage[x].budget = pl->stage[x].cap;
-        pl->host_copies |= strcmp(d->kind, "host") == 0;
-        if (d->speed > pl->max_speed)
-            pl->max_speed = d->speed;
-    }
-    return DAWN_OK;
+    return st ? st
+              : dawni_planner_set_machine(
+                    pl, machine ? machine : pl->own_machine, err);
 }
 
 static enum dawn_status find_in_flight(struct dawni_planner *pl,
@@ -225,7 +244,5 @@ void dawni_planner_set_cap(struct dawni_planner *pl, uint64_t cap)
         pl->stage[x].cap = pl->stage[x].budget = cap;
         pl->stage[x].messages = 0;
     }
-    dawni_memo_clear(&pl->costs);
-    pl->cost_count = 0;
-    pl->bound = -1;
+    forget(pl);
 }

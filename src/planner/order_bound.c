@@ -194,6 +194,8 @@ static double least_again(struct dawni_planner *pl)
     double room = 0;
     int most = 1;
 
+    if (dawni_may_offload(pl))
+        return 0;
     for (int x = 0; x < pl->l; x++) {
         const struct dawni_stage_spec *spec = &pl->stage[x];
         if (spec->cap == UINT64_MAX)

@@ -255,6 +255,29 @@ enum dawn_status dawni_plan_best(struct dawni_planner *pl,
     return best ? DAWN_OK : DAWN_E_NOFIT;
 }
 
+/* The best plan with the devices that the planner has. */
+static enum dawn_status plan_placed(struct dawni_planner *pl,
+                                    const struct dawn_machine *machine,
+                                    const struct dawn_planner_opts *opts,
+                                    struct dawn_plan **plan_p,
+                                    struct dawn_error *err)
+{
+    bool solves = dawni_additive_solves(pl);
+    enum dawn_status st = solves ? dawni_additive_best(pl, plan_p, err)
+                                 : dawni_plan_best(pl, plan_p, err);
+
+    if ((!st || st == DAWN_E_NOFIT) && !solves && pl->policy->orders &&
+        !dawni_graph_is_chain(pl->graph)) {
+        st = dawni_orders_search(pl, machine, opts, plan_p, err);
+        if (!st && !*plan_p)
+            st = DAWN_E_NOFIT;
+    }
+    if (st == DAWN_E_NOFIT)
+        st = solves ? dawni_additive_nofit(pl, opts->nofit, err)
+                    : dawni_plan_nofit(pl, opts->nofit, err);
+    return st;
+}
+
 enum dawn_status dawn_planner_run(const struct dawn_profile *profile,
                                   const struct dawn_machine *machine,
                                   const struct dawn_planner_opts *opts,
@@ -262,6 +285,7 @@ enum dawn_status dawn_planner_run(const struct dawn_profile *profile,
                                   struct dawn_error *err)
 {
     struct dawn_planner_opts sized = *opts;
+    struct dawni_placed placed = {0};
     struct dawni_planner *pl = NULL;
     struct dawn_plan *plan = NULL;
     enum dawn_status st = DAWN_OK;
@@ -272,20 +296,15 @@ enum dawn_status dawn_planner_run(const struct dawn_profile *profile,
     if (!st)
         st = dawni_planner_create(profile, machine, &sized, opts->stages, &pl,
                                   err);
-    bool solves = !st && dawni_additive_solves(pl);
+    if (!st && machine && !opts->as_given)
+        st = dawni_place(pl, machine, opts->cap_bytes, &placed, err);
     if (!st)
-        st = solves ? dawni_additive_best(pl, &plan, err)
-                    : dawni_plan_best(pl, &plan, err);
-    if ((!st || st == DAWN_E_NOFIT) && !solves && pl->policy->orders &&
-        !dawni_graph_is_chain(pl->graph)) {
-        st = dawni_orders_search(pl, machine, &sized, &plan, err);
-        if (!st && !plan)
-            st = DAWN_E_NOFIT;
-    }
-    if (st == DAWN_E_NOFIT)
-        st = solves ? dawni_additive_nofit(pl, opts->nofit, err)
-                    : dawni_plan_nofit(pl, opts->nofit, err);
+        st = plan_placed(pl, placed.machine ? placed.machine : machine, &sized,
+                         &plan, err);
+    if (!st)
+        st = dawni_placed_name(&placed, machine, plan, err);
     dawni_planner_destroy(pl);
+    dawni_placed_clear(&placed);
     if (st) {
         dawn_plan_destroy(plan);
         return st;

@@ -152,6 +152,12 @@ enum dawn_status dawni_planner_create(const struct dawn_profile *profile,
                                       struct dawn_error *err);
 void dawni_planner_destroy(struct dawni_planner *pl); /* takes NULL */
 
+/* Plan for another machine of as many devices from now on; it must outlive the
+ * planner. */
+enum dawn_status dawni_planner_set_machine(struct dawni_planner *pl,
+                                           const struct dawn_machine *machine,
+                                           struct dawn_error *err);
+
 /* Give every stage the same cap, and forget what was known under another. */
 void dawni_planner_set_cap(struct dawni_planner *pl, uint64_t cap);
 
@@ -199,6 +205,38 @@ double dawni_objective_of(struct dawn_plan *plan);
 
 /* dag.c: have the nodes one order only? */
 bool dawni_graph_is_chain(const struct dawn_graph *graph);
+
+/* place.c */
+
+#define DAWNI_DEVICE_NAME 80
+
+struct dawni_placed {
+    struct dawn_machine *machine; /* device r is that of rank r; NULL: there was
+                                     nothing to choose */
+    int *device;                  /* by rank, of the machine as given */
+};
+
+/* Choose devices for the ranks, and plan for them from now on, where devices
+ * differ. cap: of every rank; 0: the devices' own. The caller clears `placed`,
+ * also after a failure, and not before the planner. */
+enum dawn_status dawni_place(struct dawni_planner *pl,
+                             const struct dawn_machine *machine, uint64_t cap,
+                             struct dawni_placed *placed,
+                             struct dawn_error *err);
+void dawni_placed_clear(struct dawni_placed *placed);
+
+/* Write the choice into a plan. */
+enum dawn_status dawni_placed_name(const struct dawni_placed *placed,
+                                   const struct dawn_machine *machine,
+                                   struct dawn_plan *plan,
+                                   struct dawn_error *err);
+
+/* The machine with its devices in the order of the plan's ranks, to be
+ * destroyed; NULL where the plan does not say. */
+enum dawn_status dawni_machine_of_plan(struct dawn_plan *plan,
+                                       const struct dawn_machine *machine,
+                                       struct dawn_machine **own_p,
+                                       struct dawn_error *err);
 
 /* orders.c: plan for other orders of the nodes.
  *

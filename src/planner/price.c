@@ -199,6 +199,18 @@ enum dawn_status dawni_price_plan(struct dawni_planner *pl,
     return st;
 }
 
+/* The plan's cap is the largest one; devices may have less. */
+static void lower_caps(struct dawni_planner *pl)
+{
+    for (int x = 0; x < pl->l; x++) {
+        struct dawni_stage_spec *s = &pl->stage[x];
+        uint64_t memory =
+            dawn_machine_device(pl->machine, x % pl->ranks)->memory_bytes;
+        if (memory && memory < s->cap)
+            s->cap = s->budget = memory;
+    }
+}
+
 enum dawn_status dawn_planner_simulate(struct dawn_plan *plan,
                                        const struct dawn_profile *profile,
                                        const struct dawn_machine *machine,
@@ -217,6 +229,7 @@ enum dawn_status dawn_planner_simulate(struct dawn_plan *plan,
     };
     const struct dawn_graph *graph = dawn_plan_graph(plan);
     struct dawn_profile *own = NULL; /* in the plan's order */
+    struct dawn_machine *placed = NULL;
     struct dawni_planner *pl = NULL;
     enum dawn_status st = DAWN_OK;
 
@@ -229,11 +242,17 @@ enum dawn_status dawn_planner_simulate(struct dawn_plan *plan,
     if (!dawni_graph_same_order(dawn_profile_graph(profile), graph))
         st = dawni_profile_reorder_like(profile, graph, &own, err);
     if (!st)
-        st = dawni_planner_create(own ? own : profile, machine, &opts,
-                                  info->ranks, &pl, err);
+        st = dawni_machine_of_plan(plan, machine, &placed, err);
+    if (!st)
+        st =
+            dawni_planner_create(own ? own : profile, placed ? placed : machine,
+                                 &opts, info->ranks, &pl, err);
+    if (!st && placed)
+        lower_caps(pl);
     if (!st)
         st = dawni_price_plan(pl, plan, result, err);
     dawni_planner_destroy(pl);
+    dawn_machine_destroy(placed);
     dawn_profile_destroy(own);
     return st;
 }

@@ -114,6 +114,49 @@ enum dawn_status dawn_machine_set_notes(struct dawn_machine *m,
     return DAWN_OK;
 }
 
+static enum dawn_status check_select(const struct dawn_machine *m,
+                                     const int *device, int devices,
+                                     struct dawn_error *err)
+{
+    for (int i = 0; i < devices; i++) {
+        if (device[i] < 0 || device[i] >= m->devices)
+            return dawn_fail(err, DAWN_E_INVAL, "device %d, must be 0 to %d",
+                             device[i], m->devices - 1);
+        for (int k = 0; k < i; k++)
+            if (device[k] == device[i])
+                return dawn_fail(err, DAWN_E_INVAL, "device %d twice",
+                                 device[i]);
+    }
+    return DAWN_OK;
+}
+
+enum dawn_status dawn_machine_select(const struct dawn_machine *m,
+                                     const int *device, int devices,
+                                     struct dawn_machine **machine_p,
+                                     struct dawn_error *err)
+{
+    struct dawn_machine *s = NULL;
+    enum dawn_status st = check_select(m, device, devices, err);
+
+    if (!st)
+        st = dawn_machine_create(devices, &s, err);
+    for (int i = 0; i < devices && !st; i++) {
+        s->device[i] = m->device[device[i]];
+        for (int k = 0; k < devices; k++)
+            *dawn_machine_link(s, i, k) =
+                *dawn_machine_link(m, device[i], device[k]);
+    }
+    for (int i = 0; i < m->tiers && !st; i++)
+        st = dawn_machine_add_tier(s, &m->tier[i], err);
+    if (!st)
+        st = dawn_machine_set_notes(s, m->notes, err);
+    if (st)
+        dawn_machine_destroy(s);
+    else
+        *machine_p = s;
+    return st;
+}
+
 const char *dawn_machine_notes(const struct dawn_machine *m)
 {
     return m->notes;

@@ -321,6 +321,12 @@ static const struct {
      ":4: key 'memory': expected a size"},
     {SCHEDULE "stages:\n" STAGE0 STAGE1 "predicted: {step: 1}\n",
      ":7: unknown key 'step'; known here: step_ns"},
+    {SCHEDULE "devices: [a]\nstages:\n" STAGE0 STAGE1,
+     ":4: 1 devices for 2 ranks"},
+    {SCHEDULE "devices: [a, a]\nstages:\n" STAGE0 STAGE1,
+     ":4: device 'a' is for rank 0 and for rank 1"},
+    {SCHEDULE "devices: [a, []]\nstages:\n" STAGE0 STAGE1,
+     ":4: key 'devices': expected a device's name, found a list"},
     {SCHEDULE "stages:\n" STAGE0 "- nodes: [block0.attn.out, lo",
      ":7: did not find expected"},
 };

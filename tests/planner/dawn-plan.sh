@@ -53,6 +53,26 @@ run 0 profile.yaml -s 2 --json && grep -q '"feasible": true' out &&
     grep -q '"nodes": \["n0", "n1", "n2"' out &&
     { ! command -v python3 >/dev/null || python3 -m json.tool <out >/dev/null; }
 ok "--json is JSON"
+cat >mixed.yaml <<END
+dawn: machine/1
+devices:
+- {name: "slow:0", kind: host, speed: 0.25}
+- {name: "fast:0", kind: host, speed: 1}
+- {name: "fast:1", kind: host, speed: 1}
+END
+run 0 profile.yaml -s 2 -m mixed.yaml --hostfile hosts --explain &&
+    grep -q '^devices: \["fast:0", "fast:1"\]' plan.yaml &&
+    [ "$(tr '\n' ' ' <hosts)" = "fast fast " ] &&
+    grep -q '^stage 0 on rank 0, device fast:0' out
+ok "devices are chosen, and --hostfile writes their hosts"
+run 0 profile.yaml -s 3 -m mixed.yaml --placement given --hostfile hosts &&
+    ! grep -q '^devices' plan.yaml &&
+    [ "$(tr '\n' ' ' <hosts)" = "slow fast fast " ]
+ok "--placement given takes them as they are"
+run 0 profile.yaml -s 2 -m mixed.yaml && cp plan.yaml mixed-plan.yaml &&
+    run 0 profile.yaml -m mixed.yaml --check mixed-plan.yaml
+ok "--check prices a plan on the devices it names"
+fails 2 "wants --machine" "hosts of no machine" profile.yaml --hostfile hosts
 rm -f plan.yaml
 run 0 profile.yaml -s 2 --compare && grep -q '^dawnpiper' out &&
     grep -q '^exact' out && grep -q '^gpipe-uniform' out && [ ! -e plan.yaml ]

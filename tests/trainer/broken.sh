@@ -118,4 +118,15 @@ for stages in 3 4; do
 done
 cmp -s job.yaml good.yaml
 report $? "the inputs are as they were"
+
+cp good.yaml job.yaml
+sed "s/^stages:/devices: [\"elsewhere:0\", \"$(uname -n):1\"]\nstages:/" plan.yaml \
+    > moved.yaml
+rm -rf run
+train 2 moved.yaml --steps 1 &&
+    [ "$(grep -c 'warning: the plan wants rank' train.log)" -eq 1 ] &&
+    grep -q "wants rank 0 on elsewhere:0, it runs on $(uname -n)" train.log
+verdict=$?
+report $verdict "ranks on other hosts than the plan says: a warning"
+[ $verdict -eq 0 ] || comment train.log
 done_testing
