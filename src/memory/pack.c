@@ -1,57 +1,32 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* Offline packing. Extents are placed one after the other, each at the lowest
- * offset, or in the smallest gap, that is free during its life. What decides is
- * the order; several are tried until one comes close to the bound. If none
- * does, the extents that stick out above the bound are moved to the front of
- * the best order and it is tried again.
- *
- * To find the gaps, the extents already placed are looked through by offset.
- * Time is cut into buckets, coarse and fine, each with a list of what is placed
- * and live in it; an extent looks through the finest bucket that holds its
- * whole life.
+/* Offline packing. What lives all the time goes to the bottom. The rest is
+ * placed by tracks, which is quick and good where microbatches repeat, and then
+ * by a skyline with one rule after the other of which box goes first. If no
+ * rule will do, boxes of a shape that stick out are preferred a little more,
+ * again and again. It ends when a packing is close to the bound; the more work
+ * was done, the less close that must be.
  */
 #include "memory/pack.h"
-
+#include "common/array.h"
+#include "memory/packing.h"
 #include <limits.h>
-#include <stdbool.h>
-#include <stdlib.h>
-#include <string.h>
+#include <math.h>
 
-#define LEVELS 5       /* level k has 4^k buckets of equal time */
-#define GOOD 1.002     /* arena / bound at which no more orders are tried */
-#define WORK 100000000 /* entries looked at or moved before giving up */
-#define PROMOTIONS 32
+/* Arena / bound at which nothing more is tried, at first and after all work */
+#define GOOD 1.002
+#define GOOD_ENOUGH 1.03
+#define MOST_WORK 400000 /* boxes placed before giving up */
+#define MOST_RAISES 40
+/* Into how many spans tracks part a step, if it has more than a few boxes */
+#define SPANS 8
+#define FEW 16
+#define MANY 2000 /* boxes of which each may look at all the others */
 
-struct entry {
-    uint64_t offset, top;
-    int begin, end;
-};
+/* From extents to boxes */
 
-struct bucket {
-    struct entry *entry; /* by offset */
-    int n, room;
-};
-
-/* Load: bytes live at one time. */
-struct load {
-    int at; /* a time at which an extent begins */
-    uint64_t bytes;
-};
-
-struct packer {
-    const struct dawni_extent *extent;
-    int n;
-    int first, last; /* times */
-    uint64_t base;   /* what lives all the time ends here */
-    uint64_t bound;
-    struct bucket *bucket[LEVELS];
-    int *order, *best_order; /* of extents that are to be placed */
-    int placed;              /* how many they are */
-    uint64_t *offset, *best_offset;
-    uint64_t arena, best_arena;
-    uint64_t *peak; /* by extent: largest load during its life */
-    int64_t work;
-    struct dawn_error *err;
+struct at { /* an extent, to be sorted */
+    uint32_t begin;
+    int extent;
 };
 
 static bool is_live(const struct dawni_extent *e)
@@ -59,475 +34,409 @@ static bool is_live(const struct dawni_extent *e)
     return e->bytes > 0 && e->begin <= e->end;
 }
 
-/* Loads */
-
-static int compare_begins(const void *one, const void *two)
+/* By begin, extents with the same one in their order. */
+static void sort_by_begin(struct at *at, struct at *scratch, int n)
 {
-    const struct dawni_extent *a = one, *b = two;
-
-    return a->begin < b->begin ? -1 : a->begin > b->begin;
-}
-
-static int compare_ends(const void *one, const void *two)
-{
-    const struct dawni_extent *a = one, *b = two;
-
-    return a->end < b->end ? -1 : a->end > b->end;
-}
-
-/* The load at each time at which an extent begins, ascending; between two of
- * them it never rises. Returns how many times, -1 without memory. */
-static int find_loads(const struct dawni_extent *extent, int n,
-                      struct load **load_p)
-{
-    size_t room = (size_t)n + 1;
-    struct dawni_extent *begin = malloc(room * sizeof *begin);
-    struct dawni_extent *end = malloc(room * sizeof *end);
-    struct load *load = malloc(room * sizeof *load);
-    int lives = 0, loads = -1;
-    uint64_t now = 0;
-
-    if (!begin || !end || !load)
-        goto done;
-    for (int i = 0; i < n; i++)
-        if (is_live(&extent[i]))
-            begin[lives++] = extent[i];
-    memcpy(end, begin, (size_t)lives * sizeof *end);
-    qsort(begin, (size_t)lives, sizeof *begin, compare_begins);
-    qsort(end, (size_t)lives, sizeof *end, compare_ends);
-    loads = 0;
-    for (int i = 0, k = 0; i < lives; i++) {
-        now += begin[i].bytes;
-        if (i + 1 < lives && begin[i + 1].begin == begin[i].begin)
-            continue;
-        for (; end[k].end < begin[i].begin; k++)
-            now -= end[k].bytes;
-        load[loads++] = (struct load){begin[i].begin, now};
+    for (int shift = 0; shift < 32; shift += 8) {
+        int count[257] = {0};
+        for (int i = 0; i < n; i++)
+            count[(at[i].begin >> shift & 255) + 1]++;
+        for (int i = 0; i < 256; i++)
+            count[i + 1] += count[i];
+        for (int i = 0; i < n; i++)
+            scratch[count[at[i].begin >> shift & 255]++] = at[i];
+        memcpy(at, scratch, (size_t)n * sizeof *at);
     }
-    *load_p = load;
-    load = NULL;
-done:
-    free(begin);
-    free(end);
-    free(load);
-    return loads;
+}
+
+/* Number of the last time that is not after `event`; it is not before `time`.
+ */
+static int time_at(const int64_t *event, int times, int time, int64_t at)
+{
+    int step = 1, high;
+
+    while (time + step < times && event[time + step] <= at) {
+        time += step;
+        step *= 2;
+    }
+    high = times - time < step ? times : time + step;
+    while (high - time > 1) {
+        int mid = time + (high - time) / 2;
+        if (event[mid] <= at)
+            time = mid;
+        else
+            high = mid;
+    }
+    return time;
+}
+
+static bool make_boxes(const struct dawni_extent *extent, const struct at *at,
+                       struct dawni_boxes *b)
+{
+    int64_t *event = dawni_calloc(b->n, sizeof *event);
+
+    b->box = dawni_calloc(b->n, sizeof *b->box);
+    for (int i = 0; i < b->n && b->box && event; i++) {
+        const struct dawni_extent *e = &extent[at[i].extent];
+        if (i == 0 || at[i].begin > at[i - 1].begin)
+            event[b->times++] = e->begin;
+        b->box[i] = (struct dawni_box){
+            .bytes = e->bytes, .begin = b->times - 1, .extent = at[i].extent};
+    }
+    for (int i = 0; i < b->n && b->box && event; i++)
+        b->box[i].end = time_at(event, b->times, b->box[i].begin,
+                                extent[b->box[i].extent].end);
+    free(event);
+    return b->box && event;
+}
+
+/* Number the shapes, by way of a table that is at most half full. */
+static bool find_shapes(const struct dawni_extent *extent,
+                        struct dawni_boxes *b)
+{
+    uint64_t mask = 63;
+    int *table;
+
+    while (mask < 2 * (uint64_t)b->n)
+        mask = 2 * mask + 1;
+    table = calloc(mask + 1, sizeof *table); /* 1 + shape */
+    b->shape = dawni_calloc(b->n, sizeof *b->shape);
+    for (int i = 0; i < b->n && table && b->shape; i++) {
+        const struct dawni_extent *e = &extent[b->box[i].extent];
+        struct dawni_shape s = {e->bytes, (int64_t)e->end - e->begin + 1};
+        uint64_t hash = (s.bytes + (uint64_t)s.life * 0x9e3779b97f4a7c15u) *
+                        0xbf58476d1ce4e5b9u;
+        uint64_t k = (hash >> 32) & mask;
+        while (table[k] && (b->shape[table[k] - 1].bytes != s.bytes ||
+                            b->shape[table[k] - 1].life != s.life))
+            k = (k + 1) & mask;
+        if (!table[k]) {
+            b->shape[b->shapes++] = s;
+            table[k] = b->shapes;
+        }
+        b->box[i].shape = table[k] - 1;
+    }
+    free(table);
+    return table && b->shape;
+}
+
+/* The largest sum of bytes at one time. */
+static bool find_bound(struct dawni_boxes *b)
+{
+    uint64_t *change = dawni_calloc((int64_t)b->times + 1, sizeof *change);
+    uint64_t load = 0;
+
+    if (!change)
+        return false;
+    for (int i = 0; i < b->n; i++) {
+        change[b->box[i].begin] += b->box[i].bytes;
+        change[b->box[i].end + 1] -= b->box[i].bytes; /* wraps, and back */
+    }
+    for (int t = 0; t < b->times; t++) {
+        load += change[t];
+        b->bound = load > b->bound ? load : b->bound;
+    }
+    free(change);
+    return true;
+}
+
+static void boxes_clear(struct dawni_boxes *b)
+{
+    free(b->box);
+    free(b->shape);
+    *b = (struct dawni_boxes){0};
+}
+
+/* First and last event at which something lives; false: nothing does. */
+static bool find_ends(const struct dawni_extent *extent, int n, int *first,
+                      int *last)
+{
+    *first = INT_MAX;
+    *last = INT_MIN;
+    for (int i = 0; i < n; i++) {
+        if (!is_live(&extent[i]))
+            continue;
+        *first = extent[i].begin < *first ? extent[i].begin : *first;
+        *last = extent[i].end > *last ? extent[i].end : *last;
+    }
+    return *first <= *last;
+}
+
+/* Boxes of all extents but those that live all the time, whose bytes are summed
+ * up in *lasting. */
+static bool boxes_of(const struct dawni_extent *extent, int n,
+                     struct dawni_boxes *b, uint64_t *lasting)
+{
+    struct at *at = dawni_calloc((int64_t)2 * n, sizeof *at);
+    int first, last;
+    bool whole = at;
+
+    *b = (struct dawni_boxes){0};
+    *lasting = 0;
+    if (whole && find_ends(extent, n, &first, &last)) {
+        for (int i = 0; i < n; i++) {
+            const struct dawni_extent *e = &extent[i];
+            if (!is_live(e))
+                continue;
+            if (e->begin == first && e->end == last)
+                *lasting += e->bytes;
+            else
+                at[b->n++] =
+                    (struct at){(uint32_t)((int64_t)e->begin - first), i};
+        }
+        sort_by_begin(at, at + n, b->n);
+        whole = make_boxes(extent, at, b) && find_shapes(extent, b) &&
+                find_bound(b);
+    }
+    free(at);
+    if (!whole)
+        boxes_clear(b);
+    return whole;
 }
 
 uint64_t dawni_pack_bound(const struct dawni_extent *extent, int n)
 {
-    struct load *load = NULL;
-    int loads = find_loads(extent, n, &load);
-    uint64_t most = 0;
+    struct dawni_boxes b;
+    uint64_t lasting, bound;
 
-    for (int i = 0; i < loads; i++)
-        if (load[i].bytes > most)
-            most = load[i].bytes;
-    free(load);
-    return most;
+    if (!boxes_of(extent, n, &b, &lasting))
+        return 0;
+    bound = lasting + b.bound;
+    boxes_clear(&b);
+    return bound;
 }
 
-/* Index of the first load at `at` or later. */
-static int load_index(const struct load *load, int loads, int64_t at)
-{
-    int low = 0, high = loads;
+/* Searching */
 
-    while (low < high) {
-        int mid = low + (high - low) / 2;
-
-        if (load[mid].at < at)
-            low = mid + 1;
-        else
-            high = mid;
-    }
-    return low;
-}
-
-/* most[k * loads + i]: the largest of loads i to i + 2^k - 1, for all k that
- * matter. NULL without memory. */
-static uint64_t *run_maxima(const struct load *load, int loads)
-{
-    size_t row = (size_t)loads, levels = 1;
-    uint64_t *most;
-
-    while (loads >= 1 << levels)
-        levels++;
-    most = malloc((row * levels + 1) * sizeof *most);
-    for (int i = 0; most && i < loads; i++)
-        most[i] = load[i].bytes;
-    for (size_t k = 1; most && k < levels; k++)
-        for (size_t i = 0; i + ((size_t)1 << k) <= row; i++) {
-            const uint64_t *run = &most[row * (k - 1) + i];
-            uint64_t a = run[0], b = run[(size_t)1 << (k - 1)];
-
-            most[row * k + i] = a > b ? a : b;
-        }
-    return most;
-}
-
-/* Largest load during each extent's life: two runs cover any life. */
-static enum dawn_status find_peaks(struct packer *p)
-{
-    struct load *load = NULL;
-    int loads = find_loads(p->extent, p->n, &load);
-    uint64_t *most = loads >= 0 ? run_maxima(load, loads) : NULL;
-
-    for (int i = 0; most && i < p->n; i++) {
-        const struct dawni_extent *e = &p->extent[i];
-        size_t begin, end, k = 0;
-        uint64_t a, b;
-
-        if (!is_live(e))
-            continue;
-        begin = (size_t)load_index(load, loads, e->begin);
-        end = (size_t)load_index(load, loads, (int64_t)e->end + 1);
-        while ((size_t)2 << k <= end - begin)
-            k++;
-        a = most[(size_t)loads * k + begin];
-        b = most[(size_t)loads * k + end - ((size_t)1 << k)];
-        p->peak[i] = a > b ? a : b;
-        if (p->peak[i] > p->bound)
-            p->bound = p->peak[i];
-    }
-    free(load);
-    free(most);
-    return most ? DAWN_OK
-                : dawn_fail(p->err, DAWN_E_NOMEM,
-                            "no memory to pack %d extents", p->n);
-}
-
-/* Placing */
-
-static int bucket_of(const struct packer *p, int level, int at)
-{
-    int64_t span = (int64_t)p->last - p->first + 1;
-
-    return (int)((((int64_t)at - p->first) << (2 * level)) / span);
-}
-
-/* The finest bucket in which the whole life of an extent lies. */
-static const struct bucket *bucket_around(const struct packer *p,
-                                          const struct dawni_extent *e)
-{
-    int level = LEVELS - 1;
-
-    while (bucket_of(p, level, e->begin) != bucket_of(p, level, e->end))
-        level--;
-    return &p->bucket[level][bucket_of(p, level, e->begin)];
-}
-
-/* The lowest offset, or that of the smallest gap, in which `e` is free to live;
- * the smallest gap may be the open one at the top. */
-static uint64_t find_offset(struct packer *p, const struct dawni_extent *e,
-                            bool smallest)
-{
-    const struct bucket *b = bucket_around(p, e);
-    uint64_t top = p->base, gap = UINT64_MAX, offset = 0;
-    int i;
-
-    for (i = 0; i < b->n; i++) {
-        const struct entry *x = &b->entry[i];
-
-        if (x->begin > e->end || x->end < e->begin)
-            continue;
-        if (x->offset >= top + e->bytes && x->offset - top < gap) {
-            gap = x->offset - top;
-            offset = top;
-            if (!smallest || gap == e->bytes)
-                break;
-        }
-        if (x->top > top)
-            top = x->top;
-    }
-    p->work += i;
-    return gap == UINT64_MAX ? top : offset;
-}
-
-static enum dawn_status bucket_insert(struct packer *p, struct bucket *b,
-                                      const struct entry *entry)
-{
-    int low = 0, high = b->n;
-
-    if (b->n == b->room) {
-        int room = b->room ? 2 * b->room : 32;
-        struct entry *grown = realloc(b->entry, (size_t)room * sizeof *grown);
-
-        if (!grown)
-            return dawn_fail(p->err, DAWN_E_NOMEM,
-                             "no memory to pack %d extents", p->n);
-        b->entry = grown;
-        b->room = room;
-    }
-    while (low < high) {
-        int mid = low + (high - low) / 2;
-
-        if (b->entry[mid].offset <= entry->offset)
-            low = mid + 1;
-        else
-            high = mid;
-    }
-    memmove(&b->entry[low + 1], &b->entry[low],
-            (size_t)(b->n - low) * sizeof *b->entry);
-    p->work += 8 + (b->n - low) / 4;
-    b->entry[low] = *entry;
-    b->n++;
-    return DAWN_OK;
-}
-
-static enum dawn_status place(struct packer *p, int i, uint64_t offset)
-{
-    const struct dawni_extent *e = &p->extent[i];
-    struct entry entry = {offset, offset + e->bytes, e->begin, e->end};
-    enum dawn_status st;
-
-    p->offset[i] = offset;
-    if (entry.top > p->arena)
-        p->arena = entry.top;
-    for (int level = 0; level < LEVELS; level++) {
-        int last = bucket_of(p, level, e->end);
-
-        for (int k = bucket_of(p, level, e->begin); k <= last; k++)
-            if ((st = bucket_insert(p, &p->bucket[level][k], &entry)))
-                return st;
-    }
-    return DAWN_OK;
-}
-
-/* Place all in the present order; keep the result if it is the best so far. */
-static enum dawn_status try_order(struct packer *p, bool smallest)
-{
-    enum dawn_status st;
-
-    for (int level = 0; level < LEVELS; level++)
-        for (int k = 0; k < 1 << (2 * level); k++)
-            p->bucket[level][k].n = 0;
-    p->arena = p->base;
-    for (int i = 0; i < p->placed; i++) {
-        const struct dawni_extent *e = &p->extent[p->order[i]];
-
-        if ((st = place(p, p->order[i], find_offset(p, e, smallest))))
-            return st;
-    }
-    if (p->arena < p->best_arena) {
-        size_t n = (size_t)p->n, placed = (size_t)p->placed;
-
-        p->best_arena = p->arena;
-        memcpy(p->best_offset, p->offset, n * sizeof *p->offset);
-        memcpy(p->best_order, p->order, placed * sizeof *p->order);
-    }
-    return DAWN_OK;
-}
-
-/* Orders: by two keys, largest first, then by number */
-
-struct key {
-    uint64_t major, minor;
-    int i;
+struct search {
+    const struct dawni_boxes *boxes;
+    uint64_t lasting;
+    struct dawni_skyline *skyline;
+    uint64_t *offset, *best_offset; /* by box */
+    uint64_t top, best_top;
+    double *key;      /* by shape: largest goes first */
+    double *best_key; /* the best of the rules */
+    uint64_t best_key_top;
+    int *order;       /* of shapes */
+    uint32_t *rank;   /* by shape: place in that order */
+    bool *sticks_out; /* by shape */
+    int64_t work;
 };
 
-enum order {
-    BY_LIFE,
-    BY_SIZE,
-    BY_AREA,
-    BY_PEAK_AND_LIFE,
-    BY_PEAK_AND_SIZE,
-    BY_BEGIN
-};
-
-static struct key make_key(const struct packer *p, int i, enum order by)
+/* A top that will do. */
+static uint64_t good(const struct search *s)
 {
-    const struct dawni_extent *e = &p->extent[i];
-    uint64_t life = (uint64_t)((int64_t)e->end - e->begin) + 1;
+    double arena = (double)(s->lasting + s->boxes->bound);
+    double share = (double)s->work / MOST_WORK;
 
-    switch (by) {
-    case BY_LIFE:
-        return (struct key){life, e->bytes, i};
-    case BY_SIZE:
-        return (struct key){e->bytes, life, i};
-    case BY_AREA:
-        return (struct key){e->bytes / 64 * life, e->bytes, i};
-    case BY_PEAK_AND_LIFE:
-        return (struct key){p->peak[i], life, i};
-    case BY_PEAK_AND_SIZE:
-        return (struct key){p->peak[i], e->bytes, i};
+    arena *= GOOD + (GOOD_ENOUGH - GOOD) * share;
+    return (uint64_t)arena - s->lasting;
+}
+
+static bool goes_on(const struct search *s)
+{
+    return s->best_top > good(s) && s->work < MOST_WORK;
+}
+
+/* Keep a packing if it is the best so far. */
+static void keep(struct search *s)
+{
+    if (s->top >= s->best_top)
+        return;
+    s->best_top = s->top;
+    memcpy(s->best_offset, s->offset,
+           (size_t)s->boxes->n * sizeof *s->best_offset);
+}
+
+static int by_key(const void *one, const void *two, void *arg)
+{
+    const double *key = arg;
+    int a = *(const int *)one, b = *(const int *)two;
+
+    return key[a] > key[b] ? -1 : key[a] < key[b] ? 1 : a - b;
+}
+
+static void try_keys(struct search *s)
+{
+    size_t n = (size_t)s->boxes->shapes;
+
+    for (size_t i = 0; i < n; i++)
+        s->order[i] = (int)i;
+    qsort_r(s->order, n, sizeof *s->order, by_key, s->key);
+    for (size_t i = 0; i < n; i++)
+        s->rank[s->order[i]] = (uint32_t)i;
+    s->top = dawni_skyline_place(s->skyline, s->rank, s->offset);
+    s->work += s->boxes->n;
+    keep(s);
+}
+
+/* Rules, products of powers. Only roots are taken and products: they are the
+ * same to the last bit on all machines, and so is the packing. */
+
+enum power { POW_0, POW_1, POW_1_2, POW_1_4, POW_3_4, POW_2 };
+
+static double power(double x, enum power p)
+{
+    switch (p) {
+    case POW_0:
+        return 1;
+    case POW_1_2:
+        return sqrt(x);
+    case POW_1_4:
+        return sqrt(sqrt(x));
+    case POW_3_4:
+        return sqrt(x) * sqrt(sqrt(x));
+    case POW_2:
+        return x * x;
     default:
-        return (struct key){(uint64_t)((int64_t)p->last - e->begin), e->bytes,
-                            i};
+        return x;
     }
 }
 
-static int compare_keys(const void *one, const void *two)
-{
-    const struct key *a = one, *b = two;
-
-    if (a->major != b->major)
-        return a->major > b->major ? -1 : 1;
-    if (a->minor != b->minor)
-        return a->minor > b->minor ? -1 : 1;
-    return a->i < b->i ? -1 : a->i > b->i;
-}
-
-static enum dawn_status make_order(struct packer *p, enum order by)
-{
-    struct key *key = malloc(((size_t)p->placed + 1) * sizeof *key);
-
-    if (!key)
-        return dawn_fail(p->err, DAWN_E_NOMEM, "no memory to pack %d extents",
-                         p->n);
-    for (int i = 0; i < p->placed; i++)
-        key[i] = make_key(p, p->order[i], by);
-    qsort(key, (size_t)p->placed, sizeof *key, compare_keys);
-    for (int i = 0; i < p->placed; i++)
-        p->order[i] = key[i].i;
-    free(key);
-    return DAWN_OK;
-}
-
-static bool good_enough(const struct packer *p)
-{
-    return (double)p->best_arena <= GOOD * (double)p->bound || p->work > WORK;
-}
-
-static enum dawn_status try_orders(struct packer *p)
+static void try_rules(struct search *s)
 {
     static const struct {
-        enum order by;
-        bool smallest;
-    } plan[] = {
-        {BY_LIFE, false}, {BY_AREA, false},          {BY_SIZE, false},
-        {BY_LIFE, true},  {BY_PEAK_AND_LIFE, false}, {BY_PEAK_AND_SIZE, false},
-        {BY_SIZE, true},  {BY_BEGIN, true},          {BY_AREA, true},
+        enum power bytes, life;
+    } rule[] = {
+        {POW_1, POW_1},   {POW_1_2, POW_1}, {POW_2, POW_1},
+        {POW_1_4, POW_1}, {POW_0, POW_1},   {POW_1, POW_0},
+        {POW_3_4, POW_1}, {POW_1, POW_1_4}, {POW_1, POW_3_4},
     };
-    enum dawn_status st;
 
-    for (size_t i = 0; i < sizeof plan / sizeof plan[0]; i++) {
-        if ((st = make_order(p, plan[i].by)) ||
-            (st = try_order(p, plan[i].smallest)))
-            return st;
-        if (good_enough(p))
-            return DAWN_OK;
+    for (size_t r = 0; r < sizeof rule / sizeof *rule && goes_on(s); r++) {
+        for (int i = 0; i < s->boxes->shapes; i++) {
+            const struct dawni_shape *shape = &s->boxes->shape[i];
+            s->key[i] = power((double)shape->bytes, rule[r].bytes) *
+                        power((double)shape->life, rule[r].life);
+        }
+        try_keys(s);
+        if (s->top >= s->best_key_top)
+            continue;
+        s->best_key_top = s->top;
+        memcpy(s->best_key, s->key, (size_t)s->boxes->shapes * sizeof *s->key);
     }
-    return DAWN_OK;
 }
 
-/* Move the extents that end above the bound to the front, keeping the order
- * otherwise. p->offset is what p->order led to. */
-static void promote(struct packer *p, int *scratch)
+/* Prefer the shapes of which some box sticks out, from the best keys on. */
+static void try_raises(struct search *s)
 {
-    int up = 0, rest = 0;
+    const struct dawni_boxes *boxes = s->boxes;
+    size_t shapes = (size_t)boxes->shapes;
 
-    for (int i = 0; i < p->placed; i++) {
-        int id = p->order[i];
-
-        if (p->offset[id] + p->extent[id].bytes > p->bound)
-            p->order[up++] = id;
-        else
-            scratch[rest++] = id;
+    if (!goes_on(s))
+        return;
+    memcpy(s->key, s->best_key, shapes * sizeof *s->key);
+    try_keys(s); /* again, to see what sticks out */
+    for (int round = 0; round < MOST_RAISES && goes_on(s); round++) {
+        uint64_t limit = good(s);
+        memset(s->sticks_out, 0, shapes * sizeof *s->sticks_out);
+        for (int i = 0; i < boxes->n; i++)
+            if (s->offset[i] + boxes->box[i].bytes > limit)
+                s->sticks_out[boxes->box[i].shape] = true;
+        for (size_t i = 0; i < shapes; i++)
+            if (s->sticks_out[i])
+                s->key[i] *= 2;
+        try_keys(s);
     }
-    memmove(&p->order[up], scratch, (size_t)rest * sizeof *scratch);
 }
 
-static enum dawn_status try_promotions(struct packer *p)
+static bool make_room(struct search *s)
 {
-    size_t room = (size_t)p->placed + 1;
-    int *scratch = malloc(room * sizeof *scratch);
-    enum dawn_status st = DAWN_OK;
+    int n = s->boxes->n, shapes = s->boxes->shapes;
 
-    if (!scratch)
-        return dawn_fail(p->err, DAWN_E_NOMEM, "no memory to pack %d extents",
-                         p->n);
-    memcpy(p->order, p->best_order, (size_t)p->placed * sizeof *p->order);
-    memcpy(p->offset, p->best_offset, (size_t)p->n * sizeof *p->offset);
-    for (int i = 0; i < PROMOTIONS && !good_enough(p) && !st; i++) {
-        promote(p, scratch);
-        st = try_order(p, false);
-    }
-    free(scratch);
+    s->offset = dawni_calloc(n, sizeof *s->offset);
+    s->best_offset = dawni_calloc(n, sizeof *s->best_offset);
+    s->key = dawni_calloc(shapes, sizeof *s->key);
+    s->best_key = dawni_calloc(shapes, sizeof *s->best_key);
+    s->order = dawni_calloc(shapes, sizeof *s->order);
+    s->rank = dawni_calloc(shapes, sizeof *s->rank);
+    s->sticks_out = dawni_calloc(shapes, sizeof *s->sticks_out);
+    return s->offset && s->best_offset && s->key && s->best_key && s->order &&
+           s->rank && s->sticks_out;
+}
+
+static void release(struct search *s)
+{
+    dawni_skyline_destroy(s->skyline);
+    free(s->offset);
+    free(s->best_offset);
+    free(s->key);
+    free(s->best_key);
+    free(s->order);
+    free(s->rank);
+    free(s->sticks_out);
+}
+
+static enum dawn_status try_tracks(struct search *s, int most,
+                                   struct dawn_error *err)
+{
+    enum dawn_status st =
+        dawni_tracks_place(s->boxes, most, good(s), s->offset, &s->top, err);
+
+    if (!st)
+        keep(s);
+    s->work += s->boxes->n;
     return st;
 }
 
-/* The whole */
-
-static enum dawn_status make_room(struct packer *p)
+static enum dawn_status find_packing(struct search *s, struct dawn_error *err)
 {
-    size_t n = (size_t)p->n + 1;
-    bool room = true;
+    int n = s->boxes->n;
+    enum dawn_status st;
 
-    for (int level = 0; level < LEVELS; level++) {
-        p->bucket[level] =
-            calloc((size_t)1 << (2 * level), sizeof *p->bucket[level]);
-        room &= p->bucket[level] != NULL;
-    }
-    p->order = malloc(n * sizeof *p->order);
-    p->best_order = malloc(n * sizeof *p->best_order);
-    p->offset = calloc(n, sizeof *p->offset);
-    p->best_offset = calloc(n, sizeof *p->best_offset);
-    p->peak = calloc(n, sizeof *p->peak);
-    if (!room || !p->order || !p->best_order || !p->offset || !p->best_offset ||
-        !p->peak)
-        return dawn_fail(p->err, DAWN_E_NOMEM, "no memory to pack %d extents",
-                         p->n);
+    if (!make_room(s))
+        return dawn_fail(err, DAWN_E_NOMEM, "no memory to pack %d extents",
+                         s->boxes->n);
+    s->best_top = s->best_key_top = UINT64_MAX;
+    st = try_tracks(s, n > SPANS * FEW ? n / SPANS : FEW, err);
+    if (!st && n <= MANY && goes_on(s))
+        st = try_tracks(s, n, err);
+    if (st || !goes_on(s))
+        return st;
+    st = dawni_skyline_create(s->boxes, &s->skyline, err);
+    if (st)
+        return st;
+    try_rules(s);
+    try_raises(s);
     return DAWN_OK;
 }
 
-static void release(struct packer *p)
+/* Offsets of what lives all the time, and of the boxes above. */
+static void write_offsets(const struct search *s, struct dawni_extent *extent,
+                          int n)
 {
-    for (int level = 0; level < LEVELS; level++) {
-        for (int k = 0; p->bucket[level] && k < 1 << (2 * level); k++)
-            free(p->bucket[level][k].entry);
-        free(p->bucket[level]);
-    }
-    free(p->order);
-    free(p->best_order);
-    free(p->offset);
-    free(p->best_offset);
-    free(p->peak);
-}
+    uint64_t base = 0;
+    int first, last;
 
-/* What lives all the time goes to the bottom, once for all orders. */
-static void place_lasting(struct packer *p)
-{
-    p->first = INT_MAX;
-    p->last = INT_MIN;
-    for (int i = 0; i < p->n; i++) {
-        const struct dawni_extent *e = &p->extent[i];
-
-        if (is_live(e) && e->begin < p->first)
-            p->first = e->begin;
-        if (is_live(e) && e->end > p->last)
-            p->last = e->end;
-    }
-    for (int i = 0; i < p->n; i++) {
-        const struct dawni_extent *e = &p->extent[i];
-
-        if (!is_live(e))
+    if (!find_ends(extent, n, &first, &last))
+        return;
+    for (int i = 0; i < n; i++) {
+        if (!is_live(&extent[i]) || extent[i].begin != first ||
+            extent[i].end != last)
             continue;
-        if (e->begin > p->first || e->end < p->last) {
-            p->order[p->placed++] = i;
-            continue;
-        }
-        p->offset[i] = p->best_offset[i] = p->base;
-        p->base += e->bytes;
+        extent[i].offset = base;
+        base += extent[i].bytes;
     }
+    for (int i = 0; i < s->boxes->n; i++)
+        extent[s->boxes->box[i].extent].offset = base + s->best_offset[i];
 }
 
 enum dawn_status dawni_pack(struct dawni_extent *extent, int n,
                             uint64_t *arena_bytes, struct dawn_error *err)
 {
-    struct packer p = {.extent = extent, .n = n, .err = err};
-    enum dawn_status st;
+    struct dawni_boxes boxes;
+    struct search s = {.boxes = &boxes};
+    enum dawn_status st = DAWN_OK;
 
-    if ((st = make_room(&p)))
-        goto fail;
-    place_lasting(&p);
-    p.best_arena = p.placed ? UINT64_MAX : p.base;
-    if ((st = find_peaks(&p)) || (st = try_orders(&p)))
-        goto fail;
-    if (!good_enough(&p) && (st = try_promotions(&p)))
-        goto fail;
-    for (int i = 0; i < n; i++)
-        extent[i].offset = p.best_offset[i];
-    *arena_bytes = p.best_arena;
-fail:
-    release(&p);
+    if (!boxes_of(extent, n, &boxes, &s.lasting))
+        return dawn_fail(err, DAWN_E_NOMEM, "no memory to pack %d extents", n);
+    if (boxes.n)
+        st = find_packing(&s, err);
+    if (!st) {
+        write_offsets(&s, extent, n);
+        *arena_bytes = s.lasting + s.best_top;
+    }
+    release(&s);
+    boxes_clear(&boxes);
     return st;
 }

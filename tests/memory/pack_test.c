@@ -5,6 +5,7 @@
 #include "memory/pack.h"
 #include "tap.h"
 
+#include <stdio.h>
 #include <stdlib.h>
 #include <time.h>
 
@@ -362,6 +363,49 @@ static void test_stages(void)
     }
 }
 
+/* Stages that were hard to pack: lines of bytes / 64, begin, end, behind a line
+ * with the name */
+
+static void pack_case(const char *name, struct set *s)
+{
+    uint64_t arena = 0, bound = dawni_pack_bound(s->extent, s->n);
+
+    dawni_pack(s->extent, s->n, &arena, NULL);
+    double ratio = (double)arena / (double)bound;
+    ok(ratio <= 1.03, "%s: %.4f of the bound", name, ratio);
+    ok(is_valid(s, arena), "%s: no two collide", name);
+    s->n = 0;
+}
+
+static void test_cases(void)
+{
+    const char *top = getenv("top_srcdir");
+    char path[4096], line[256], name[256] = "";
+    struct set s = {0};
+    int cases = 0;
+
+    snprintf(path, sizeof path, "%s/tests/data/pack-cases.txt",
+             top ? top : ".");
+    FILE *file = fopen(path, "r");
+    while (file && fgets(line, sizeof line, file)) {
+        unsigned long long units;
+        int begin, end;
+        if (sscanf(line, "%llu %d %d", &units, &begin, &end) == 3) {
+            add(&s, units * 64, begin, end);
+            continue;
+        }
+        if (s.n)
+            pack_case(name, &s);
+        cases += sscanf(line, "case %255[^\n]", name);
+    }
+    if (s.n)
+        pack_case(name, &s);
+    is_int(cases, 3, "%s: three stages that were hard to pack", path);
+    if (file)
+        fclose(file);
+    free(s.extent);
+}
+
 int main(void)
 {
     plan_lazy();
@@ -369,5 +413,6 @@ int main(void)
     test_random();
     test_large();
     test_stages();
+    test_cases();
     return done_testing();
 }
