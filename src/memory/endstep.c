@@ -6,10 +6,15 @@
 
 static int stage_of(const struct dawni_lowering *l, int node)
 {
-    int s = 0;
-    while (l->first[s + 1] <= node)
-        s++;
-    return s;
+    int low = 0, high = l->stages - 1;
+    while (low < high) {
+        int mid = low + (high - low + 1) / 2;
+        if (l->first[mid] <= node)
+            low = mid;
+        else
+            high = mid - 1;
+    }
+    return low;
 }
 
 static int rank_of_user(const struct dawni_lowering *l, int param, int user)
@@ -122,6 +127,8 @@ static void reduce_param(struct dawni_lowering *l, int param)
 {
     const struct dawni_param *p = &l->graph->param[param];
     bool is_first = true;
+    if (l->program->master[param] < 0)
+        return; /* no node here uses it */
     for (int u = 0; u < p->users; u++) {
         const struct dawn_node_desc *d = &l->graph->node[p->user[u]].desc;
         for (int i = 0; i < d->params; i++) {
@@ -147,6 +154,8 @@ static void copy_param(struct dawni_lowering *l, int param)
 {
     struct dawni_program *p = l->program;
     int owner = rank_of_user(l, param, 0);
+    if (p->master[param] < 0)
+        return; /* no node here uses it */
     for (int r = 0; r < l->ranks; r++) {
         bool uses = false;
         for (int u = 0; u < l->graph->param[param].users; u++)

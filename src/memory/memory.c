@@ -65,23 +65,27 @@ static void shape_clear(struct shape *s)
     free(s->decision);
 }
 
-static bool shape_of(struct dawn_plan *plan, struct shape *s)
+/* With the decisions of a rank's own stages. */
+static bool shape_of(struct dawn_plan *plan, int rank, struct shape *s)
 {
     const struct dawn_graph *g = dawn_plan_graph(plan);
-    int64_t stages = dawn_plan_info(plan)->stages, tensors = g->tensors;
+    const struct dawn_plan_info *info = dawn_plan_info(plan);
+    int64_t stages = info->stages, tensors = g->tensors;
+    int64_t chunks = (stages + info->ranks - 1) / info->ranks;
     s->first = dawni_calloc(stages + 1, sizeof *s->first);
-    s->decision = malloc((size_t)stages * sizeof *s->decision +
-                         (size_t)(stages * tensors));
+    s->decision = calloc(1, (size_t)stages * sizeof *s->decision +
+                                (size_t)(chunks * tensors));
     if (!s->first || !s->decision)
         return false;
     uint8_t *at = (uint8_t *)(s->decision + stages);
-    for (int i = 0; i < stages; i++, at += tensors) {
+    for (int i = 0; i < stages; i++)
         s->first[i] = dawn_plan_stage(plan, i)->first;
+    s->first[stages] = g->nodes;
+    for (int i = rank; i < stages; i += info->ranks, at += tensors) {
         s->decision[i] = at;
         for (int t = 0; t < tensors; t++)
             at[t] = (uint8_t)dawn_plan_decision(plan, i, t);
     }
-    s->first[stages] = g->nodes;
     return true;
 }
 
@@ -143,6 +147,29 @@ enum dawn_status dawni_schedule_of_plan(struct dawn_plan *plan,
     return st;
 }
 
+enum dawn_status dawni_program_of_rank(struct dawn_plan *plan,
+                                       const struct dawni_lower_opts *common,
+                                       struct dawni_program **program_p,
+                                       struct dawn_error *err)
+{
+    struct dawni_lower_opts opts = *common;
+    struct shape shape = {0};
+    enum dawn_status st;
+    if (opts.rank < 0 || opts.rank >= dawn_plan_info(plan)->ranks)
+        return dawn_fail(err, DAWN_E_INVAL, "rank %d, of %d", opts.rank,
+                         dawn_plan_info(plan)->ranks);
+    if (shape_of(plan, opts.rank, &shape)) {
+        opts.graph = dawn_plan_graph(plan);
+        opts.first = shape.first;
+        opts.decision = (const uint8_t *const *)shape.decision;
+        st = dawni_program_create(&opts, program_p, err);
+    } else {
+        st = dawn_fail(err, DAWN_E_NOMEM, "no memory for a plan's stages");
+    }
+    shape_clear(&shape);
+    return st;
+}
+
 enum dawn_status dawni_program_of_plan(struct dawn_plan *plan,
                                        const struct dawni_sizes *sizes,
                                        int rank,
@@ -151,25 +178,12 @@ enum dawn_status dawni_program_of_plan(struct dawn_plan *plan,
 {
     struct dawn_schedule *schedule = NULL;
     struct dawni_cuts cuts = {0};
-    struct shape shape = {0};
     enum dawn_status st = dawni_schedule_of_plan(plan, &cuts, &schedule, err);
     if (st)
         return st;
-    if (shape_of(plan, &shape)) {
-        struct dawni_lower_opts opts = {
-            .graph = dawn_plan_graph(plan),
-            .sizes = sizes,
-            .cuts = &cuts,
-            .schedule = schedule,
-            .first = shape.first,
-            .decision = (const uint8_t *const *)shape.decision,
-            .rank = rank,
-        };
-        st = dawni_program_create(&opts, program_p, err);
-    } else {
-        st = dawn_fail(err, DAWN_E_NOMEM, "no memory for a plan's stages");
-    }
-    shape_clear(&shape);
+    struct dawni_lower_opts opts = {
+        .sizes = sizes, .cuts = &cuts, .schedule = schedule, .rank = rank};
+    st = dawni_program_of_rank(plan, &opts, program_p, err);
     dawni_cuts_clear(&cuts);
     dawn_schedule_destroy(schedule);
     return st;

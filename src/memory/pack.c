@@ -15,7 +15,8 @@
 /* Arena / bound at which nothing more is tried, at first and after all work */
 #define GOOD 1.002
 #define GOOD_ENOUGH 1.03
-#define MOST_WORK 400000 /* boxes placed before giving up */
+#define MOST_WORK 150000 /* boxes placed before giving up */
+#define LEAST_TRIES 4
 #define MOST_RAISES 40
 /* Into how many spans tracks part a step, if it has more than a few boxes */
 #define SPANS 8
@@ -221,13 +222,14 @@ struct search {
     uint32_t *rank;   /* by shape: place in that order */
     bool *sticks_out; /* by shape */
     int64_t work;
+    int tries;
 };
 
 /* A top that will do. */
 static uint64_t good(const struct search *s)
 {
     double arena = (double)(s->lasting + s->boxes->bound);
-    double share = (double)s->work / MOST_WORK;
+    double share = fmin(1, (double)s->work / MOST_WORK);
 
     arena *= GOOD + (GOOD_ENOUGH - GOOD) * share;
     return (uint64_t)arena - s->lasting;
@@ -235,12 +237,15 @@ static uint64_t good(const struct search *s)
 
 static bool goes_on(const struct search *s)
 {
-    return s->best_top > good(s) && s->work < MOST_WORK;
+    return s->best_top > good(s) &&
+           (s->work < MOST_WORK || s->tries < LEAST_TRIES);
 }
 
-/* Keep a packing if it is the best so far. */
+/* Count a packing, and keep it if it is the best so far. */
 static void keep(struct search *s)
 {
+    s->work += s->boxes->n;
+    s->tries++;
     if (s->top >= s->best_top)
         return;
     s->best_top = s->top;
@@ -266,7 +271,6 @@ static void try_keys(struct search *s)
     for (size_t i = 0; i < n; i++)
         s->rank[s->order[i]] = (uint32_t)i;
     s->top = dawni_skyline_place(s->skyline, s->rank, s->offset);
-    s->work += s->boxes->n;
     keep(s);
 }
 
@@ -375,7 +379,6 @@ static enum dawn_status try_tracks(struct search *s, int most,
 
     if (!st)
         keep(s);
-    s->work += s->boxes->n;
     return st;
 }
 

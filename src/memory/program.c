@@ -200,7 +200,9 @@ enum dawn_status dawni_program_create(const struct dawni_lower_opts *opts,
     enum dawn_status st = lower(&l, opts->schedule, err);
     if (!st)
         st = dawni_program_measure(p, err);
-    if (!st)
+    bool fits = !opts->cap_bytes || p->memory.peak_bytes <= opts->cap_bytes;
+    p->memory.arena_bytes = p->memory.peak_bytes;
+    if (!st && fits)
         st = pack(p, err);
     if (st) {
         dawni_program_destroy(p);

@@ -97,9 +97,12 @@ struct dawni_lower_opts {
     const int *first;               /* of each stage, and nodes at [stages] */
     const uint8_t *const *decision; /* by stage: by tensor */
     int rank;
+    uint64_t cap_bytes; /* 0: none */
 };
 
-/* Make the program of a rank, packed: offsets and memory are set. */
+/* Make the program of a rank, packed: offsets and memory are set. But where the
+ * peak is above the cap it is of no use: it is not packed, and arena_bytes is
+ * the peak. */
 enum dawn_status dawni_program_create(const struct dawni_lower_opts *opts,
                                       struct dawni_program **program_p,
                                       struct dawn_error *err);
@@ -112,6 +115,13 @@ int64_t *dawni_program_live(const struct dawni_program *p);
 enum dawn_status dawni_program_of_plan(struct dawn_plan *plan,
                                        const struct dawni_sizes *sizes,
                                        int rank,
+                                       struct dawni_program **program_p,
+                                       struct dawn_error *err);
+
+/* Likewise, where the cuts and the schedule are known. common: sizes, cuts,
+ * schedule, rank, cap_bytes; the rest is the plan's. */
+enum dawn_status dawni_program_of_rank(struct dawn_plan *plan,
+                                       const struct dawni_lower_opts *common,
                                        struct dawni_program **program_p,
                                        struct dawn_error *err);
 

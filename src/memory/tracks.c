@@ -438,13 +438,15 @@ static uint64_t fill_span(struct tracks *k, int begin, int end, enum order by)
     return top;
 }
 
-/* In the best order. */
+/* In the best order; it need not be better than what is good, or than what
+ * cannot be helped any more. */
 static void place_span(struct tracks *k, int begin, int end)
 {
     uint64_t least = UINT64_MAX, top = UINT64_MAX;
+    uint64_t limit = k->top > k->good ? k->top : k->good;
     enum order best = BY_BYTES;
 
-    for (int by = 0; by < ORDERS && least > k->good; by++) {
+    for (int by = 0; by < ORDERS && least > limit; by++) {
         top = fill_span(k, begin, end, by);
         if (top >= least)
             continue;

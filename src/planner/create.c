@@ -163,11 +163,13 @@ static enum dawn_status begin(struct dawni_planner *pl,
         (st = find_size(pl, opts->microbatch, err)))
         return st;
     pl->stage = dawni_calloc(pl->l, sizeof *pl->stage);
-    pl->known = dawni_calloc(pl->ranks, sizeof *pl->known);
+    pl->known =
+        dawni_calloc((int64_t)pl->ranks * DAWNI_KNOWN, sizeof *pl->known);
     if (!pl->stage || !pl->known)
         return dawn_fail(err, DAWN_E_NOMEM, "no memory for %d stages", pl->l);
     if ((st = find_machine(pl, machine, err)) ||
         (st = dawni_rehearsal_create(pl, err)) ||
+        (st = dawni_schedules_create(&pl->schedules, err)) ||
         (st = find_in_flight(pl, err)) ||
         (st = dawni_sizes_of_profile(pl->profile, pl->graph, pl->b, &pl->sizes,
                                      err)) ||
@@ -221,6 +223,7 @@ void dawni_planner_destroy(struct dawni_planner *pl)
     free(pl->cost);
     dawni_decider_destroy(pl->decider);
     dawni_rehearsal_destroy(pl->rehearsal);
+    dawni_schedules_destroy(pl->schedules);
     dawni_additive_destroy(pl->additive);
     dawni_stage_pricer_destroy(pl->pricer);
     dawni_sizes_clear(&pl->sizes);

@@ -2,7 +2,9 @@
 /* The exact memory of a rank, which packs a whole step: the last answer for
  * each rank is remembered, since rounds of planning often change few of them.
  */
+#include "common/array.h"
 #include "common/hash.h"
+#include "memory/program.h"
 #include "planner/planner.h"
 
 /* Part of the cap that a stage must have been denied to get some of it back */
@@ -28,23 +30,60 @@ static uint64_t digest(const struct dawni_planner *pl, struct dawn_plan *plan,
     return dawni_hash_end(&hash);
 }
 
-/* Packing a whole step takes long, and from one round to the next often few
- * ranks change: the last answer for each is remembered. */
+static enum dawn_status find_memory(struct dawni_planner *pl,
+                                    struct dawn_plan *plan, int rank,
+                                    uint64_t cap, struct dawn_memory *memory,
+                                    struct dawn_error *err)
+{
+    int *cut = dawni_calloc(pl->l, sizeof *cut);
+    struct dawni_program *program = NULL;
+    struct dawni_cuts cuts = {0};
+    struct dawni_lower_opts opts = {
+        .sizes = &pl->sizes, .cuts = &cuts, .rank = rank, .cap_bytes = cap};
+    enum dawn_status st;
+
+    for (int x = 0; cut && x < pl->l; x++)
+        cut[x] = dawn_plan_stage(plan, x)->first;
+    st = cut ? dawni_cuts_create(pl->graph, pl->l, cut, &cuts, err)
+             : dawn_fail(err, DAWN_E_NOMEM, "no memory for %d stages", pl->l);
+    if (!st)
+        st = dawni_schedule_with(pl, &cuts, &opts.schedule, err);
+    if (!st)
+        st = dawni_program_of_rank(plan, &opts, &program, err);
+    if (!st)
+        *memory = program->memory;
+    dawni_program_destroy(program);
+    dawni_cuts_clear(&cuts);
+    free(cut);
+    return st;
+}
+
 enum dawn_status dawni_rank_memory(struct dawni_planner *pl,
                                    struct dawn_plan *plan, int rank,
-                                   struct dawn_memory *memory,
+                                   uint64_t cap, struct dawn_memory *memory,
                                    struct dawn_error *err)
 {
-    struct dawni_known_memory *known = &pl->known[rank];
+    struct dawni_known_memory *known = &pl->known[rank * DAWNI_KNOWN];
+    struct dawni_known_memory *k = NULL;
     uint64_t key = digest(pl, plan, rank);
     enum dawn_status st = DAWN_OK;
 
-    if (!known->valid || known->key != key)
-        st = dawn_memory_of(plan, pl->profile, rank, &known->memory, err);
-    known->valid = !st;
-    known->key = key;
+    if (pl->additive)
+        return dawn_memory_of(plan, pl->profile, rank, memory, err);
+    for (int i = 0; i < DAWNI_KNOWN && !k; i++)
+        if (known[i].valid && known[i].key == key &&
+            (known[i].packed || (cap && known[i].memory.peak_bytes > cap)))
+            k = &known[i];
+    if (!k) { /* forget the oldest */
+        memmove(known + 1, known, (DAWNI_KNOWN - 1) * sizeof *known);
+        k = known;
+        st = find_memory(pl, plan, rank, cap, &k->memory, err);
+        k->valid = !st;
+        k->key = key;
+        k->packed = !cap || k->memory.peak_bytes <= cap;
+    }
     if (!st)
-        *memory = known->memory;
+        *memory = k->memory;
     return st;
 }
 
@@ -76,8 +115,8 @@ static enum dawn_status judge_stage(struct dawni_planner *pl,
                                     bool *over, struct dawn_error *err)
 {
     struct dawn_memory memory;
-    enum dawn_status st =
-        dawni_rank_memory(pl, plan, x % pl->ranks, &memory, err);
+    enum dawn_status st = dawni_rank_memory(pl, plan, x % pl->ranks,
+                                            pl->stage[x].cap, &memory, err);
 
     if (st || memory.arena_bytes <= pl->stage[x].cap)
         return st;
@@ -131,7 +170,7 @@ static enum dawn_status try_quarters(struct dawni_planner *pl,
     *s = learnt;
     if (st || !priced.fits || lost_ns(pl, x, &priced) >= lost_ns(pl, x, now))
         return st;
-    st = dawni_rank_memory(pl, plan, x % pl->ranks, &memory, err);
+    st = dawni_rank_memory(pl, plan, x % pl->ranks, s->cap, &memory, err);
     if (!st && memory.arena_bytes <= s->cap)
         *now = priced;
     return st;

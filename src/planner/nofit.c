@@ -23,7 +23,7 @@ static enum dawn_status measure(struct dawni_planner *pl,
     for (int x = 0; x < pl->l; x++) {
         struct dawn_memory memory;
         enum dawn_status st =
-            dawni_rank_memory(pl, plan, x % pl->ranks, &memory, err);
+            dawni_rank_memory(pl, plan, x % pl->ranks, 0, &memory, err);
         if (st)
             return st;
         if (memory.arena_bytes <= need->arena)

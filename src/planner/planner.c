@@ -232,10 +232,13 @@ enum dawn_status dawni_plan_best(struct dawni_planner *pl,
                                  struct dawn_error *err)
 {
     struct dawn_plan *best = NULL;
+    double worth = pl->worth;
 
     for (int i = 0; put_to_work(pl, i); i++) {
         struct dawn_plan *plan = NULL;
+        pl->worth = best ? dawni_objective_of(best) : worth;
         enum dawn_status st = make(pl, &plan, err);
+        pl->worth = worth;
         if (st == DAWN_E_NOFIT)
             continue;
         if (!st)

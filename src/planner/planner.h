@@ -32,6 +32,7 @@
 
 #include "graph/graph.h"
 #include "memory/memory.h"
+#include "plan/cuts.h"
 #include "planner/memo.h"
 #include "planner/transfers.h"
 #include <dawnpiper/planner.h>
@@ -56,13 +57,16 @@ struct dawni_stage_cost { /* of a run of nodes as stage x */
     double step_ns;      /* S_x; INFINITY where it does not fit */
 };
 
+#define DAWNI_KNOWN 4 /* of each rank */
+
 struct dawni_known_memory { /* of a rank */
-    bool valid;
+    bool valid, packed;
     uint64_t key;
     struct dawn_memory memory;
 };
 
 struct dawni_additive;
+struct dawni_schedules;
 struct dawni_policy_ops;
 struct dawni_decider;
 struct dawni_decided;
@@ -103,7 +107,8 @@ struct dawni_planner {
     struct dawni_stage_cost *cost;
     int cost_count, cost_room;
     int *stamp, stamps; /* by tensor: seen in scan number `stamps` */
-    struct dawni_known_memory *known; /* [ranks]: of dawni_rank_memory */
+    struct dawni_known_memory *known; /* [ranks * DAWNI_KNOWN] */
+    struct dawni_schedules *schedules;
     double bound;         /* of dawni_bound; below 0: not known yet */
     const int *given_cut; /* orders.c: instead of a policy's; else NULL */
     double worth;         /* likewise: plans that are not below are of no use;
@@ -255,12 +260,26 @@ static inline bool dawni_may_offload(const struct dawni_planner *pl)
     return pl->may_offload[DAWN_TO_HOST] || pl->may_offload[DAWN_TO_SSD];
 }
 
+/* schedules.c: the schedules of partitions, some of them remembered */
+
+enum dawn_status dawni_schedules_create(struct dawni_schedules **s_p,
+                                        struct dawn_error *err);
+void dawni_schedules_destroy(struct dawni_schedules *s); /* takes NULL */
+
+/* The schedule of a partition with these cuts; good until this is called again.
+ */
+enum dawn_status dawni_schedule_with(const struct dawni_planner *pl,
+                                     const struct dawni_cuts *cuts,
+                                     const struct dawn_schedule **schedule_p,
+                                     struct dawn_error *err);
+
 /* judge.c */
 
-/* dawn_memory_of, remembered. */
+/* dawn_memory_of, remembered. A rank whose peak is above the cap, which is 0 if
+ * there is none, is not packed, and its arena_bytes is the peak. */
 enum dawn_status dawni_rank_memory(struct dawni_planner *pl,
                                    struct dawn_plan *plan, int rank,
-                                   struct dawn_memory *memory,
+                                   uint64_t cap, struct dawn_memory *memory,
                                    struct dawn_error *err);
 
 /* Is every rank within its cap? DAWN_E_NOFIT: no, and its stage has less room

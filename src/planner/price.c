@@ -90,7 +90,7 @@ static enum dawn_status price_memory(struct dawni_planner *pl,
                                      struct dawn_error *err)
 {
     struct dawn_memory memory;
-    enum dawn_status st = dawni_rank_memory(pl, plan, rank, &memory, err);
+    enum dawn_status st = dawni_rank_memory(pl, plan, rank, 0, &memory, err);
 
     for (int x = rank; x < pl->l && !st; x += pl->ranks) {
         struct dawn_plan_stage *s = dawn_plan_stage(plan, x);

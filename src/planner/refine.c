@@ -5,8 +5,9 @@
 #include "planner/planner.h"
 #include <math.h>
 
-/* Simulations for each cut */
+/* Simulations for each cut; and actions, of all simulations together */
 #define MOST_SIMULATIONS 24
+#define MOST_ACTIONS 20000000
 
 static const int move[] = {-1, 1, -2, 2, -4, 4};
 #define MOVES ((int)(sizeof move / sizeof move[0]))
@@ -83,9 +84,18 @@ static bool try_move(struct refinement *r, int x, int d, bool *moved)
     return true;
 }
 
+/* F, BW and for most of them four messages */
+static int most_simulations(const struct refinement *r)
+{
+    int64_t actions = (int64_t)r->pl->l * r->pl->m * 10;
+    int64_t most = (int64_t)MOST_SIMULATIONS * r->pl->l;
+
+    return (int)(most < MOST_ACTIONS / actions ? most : MOST_ACTIONS / actions);
+}
+
 static bool move_cuts(struct refinement *r)
 {
-    int l = r->pl->l, most = MOST_SIMULATIONS * l;
+    int l = r->pl->l, most = most_simulations(r);
     bool moved = true;
 
     while (moved && r->simulations < most) {

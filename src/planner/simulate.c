@@ -3,7 +3,6 @@
  * machine's links.
  */
 #include "common/array.h"
-#include "plan/cuts.h"
 #include "planner/planner.h"
 
 enum dawn_status dawni_stage_times_create(int stages,
@@ -29,30 +28,26 @@ void dawni_stage_times_clear(struct dawni_stage_times *times)
 
 struct simulation { /* what dawn_simulate is told, to be freed */
     struct dawni_cuts cuts;
-    struct dawn_edge *edge; /* acts, then grads */
-    double *bytes;          /* likewise */
+    double *bytes;          /* by cut: acts, then grads */
     double *latency, *rate; /* [ranks * ranks] */
-    struct dawn_schedule *schedule;
+    const struct dawn_schedule *schedule;
     struct dawn_sim_tier tier[DAWN_DECISIONS];
 };
 
 static void clear(struct simulation *s)
 {
-    dawn_schedule_destroy(s->schedule);
     dawni_cuts_clear(&s->cuts);
-    free(s->edge);
     free(s->bytes);
     free(s->latency);
     free(s->rate);
 }
 
-static void set_edges(struct simulation *s, const struct dawni_planner *pl)
+static void set_bytes(struct simulation *s, const struct dawni_planner *pl)
 {
     for (int i = 0; i < s->cuts.acts + s->cuts.grads; i++) {
         int g = i - s->cuts.acts;
         const struct dawni_cut *cut =
             g < 0 ? &s->cuts.act[i] : &s->cuts.grad[g];
-        s->edge[i] = cut->edge;
         s->bytes[i] = (double)dawni_cut_bytes(pl->graph, cut, pl->b);
     }
 }
@@ -109,26 +104,15 @@ static enum dawn_status prepare(struct simulation *s,
         return st;
     int edges = s->cuts.acts + s->cuts.grads;
     int64_t links = (int64_t)pl->ranks * pl->ranks;
-    s->edge = dawni_calloc(edges, sizeof *s->edge);
     s->bytes = dawni_calloc(edges, sizeof *s->bytes);
     s->latency = dawni_calloc(links, sizeof *s->latency);
     s->rate = dawni_calloc(links, sizeof *s->rate);
-    if (!s->edge || !s->bytes || !s->latency || !s->rate)
+    if (!s->bytes || !s->latency || !s->rate)
         return dawn_fail(err, DAWN_E_NOMEM, "no memory to simulate %d ranks",
                          pl->ranks);
-    set_edges(s, pl);
+    set_bytes(s, pl);
     set_links(s, pl);
-    struct dawn_schedule_opts opts = {
-        .kind = pl->schedule,
-        .stages = pl->l,
-        .ranks = pl->ranks,
-        .microbatches = pl->m,
-        .act_edge = s->edge,
-        .act_edges = s->cuts.acts,
-        .grad_edge = s->edge + s->cuts.acts,
-        .grad_edges = s->cuts.grads,
-    };
-    return dawn_schedule_create(&opts, &s->schedule, err);
+    return dawni_schedule_with(pl, &s->cuts, &s->schedule, err);
 }
 
 enum dawn_status dawni_simulate_cuts(const struct dawni_planner *pl,

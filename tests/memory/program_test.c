@@ -319,8 +319,14 @@ static uint64_t one(int stages, const char *kind, enum how how)
         snprintf(what, sizeof what, "%s, stage %d of %d, %s", kind, r, stages,
                  how_name[how]);
         struct dawni_lower_opts lower = {
-            graph, &sizes, &cuts, schedule, first, (const uint8_t *const *)d,
-            r};
+            .graph = graph,
+            .sizes = &sizes,
+            .cuts = &cuts,
+            .schedule = schedule,
+            .first = first,
+            .decision = (const uint8_t *const *)d,
+            .rank = r,
+        };
         is_int(dawni_program_create(&lower, &p, &err), DAWN_OK, "%s: made %s",
                what, err.text);
         check_layout(p, what);
@@ -330,6 +336,12 @@ static uint64_t one(int stages, const char *kind, enum how how)
         check_price(p, first[r], first[r + 1] - 1, d[r],
                     dawn_schedule_in_flight(schedule, r), what);
         sum += p->memory.peak_bytes;
+        lower.cap_bytes = p->memory.peak_bytes - 1;
+        dawni_program_destroy(p);
+        dawni_program_create(&lower, &p, &err);
+        ok(p->memory.peak_bytes == lower.cap_bytes + 1 &&
+               p->memory.arena_bytes == p->memory.peak_bytes,
+           "%s: not packed where the peak is above the cap", what);
         dawni_program_destroy(p);
     }
     for (int s = 0; s < stages; s++)
