@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* The training loop: step, evaluate, write metrics and checkpoints, and stop in
- * order when told to.
+/* The training loop: step, evaluate, write metrics, begin and end checkpoints,
+ * and stop in order when told to.
  */
 #include "train.h"
 #include <stdlib.h>
@@ -25,19 +25,31 @@ static void catch_signals(void)
     sigaction(SIGUSR1, &action, NULL); /* what mpirun hands on */
 }
 
-/* The signal that some rank got, the same answer on all; 0: none. all: room for
- * one of each rank. */
-static enum dawn_status any_signal(const struct trainer *t, int *all,
-                                   int *number, struct dawn_error *err)
+/* What ranks tell each other after a step. */
+struct note {
+    int signal; /* 0: none */
+    bool written;
+};
+
+/* The signal that some rank got, 0: none; and whether all ranks have written
+ * their part of a checkpoint. The same answer on all. all: room for a note of
+ * each rank. */
+static enum dawn_status exchange(const struct trainer *t, struct note *all,
+                                 struct note *sum, struct dawn_error *err)
 {
-    int mine = stop_signal;
+    struct note mine = {0};
+
+    mine.signal = stop_signal;
+    mine.written = state_written(t);
     enum dawn_status st =
         dawn_comm_allgather(t->cli.comm, &mine, sizeof mine, all, err);
 
-    *number = 0;
-    for (int i = 0; !st && i < dawn_comm_size(t->cli.comm); i++)
-        if (all[i])
-            *number = all[i];
+    *sum = (struct note){.signal = 0, .written = true};
+    for (int i = 0; !st && i < dawn_comm_size(t->cli.comm); i++) {
+        if (all[i].signal)
+            sum->signal = all[i].signal;
+        sum->written &= all[i].written;
+    }
     return st;
 }
 
@@ -145,26 +157,56 @@ static enum dawn_status explain(const struct trainer *t, enum dawn_status st,
     return because;
 }
 
+/* After a step: end the checkpoint that is being written, where it is; begin
+ * one where it is due. */
+static enum dawn_status keep_state(struct trainer *t, const struct note *sum,
+                                   struct dawn_error *err)
+{
+    enum dawn_status st = sum->written ? state_finish(t, err) : DAWN_OK;
+
+    if (st || !(sum->signal || due(t->job.train.checkpoint_every, t)))
+        return st;
+    return state_begin(t, err);
+}
+
+/* The last checkpoint, also of a run that failed, unless the ranks have lost
+ * each other. */
+static enum dawn_status finish(struct trainer *t, enum dawn_status st,
+                               struct dawn_error *err)
+{
+    struct dawn_error other = {0};
+
+    if (st == DAWN_E_COMM || st == DAWN_E_TIMEOUT)
+        return st;
+    enum dawn_status last = state_finish(t, &other);
+    if (st || !last)
+        return st;
+    *err = other;
+    return last;
+}
+
 int train_loop(struct trainer *t)
 {
     struct dawn_error err = {0};
-    int signal_number = 0, in_a_row = 0;
-    int *all = calloc((size_t)dawn_comm_size(t->cli.comm), sizeof *all);
+    struct note sum = {0};
+    int in_a_row = 0;
+    struct note *all = calloc((size_t)dawn_comm_size(t->cli.comm), sizeof *all);
     enum dawn_status st = DAWN_OK;
 
     if (!all)
         st = dawn_fail(&err, DAWN_E_NOMEM, "no memory to train");
     st = dawn_comm_agree(t->cli.comm, st, &err);
     catch_signals();
-    while (!st && !signal_number && t->step < t->steps) {
+    while (!st && !sum.signal && t->step < t->steps) {
         st = one_step(t, &in_a_row, &err);
         if (!st)
-            st = any_signal(t, all, &signal_number, &err);
-        if (!st && (signal_number || due(t->job.train.checkpoint_every, t)))
-            st = state_save(t, &err);
+            st = exchange(t, all, &sum, &err);
+        if (!st)
+            st = keep_state(t, &sum, &err);
     }
+    st = finish(t, st, &err);
     if (!st)
-        say_end(t, signal_number);
+        say_end(t, sum.signal);
     free(all);
     st = explain(t, st, &err);
     return cli_report(&t->cli, st, &err);

@@ -142,7 +142,7 @@ static enum dawn_status bind(struct trainer *t, struct dawn_error *err)
     if (t->options.verify)
         return DAWN_OK;
     st = t->options.resume ? state_load(t, err) : dawn_exec_init(t->exec, err);
-    if (st)
+    if (st || (st = state_reserve(t, err)))
         return st;
     if (cli_first(&t->cli))
         st = open_output(t, err);
@@ -162,6 +162,7 @@ int train_setup(struct trainer *t)
 
 void train_clear(struct trainer *t)
 {
+    state_clear(t);
     progress_destroy(t->progress);
     metrics_close(t->metrics);
     dawn_exec_destroy(t->exec);

@@ -38,11 +38,24 @@ static void identify(const struct trainer *t, struct identity *id)
     snprintf(id->samples, sizeof id->samples, "%lld", (long long)t->samples);
 }
 
-/* Tensors of all parameters of this rank. names: room for their names. */
+/* Floats of all this rank's tensors. */
+static size_t state_floats(const struct trainer *t)
+{
+    size_t n = 0;
+
+    for (int i = 0; i < dawn_exec_params(t->exec); i++)
+        n += (size_t)dawn_exec_param(t->exec, i)->elements * PARTS;
+    return n;
+}
+
+/* Tensors of all parameters of this rank, copied where there is room for a
+ * copy. names: room for their names. */
 static void list_tensors(const struct trainer *t,
                          struct dawn_checkpoint_tensor *tensor,
                          char (*names)[NAME_ROOM])
 {
+    float *copy = t->copy;
+
     for (int i = 0; i < dawn_exec_params(t->exec); i++) {
         const struct dawn_exec_param *p = dawn_exec_param(t->exec, i);
         const struct dawn_param_desc *d = dawn_graph_param(t->graph, p->param);
@@ -55,6 +68,11 @@ static void list_tensors(const struct trainer *t,
                                                 .dims = d->dims,
                                                 .data = part_of(p, part)};
             memcpy(tensor[k].shape, d->shape, sizeof d->shape);
+            if (!copy)
+                continue;
+            tensor[k].data = memcpy(copy, part_of(p, part),
+                                    (size_t)p->elements * sizeof *copy);
+            copy += p->elements;
         }
     }
 }
@@ -64,7 +82,6 @@ static enum dawn_status write_tensors(struct trainer *t,
                                       struct dawn_error *err)
 {
     struct identity id;
-    struct dawn_checkpoint_save *save = NULL;
 
     identify(t, &id);
     struct dawn_checkpoint_string string[] = {{"graph", id.graph},
@@ -79,12 +96,34 @@ static enum dawn_status write_tensors(struct trainer *t,
         .tensor = tensor,
         .strings = 3,
         .string = string};
-    enum dawn_status st = dawn_checkpoint_save_begin(&opts, &save, err);
-    return st ? st : dawn_checkpoint_save_finish(save, err);
+    return dawn_checkpoint_save_begin(&opts, &t->save, err);
 }
 
-enum dawn_status state_save(struct trainer *t, struct dawn_error *err)
+enum dawn_status state_reserve(struct trainer *t, struct dawn_error *err)
 {
+    size_t bytes = state_floats(t) * sizeof *t->copy;
+    enum dawn_status st = DAWN_OK;
+
+    if (!t->job.train.checkpoint_every)
+        return DAWN_OK;
+    t->copy = malloc(bytes + 1);
+    if (!t->copy)
+        st = dawn_fail(err, DAWN_E_NOMEM,
+                       "rank %d: no memory for %zu bytes, a copy of parameters "
+                       "and optimizer state while a checkpoint is written",
+                       dawn_comm_rank(t->cli.comm), bytes);
+    else
+        memset(t->copy, 0, bytes); /* now, not in a step */
+    return dawn_comm_agree(t->cli.comm, st, err);
+}
+
+enum dawn_status state_begin(struct trainer *t, struct dawn_error *err)
+{
+    if (t->save) { /* disk slower than training */
+        enum dawn_status last = state_finish(t, err);
+        if (last)
+            return last;
+    }
     size_t n = (size_t)dawn_exec_params(t->exec) * PARTS + 1;
     struct dawn_checkpoint_tensor *tensor = calloc(n, sizeof *tensor);
     char(*names)[NAME_ROOM] = calloc(n, sizeof *names);
@@ -100,6 +139,25 @@ enum dawn_status state_save(struct trainer *t, struct dawn_error *err)
     free(tensor);
     free(names);
     return st;
+}
+
+bool state_written(const struct trainer *t)
+{
+    return t->save && dawn_checkpoint_save_written(t->save);
+}
+
+enum dawn_status state_finish(struct trainer *t, struct dawn_error *err)
+{
+    struct dawn_checkpoint_save *save = t->save;
+
+    t->save = NULL;
+    return save ? dawn_checkpoint_save_finish(save, err) : DAWN_OK;
+}
+
+void state_clear(struct trainer *t)
+{
+    dawn_checkpoint_save_destroy(t->save); /* it reads the copy */
+    free(t->copy);
 }
 
 static enum dawn_status same(const struct dawn_checkpoint *ck, const char *key,

@@ -19,6 +19,7 @@ struct options {
 
 struct metrics;
 struct progress;
+struct dawn_checkpoint_save;
 
 struct trainer {
     struct cli cli;
@@ -28,13 +29,16 @@ struct trainer {
     struct dawn_plan *plan;
     struct feed *feed;
     struct dawn_exec *exec;
-    struct metrics *metrics;   /* rank 0 */
-    struct progress *progress; /* rank 0 */
-    uint64_t steps;            /* where to stop */
-    uint64_t step;             /* steps done */
-    int64_t samples;           /* of a step */
-    int64_t tokens;            /* of a sample */
-    int eval_microbatches;     /* of an evaluation; 0: nothing is held out */
+    struct metrics *metrics;           /* rank 0 */
+    struct progress *progress;         /* rank 0 */
+    struct dawn_checkpoint_save *save; /* being written, or NULL */
+    float *copy; /* of this rank's parameters and optimizer state; NULL: a save
+                    is finished before the next step */
+    uint64_t steps;        /* where to stop */
+    uint64_t step;         /* steps done */
+    int64_t samples;       /* of a step */
+    int64_t tokens;        /* of a sample */
+    int eval_microbatches; /* of an evaluation; 0: nothing is held out */
 };
 
 /* Everything about one step that is worth keeping. */
@@ -69,8 +73,18 @@ int train_loop(struct trainer *t);
 /* verify.c: compare one step of the plan with the same on one stage. */
 int train_verify(struct trainer *t);
 
-/* state.c: checkpoints in the job's out folder. All collective but refuse. */
-enum dawn_status state_save(struct trainer *t, struct dawn_error *err);
+/* state.c: checkpoints in the job's out folder. Collective but where it says
+ * otherwise. */
+/* Make room for the copy, where the job wants checkpoints between steps. */
+enum dawn_status state_reserve(struct trainer *t, struct dawn_error *err);
+/* Copy, and begin to write; finishes the last one first. */
+enum dawn_status state_begin(struct trainer *t, struct dawn_error *err);
+/* Has this rank written its part of a save? Not collective. */
+bool state_written(const struct trainer *t);
+/* Wait for it and make it visible; nothing to do where there is none. */
+enum dawn_status state_finish(struct trainer *t, struct dawn_error *err);
+/* Abandon what is being written, free the copy. Not collective. */
+void state_clear(struct trainer *t);
 /* The newest complete one; sets t->step. */
 enum dawn_status state_load(struct trainer *t, struct dawn_error *err);
 /* Fails if there are some already: a new run must not mix with an old one. */

@@ -61,6 +61,12 @@ DAWN_API enum dawn_status dawn_checkpoint_save_begin(
     const struct dawn_checkpoint_save_opts *opts,
     struct dawn_checkpoint_save **save_p, struct dawn_error *err);
 
+/* Has this rank's part been written, or failed to be? Then its data may change
+ * again. Not collective; does not wait.
+ */
+DAWN_API bool dawn_checkpoint_save_written(
+    const struct dawn_checkpoint_save *save);
+
 /* Wait until all ranks have written, then make the checkpoint visible: it
  * replaces one of the same step. Frees `save`, also on failure; then nothing
  * is left of it, and earlier checkpoints are as they were. Collective.

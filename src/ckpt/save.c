@@ -27,10 +27,10 @@ struct dawn_checkpoint_save {
 
     pthread_t thread;
     bool is_running;
-    atomic_bool stop;
-    enum dawn_status status; /* the thread's, valid once it was joined */
+    atomic_bool stop, written; /* written: the thread has come to its end */
+    enum dawn_status status;   /* the thread's, valid once it was joined */
     struct dawn_error err;
-    struct dawni_safetensors_written written;
+    struct dawni_safetensors_written sums;
 };
 
 /* Begin */
@@ -40,7 +40,8 @@ static void *work(void *arg)
     struct dawn_checkpoint_save *save = arg;
 
     save->status = dawni_safetensors_write(
-        save->layout, save->path, &save->stop, &save->written, &save->err);
+        save->layout, save->path, &save->stop, &save->sums, &save->err);
+    atomic_store(&save->written, true);
     return NULL;
 }
 
@@ -144,6 +145,11 @@ enum dawn_status dawn_checkpoint_save_begin(
 fail:
     dawn_checkpoint_save_destroy(save);
     return st;
+}
+
+bool dawn_checkpoint_save_written(const struct dawn_checkpoint_save *save)
+{
+    return atomic_load(&save->written);
 }
 
 /* Finish */
@@ -270,8 +276,8 @@ static enum dawn_status commit(struct dawn_checkpoint_save *save,
 
     if (st)
         dawn_fail(err, st, "%s", save->err.text);
-    else if (!(mine = dawni_manifest_part(save->name, &save->written,
-                                          save->layout)))
+    else if (!(mine =
+                   dawni_manifest_part(save->name, &save->sums, save->layout)))
         st = dawn_fail(err, DAWN_E_NOMEM, "no memory for the manifest");
     if ((st = dawni_agree(comm, st, err)) ||
         (st = gather(save, mine, &all, &room, err)))

@@ -81,6 +81,11 @@ static void *save(void *arg)
     memset(name, 'x', sizeof name); /* all but the data is copied */
     if (job->begun)
         return NULL;
+    if (job->step % 2) { /* once it is written, the data may change too */
+        while (!dawn_checkpoint_save_written(save))
+            usleep(100);
+        memset(data, 0xff, sizeof data);
+    }
     if (job->abandon)
         dawn_checkpoint_save_destroy(save);
     else
