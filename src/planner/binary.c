@@ -14,8 +14,10 @@
 #include "planner/planner.h"
 #include <math.h>
 
-/* Nodes to each side of a cut that are looked at in the end */
+/* Nodes to each side of a cut that are looked at in the end; more where there
+ * are few in all. */
 #define REACH 3
+#define FEW_NODES 64
 
 struct group { /* stages x..x+stages-1 on nodes first..last */
     int first, last, x, stages;
@@ -208,12 +210,19 @@ static void write_cuts(struct binary *s, struct group g, int *cut)
  * look at all cuts nearby. */
 static bool look_around(struct dawni_planner *pl, double step, int *cut)
 {
-    struct dawni_window *window = dawni_windows_around(pl, cut, REACH);
+    int reach = REACH;
+    bool searched = false;
 
-    if (!window)
-        return dawni_planner_fail(pl, DAWN_E_NOMEM, "no memory for the search");
-    dawni_window_search(pl, window, step, cut);
-    free(window);
+    while (pl->n <= FEW_NODES && reach < 2 * pl->n / pl->l)
+        reach *= 2;
+    for (; reach >= REACH && !searched; reach /= 2) {
+        struct dawni_window *window = dawni_windows_around(pl, cut, reach);
+        if (!window)
+            return dawni_planner_fail(pl, DAWN_E_NOMEM,
+                                      "no memory for the search");
+        searched = dawni_window_search(pl, window, &step, cut);
+        free(window);
+    }
     return true;
 }
 

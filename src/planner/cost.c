@@ -194,13 +194,13 @@ static double comm_ns(struct dawni_planner *pl, int first, int last, int x)
 /* Costs */
 
 static struct dawni_stage_cost make_cost(struct dawni_planner *pl, int first,
-                                         int last, int x)
+                                         int last, int x,
+                                         const struct dawni_decided *d)
 {
-    struct dawni_decided d = dawni_decide(pl, first, last, x, false, NULL);
-    struct dawni_stage_cost c = {.fits = d.fits, .peak = d.peak};
+    struct dawni_stage_cost c = {.fits = d->fits, .peak = d->peak};
 
-    c.recompute_ns = d.recompute_ns / pl->stage[x].speed;
-    c.stall_ns = d.stall_ns;
+    c.recompute_ns = d->recompute_ns / pl->stage[x].speed;
+    c.stall_ns = d->stall_ns;
     c.comm_ns = comm_ns(pl, first, last, x);
     c.time_ns = dawni_base_time(pl, first, last, x) + c.recompute_ns +
                 c.stall_ns + c.comm_ns;
@@ -209,24 +209,47 @@ static struct dawni_stage_cost make_cost(struct dawni_planner *pl, int first,
     return c;
 }
 
+/* Remember it, or replace what was remembered. */
+static void remember(struct dawni_planner *pl, uint64_t key,
+                     const struct dawni_stage_cost *c)
+{
+    int at = dawni_memo_find(&pl->costs, key);
+
+    if (at >= 0) {
+        pl->cost[at] = *c;
+        return;
+    }
+    at = pl->cost_count;
+    if (!dawni_array_reserve(&pl->cost, &pl->cost_room, at + 1) ||
+        !dawni_memo_set(&pl->costs, key, at))
+        dawni_planner_fail(pl, DAWN_E_NOMEM, "no memory for a stage's cost");
+    else
+        pl->cost[pl->cost_count++] = *c;
+}
+
 struct dawni_stage_cost dawni_stage_cost_of(struct dawni_planner *pl, int first,
                                             int last, int x)
 {
     uint64_t key = dawni_memo_key(first, last, x);
     int at = dawni_memo_find(&pl->costs, key);
-    struct dawni_stage_cost c;
 
     if (at >= 0)
         return pl->cost[at];
-    c = make_cost(pl, first, last, x);
-    at = pl->cost_count;
-    if (!dawni_array_reserve(&pl->cost, &pl->cost_room, at + 1) ||
-        !dawni_memo_set(&pl->costs, key, at)) {
-        dawni_planner_fail(pl, DAWN_E_NOMEM, "no memory for a stage's cost");
-        return c;
-    }
-    pl->cost[pl->cost_count++] = c;
+    struct dawni_decided d = dawni_decide(pl, first, last, x, false, NULL);
+    struct dawni_stage_cost c = make_cost(pl, first, last, x, &d);
+    remember(pl, key, &c);
     return c;
+}
+
+void dawni_cost_judged(struct dawni_planner *pl, int first, int last, int x,
+                       const struct dawni_decided *d, uint64_t budget)
+{
+    struct dawni_stage_cost c = make_cost(pl, first, last, x, d);
+
+    c.judged = true;
+    c.budget = budget;
+    c.messages = pl->stage[x].messages;
+    remember(pl, dawni_memo_key(first, last, x), &c);
 }
 
 void dawni_cost_forget(struct dawni_planner *pl, int x)
@@ -236,7 +259,8 @@ void dawni_cost_forget(struct dawni_planner *pl, int x)
 
     for (int i = 0; i < pl->costs.room && whole; i++) {
         const struct dawni_memo_entry *e = &pl->costs.entry[i];
-        if (e->key && (int)(e->key >> 1 & 0x7fff) != x)
+        if (e->key &&
+            ((int)(e->key >> 1 & 0x7fff) != x || pl->cost[e->value].judged))
             whole = dawni_memo_set(&kept, e->key, e->value);
     }
     dawni_memo_clear(&pl->costs);

@@ -4,6 +4,7 @@
  */
 #include "common/array.h"
 #include "planner/additive.h"
+#include <math.h>
 #include <stdio.h>
 
 /* Limits of dawni_memo_key, and of the depth of binary partitioning */
@@ -79,14 +80,6 @@ static enum dawn_status find_policy(struct dawni_planner *pl, const char *name,
                      name, text);
 }
 
-/* All that was learnt under other caps. */
-static void forget(struct dawni_planner *pl)
-{
-    dawni_memo_clear(&pl->costs);
-    pl->cost_count = 0;
-    pl->bound = -1;
-}
-
 enum dawn_status dawni_planner_set_machine(struct dawni_planner *pl,
                                            const struct dawn_machine *machine,
                                            struct dawn_error *err)
@@ -107,13 +100,12 @@ enum dawn_status dawni_planner_set_machine(struct dawni_planner *pl,
                              d->speed);
         pl->stage[x].speed = d->speed;
         pl->stage[x].cap = d->memory_bytes ? d->memory_bytes : UINT64_MAX;
-        pl->stage[x].budget = pl->stage[x].cap;
-        pl->stage[x].messages = 0;
         pl->host_copies |= strcmp(d->kind, "host") == 0;
         if (d->speed > pl->max_speed)
             pl->max_speed = d->speed;
     }
-    forget(pl);
+    dawni_planner_forget(pl);
+    pl->bound = -1;
     return DAWN_OK;
 }
 
@@ -243,9 +235,21 @@ void dawni_planner_destroy(struct dawni_planner *pl)
 
 void dawni_planner_set_cap(struct dawni_planner *pl, uint64_t cap)
 {
+    for (int x = 0; x < pl->l; x++)
+        pl->stage[x].cap = cap;
+    dawni_planner_forget(pl);
+    pl->bound = -1;
+}
+
+void dawni_planner_forget(struct dawni_planner *pl)
+{
     for (int x = 0; x < pl->l; x++) {
-        pl->stage[x].cap = pl->stage[x].budget = cap;
-        pl->stage[x].messages = 0;
+        struct dawni_stage_spec *s = &pl->stage[x];
+        s->budget = s->cap;
+        /* see rounds.c */
+        s->messages = pl->policy->decide ? 0 : -1;
+        s->least_messages = s->least_packing = INFINITY;
     }
-    forget(pl);
+    dawni_memo_clear(&pl->costs);
+    pl->cost_count = 0;
 }

@@ -72,6 +72,14 @@ static bool fits(const struct search *s)
 
 /* Pricing */
 
+/* bytes + more, which may be negative; not below 0. */
+static uint64_t plus(uint64_t bytes, int64_t more)
+{
+    if (more < 0 && bytes < (uint64_t)-more)
+        return 0;
+    return bytes + (uint64_t)more;
+}
+
 static bool price_decisions(struct search *s, const uint8_t *decision,
                             struct price *price)
 {
@@ -87,9 +95,9 @@ static bool price_decisions(struct search *s, const uint8_t *decision,
                            &pl->error);
     if (st)
         return dawni_planner_fail(pl, st, NULL);
-    uint64_t messages = (uint64_t)(s->messages * (double)m.comm);
-    price->peak = dawni_stage_peak(&m, s->in_flight) + messages;
-    price->least = m.kept + m.comm + messages;
+    int64_t messages = (int64_t)(s->messages * (double)m.comm);
+    price->peak = plus(dawni_stage_peak(&m, s->in_flight), messages);
+    price->least = plus(m.kept + m.comm, messages);
     price->comm = m.comm;
     price->recompute_ns = 0;
     for (int i = s->first; i <= s->last; i++)

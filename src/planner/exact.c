@@ -32,7 +32,7 @@ static bool partition(struct dawni_planner *pl, int *cut)
     step = fmin(step, halves);
     window = dawni_windows_below(pl, step);
     if (window)
-        step = dawni_window_search(pl, window, step, cut);
+        dawni_window_search(pl, window, &step, cut);
     else
         dawni_planner_fail(pl, DAWN_E_NOMEM, "no memory for the search");
     free(window);

@@ -7,9 +7,6 @@
 #include "memory/program.h"
 #include "planner/planner.h"
 
-/* Part of the cap that a stage must have been denied to get some of it back */
-#define WORTH_A_LOOK 128
-
 /* Digest of all that the memory of a rank depends on. */
 static uint64_t digest(const struct dawni_planner *pl, struct dawn_plan *plan,
                        int rank)
@@ -142,56 +139,4 @@ enum dawn_status dawni_judge(struct dawni_planner *pl, struct dawn_plan *plan,
                 return st;
         }
     return over ? DAWN_E_NOFIT : DAWN_OK;
-}
-
-/* What decisions cost a microbatch. */
-static double lost_ns(const struct dawni_planner *pl, int x,
-                      const struct dawni_decided *d)
-{
-    return d->recompute_ns / pl->stage[x].speed + d->stall_ns;
-}
-
-/* Decide about stage x with i quarters of what was learnt held back. *now is
- * replaced if that fits and costs less. */
-static enum dawn_status try_quarters(struct dawni_planner *pl,
-                                     struct dawn_plan *plan, int x, int i,
-                                     struct dawni_decided *now,
-                                     struct dawn_error *err)
-{
-    struct dawni_stage_spec *s = &pl->stage[x];
-    struct dawni_stage_spec learnt = *s;
-    struct dawni_decided priced;
-    struct dawn_memory memory;
-    enum dawn_status st;
-
-    s->messages = learnt.messages * i / 4;
-    s->budget = s->cap - (s->cap - learnt.budget) / 4 * (uint64_t)i;
-    st = dawni_decide_stage(pl, plan, x, &priced, err);
-    *s = learnt;
-    if (st || !priced.fits || lost_ns(pl, x, &priced) >= lost_ns(pl, x, now))
-        return st;
-    st = dawni_rank_memory(pl, plan, x % pl->ranks, s->cap, &memory, err);
-    if (!st && memory.arena_bytes <= s->cap)
-        *now = priced;
-    return st;
-}
-
-enum dawn_status dawni_loosen(struct dawni_planner *pl, struct dawn_plan *plan,
-                              int x, struct dawni_decided *priced,
-                              struct dawn_error *err)
-{
-    const struct dawni_stage_spec *s = &pl->stage[x];
-    double held =
-        s->messages * (double)priced->comm + (double)(s->cap - s->budget);
-    double before = lost_ns(pl, x, priced);
-    enum dawn_status st = DAWN_OK;
-
-    if (pl->policy->decide || before == 0 ||
-        held < (double)s->cap / WORTH_A_LOOK)
-        return DAWN_OK;
-    for (int i = 0; i < 4 && lost_ns(pl, x, priced) == before && !st; i++)
-        st = try_quarters(pl, plan, x, i, priced, err);
-    if (!st && lost_ns(pl, x, priced) == before) /* as it was */
-        st = dawni_decide_stage(pl, plan, x, priced, err);
-    return st;
 }

@@ -1,15 +1,9 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* Making a plan: the policy chooses cuts under the stages' budgets, decisions
- * are made, and the exact memory of each rank is the judge. A rank over its cap
- * gets less room, and all is done again.
- */
+/* Policies, and planning with one or with the better of two. */
 #include "common/array.h"
 #include "planner/additive.h"
 #include "planner/planner.h"
 #include <stdio.h>
-
-/* Packing costs little: a budget is rarely lowered more than twice. */
-#define MOST_ROUNDS 16
 
 static const struct dawni_policy_ops *const policy[] = {
     &dawni_policy_dawnpiper, &dawni_policy_exact,   &dawni_policy_pipedream,
@@ -114,82 +108,6 @@ enum dawn_status dawni_decide_stage(struct dawni_planner *pl,
     return st;
 }
 
-/* DAWN_E_NOFIT for a plan that is not below pl->worth, to which packing would
- * add nothing good. */
-static enum dawn_status check_worth(struct dawni_planner *pl,
-                                    struct dawn_plan *plan,
-                                    struct dawn_error *err)
-{
-    struct dawn_sim_result result = {0};
-    enum dawn_status st = DAWN_OK;
-
-    if (pl->worth > 0)
-        st = dawni_price_times(pl, plan, &result, err);
-    dawn_sim_result_clear(&result);
-    if (!st && pl->worth > 0 && !(dawni_objective_of(plan) < pl->worth))
-        st = DAWN_E_NOFIT;
-    return st;
-}
-
-/* One round. DAWN_E_NOFIT: no partition (*again_p false), or a stage got less
- * room (true). */
-static enum dawn_status try_plan(struct dawni_planner *pl, int *cut,
-                                 struct dawni_decided *priced,
-                                 struct dawn_plan **plan_p, bool *again_p,
-                                 struct dawn_error *err)
-{
-    struct dawn_plan *plan = NULL;
-    bool found = pl->policy->partition(pl, cut);
-    enum dawn_status st;
-
-    *again_p = false;
-    if (found && pl->policy->refine && pl->objective == DAWN_OBJECTIVE_STEP)
-        dawni_refine(pl, cut);
-    if (pl->status)
-        return dawn_fail(err, pl->status, "%s", pl->error.text);
-    if (!found)
-        return DAWN_E_NOFIT;
-    st = dawni_plan_create(pl, cut, &plan, err);
-    for (int x = 0; x < pl->l && !st; x++)
-        st = dawni_decide_stage(pl, plan, x, &priced[x], err);
-    if (!st)
-        st = check_worth(pl, plan, err);
-    if (!st) {
-        st = dawni_judge(pl, plan, priced, err);
-        *again_p = st == DAWN_E_NOFIT && !pl->policy->blind;
-    }
-    for (int x = 0; x < pl->l && !st; x++)
-        st = dawni_loosen(pl, plan, x, &priced[x], err);
-    if (st)
-        dawn_plan_destroy(plan);
-    else
-        *plan_p = plan;
-    return st;
-}
-
-/* The plan of the policy at work. */
-static enum dawn_status make(struct dawni_planner *pl,
-                             struct dawn_plan **plan_p, struct dawn_error *err)
-{
-    int *cut = dawni_calloc(pl->l + 1, sizeof *cut);
-    struct dawni_decided *priced = dawni_calloc(pl->l, sizeof *priced);
-    enum dawn_status st = DAWN_E_NOFIT;
-    bool again = true;
-
-    if (!cut || !priced) {
-        st = dawn_fail(err, DAWN_E_NOMEM, "no memory for %d stages", pl->l);
-        again = false;
-    }
-    for (int i = 0; i < MOST_ROUNDS && again; i++) {
-        cut[0] = 0;
-        cut[pl->l] = pl->n;
-        st = try_plan(pl, cut, priced, plan_p, &again, err);
-    }
-    free(cut);
-    free(priced);
-    return st;
-}
-
 /* Put the i-th policy to work, with nothing learnt; false: there is none. */
 static bool put_to_work(struct dawni_planner *pl, int i)
 {
@@ -197,14 +115,7 @@ static bool put_to_work(struct dawni_planner *pl, int i)
         return false;
     if (pl->standard)
         pl->policy = standard[i];
-    for (int x = 0; x < pl->l; x++) {
-        struct dawni_stage_spec *s = &pl->stage[x];
-        if (s->budget == s->cap && s->messages == 0)
-            continue;
-        s->budget = s->cap;
-        s->messages = 0;
-        dawni_cost_forget(pl, x);
-    }
+    dawni_planner_forget(pl);
     return true;
 }
 
@@ -215,7 +126,7 @@ enum dawn_status dawni_plan_make(struct dawni_planner *pl,
     enum dawn_status st = DAWN_E_NOFIT;
 
     for (int i = 0; st == DAWN_E_NOFIT && put_to_work(pl, i); i++)
-        st = make(pl, plan_p, err);
+        st = dawni_plan_by_rounds(pl, plan_p, err);
     return st;
 }
 
@@ -237,7 +148,7 @@ enum dawn_status dawni_plan_best(struct dawni_planner *pl,
     for (int i = 0; put_to_work(pl, i); i++) {
         struct dawn_plan *plan = NULL;
         pl->worth = best ? dawni_objective_of(best) : worth;
-        enum dawn_status st = make(pl, &plan, err);
+        enum dawn_status st = dawni_plan_by_rounds(pl, &plan, err);
         pl->worth = worth;
         if (st == DAWN_E_NOFIT)
             continue;

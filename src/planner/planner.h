@@ -41,10 +41,13 @@
 struct dawni_stage_spec { /* what stage x has to live with */
     int in_flight;        /* k_x */
     uint64_t cap;         /* C_x; UINT64_MAX: none */
-    uint64_t budget;      /* C_x less what packing has turned out to cost */
-    double messages;      /* what messages have turned out to take on top of a
-                             stage's price, as a share of its `comm` bytes */
-    double speed;         /* of its device */
+    uint64_t budget;      /* C_x less what was learnt */
+    double messages;      /* what messages take on top of a stage's price, as a
+                             share of its `comm` bytes; -1: none is counted */
+    /* learnt: least that runs took for messages, as a share of their `comm`
+     * bytes, or for packing; INFINITY: nothing yet */
+    double least_messages, least_packing;
+    double speed; /* of its device */
 };
 
 struct dawni_stage_cost { /* of a run of nodes as stage x */
@@ -55,6 +58,17 @@ struct dawni_stage_cost { /* of a run of nodes as stage x */
     double comm_ns;      /* part of T_x: messages that its processor moves */
     double time_ns;      /* T_x */
     double step_ns;      /* S_x; INFINITY where it does not fit */
+    bool judged;         /* by its exact memory */
+    uint64_t budget;     /* with which its decisions were made, if so ... */
+    double messages;     /* ... and with this share for messages */
+};
+
+struct dawni_decided {
+    bool fits;
+    uint64_t peak;
+    uint64_t comm;       /* part of the peak: receives posted ahead */
+    double recompute_ns; /* of one microbatch, on the profiled device */
+    double stall_ns;     /* of one microbatch, waiting for what is offloaded */
 };
 
 #define DAWNI_KNOWN 4 /* of each rank */
@@ -69,7 +83,6 @@ struct dawni_additive;
 struct dawni_schedules;
 struct dawni_policy_ops;
 struct dawni_decider;
-struct dawni_decided;
 
 struct dawni_planner {
     const struct dawn_profile *profile;
@@ -166,6 +179,9 @@ enum dawn_status dawni_planner_set_machine(struct dawni_planner *pl,
 /* Give every stage the same cap, and forget what was known under another. */
 void dawni_planner_set_cap(struct dawni_planner *pl, uint64_t cap);
 
+/* Forget what was learnt of stages, and all that was priced. */
+void dawni_planner_forget(struct dawni_planner *pl);
+
 /* Remember the first failure of a search; returns false. text NULL: it is in
  * pl->error already. */
 bool dawni_planner_fail(struct dawni_planner *pl, enum dawn_status status,
@@ -192,6 +208,11 @@ enum dawn_status dawni_plan_create(const struct dawni_planner *pl,
 
 /* What the plan is to be the least in. */
 double dawni_objective_of(struct dawn_plan *plan);
+
+/* rounds.c: the plan of the policy at work. */
+enum dawn_status dawni_plan_by_rounds(struct dawni_planner *pl,
+                                      struct dawn_plan **plan_p,
+                                      struct dawn_error *err);
 
 /* Decide about stage x and write it into the plan. priced: out. */
 enum dawn_status dawni_decide_stage(struct dawni_planner *pl,
@@ -288,12 +309,6 @@ enum dawn_status dawni_judge(struct dawni_planner *pl, struct dawn_plan *plan,
                              const struct dawni_decided *priced,
                              struct dawn_error *err);
 
-/* Recompute less on stage x, of a plan that fits, if its room was reduced more
- * than it needs. */
-enum dawn_status dawni_loosen(struct dawni_planner *pl, struct dawn_plan *plan,
-                              int x, struct dawni_decided *priced,
-                              struct dawn_error *err);
-
 /* nofit.c: find out which cap would do, and fail with DAWN_E_NOFIT. nofit: out,
  * or NULL. */
 enum dawn_status dawni_plan_nofit(struct dawni_planner *pl,
@@ -329,7 +344,12 @@ double dawni_cut_ns(const struct dawni_planner *pl, int x, int p);
 struct dawni_stage_cost dawni_stage_cost_of(struct dawni_planner *pl, int first,
                                             int last, int x);
 
-/* Forget the costs of stage x, whose budget has changed. */
+/* From now on the run costs what was decided, and judged, with that budget. */
+void dawni_cost_judged(struct dawni_planner *pl, int first, int last, int x,
+                       const struct dawni_decided *d, uint64_t budget);
+
+/* Forget the costs of stage x, whose budget has changed, but for those that
+ * were judged. */
 void dawni_cost_forget(struct dawni_planner *pl, int x);
 
 /* decide.c */
@@ -337,14 +357,6 @@ void dawni_cost_forget(struct dawni_planner *pl, int x);
 enum dawn_status dawni_decider_create(struct dawni_planner *pl,
                                       struct dawn_error *err);
 void dawni_decider_destroy(struct dawni_decider *d); /* takes NULL */
-
-struct dawni_decided {
-    bool fits;
-    uint64_t peak;
-    uint64_t comm;       /* part of the peak: receives posted ahead */
-    double recompute_ns; /* of one microbatch, on the profiled device */
-    double stall_ns;     /* of one microbatch, waiting for what is offloaded */
-};
 
 /* Decide what stage x recomputes and offloads so that it fits its budget at
  * least cost.
@@ -386,11 +398,11 @@ struct dawni_window {
 };
 
 /* Least max S over all cuts within the windows window[0] to window[l], if it is
- * below `bound` and they are not too many to go through; else `bound`, and cut
- * is left as it is. */
-double dawni_window_search(struct dawni_planner *pl,
-                           const struct dawni_window *window, double bound,
-                           int *cut);
+ * below *step_p; else cut and *step_p are left as they are. False: they are too
+ * many to go through, or pl->status is set. */
+bool dawni_window_search(struct dawni_planner *pl,
+                         const struct dawni_window *window, double *step_p,
+                         int *cut);
 
 /* At most `reach` nodes from the cuts; the caller frees it. NULL: no memory. */
 struct dawni_window *dawni_windows_around(const struct dawni_planner *pl,

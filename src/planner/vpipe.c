@@ -29,7 +29,7 @@ static void add_stage(struct dawni_planner *pl, const int *cut, int x,
         dawni_stage_cost_of(pl, cut[x], cut[x + 1] - 1, x);
 
     if (!c.fits)
-        p->over += (double)c.peak - (double)pl->stage[x].budget;
+        p->over += fmax(1, (double)c.peak - (double)pl->stage[x].budget);
     p->slowest = fmax(p->slowest, c.time_ns);
 }
 

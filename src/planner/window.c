@@ -37,7 +37,8 @@ static int64_t run_stage(struct window_search *s, int x, bool price)
     const struct dawni_window *from = &s->window[x], *to = &s->window[x + 1];
     int64_t runs = 0;
 
-    for (int first = from->low; first <= from->high; first++) {
+    for (int first = from->low; first <= from->high && runs <= MOST_RUNS;
+         first++) {
         int low = to->low > first ? to->low : first + 1;
         for (int end = low; end <= to->high; end++) {
             if (base_step(s->pl, first, end, x) >= s->bound)
@@ -77,13 +78,13 @@ static bool within_reason(struct window_search *s)
 {
     int64_t runs = 0;
 
-    for (int x = 0; x < s->pl->l; x++)
+    for (int x = 0; x < s->pl->l && runs <= MOST_RUNS; x++)
         runs += run_stage(s, x, false);
     return runs <= MOST_RUNS;
 }
 
 /* Price all runs, then follow the best one back. */
-static double search(struct window_search *s, int *cut)
+static void search(struct window_search *s, double *step_p, int *cut)
 {
     int l = s->pl->l;
 
@@ -91,30 +92,30 @@ static double search(struct window_search *s, int *cut)
         run_stage(s, x, true);
     double best = s->partial[l][0].step;
     if (best >= s->bound || s->pl->status)
-        return s->bound;
+        return;
     for (int x = l, end = s->pl->n; x > 0; x--) {
         end = s->partial[x][end - s->window[x].low].from;
         cut[x - 1] = end;
     }
-    return best;
+    *step_p = best;
 }
 
-double dawni_window_search(struct dawni_planner *pl,
-                           const struct dawni_window *window, double bound,
-                           int *cut)
+bool dawni_window_search(struct dawni_planner *pl,
+                         const struct dawni_window *window, double *step_p,
+                         int *cut)
 {
-    struct window_search s = {.pl = pl, .window = window, .bound = bound};
+    struct window_search s = {.pl = pl, .window = window, .bound = *step_p};
 
     if (!within_reason(&s))
-        return bound;
+        return false;
     if (make_room(&s))
-        bound = search(&s, cut);
+        search(&s, step_p, cut);
     else
         dawni_planner_fail(pl, DAWN_E_NOMEM, "no memory for the search");
     for (int x = 0; x <= pl->l && s.partial; x++)
         free(s.partial[x]);
     free(s.partial);
-    return bound;
+    return !pl->status;
 }
 
 /* Windows */
