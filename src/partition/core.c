@@ -402,7 +402,7 @@ bool dawni_sack_search(struct dawni_sack *s,
     answer->complete = answer->bound > q.target;
     if ((answer->found && limits->any) || answer->complete)
         return true;
-    bound = (double)answer->bound;
+    bound = s->bound;
     s->core->items = s->core->options = 0;
     for (int i = 0; i < s->n; i++)
         if (!add_item(&q, i, largest, (double)q.target - bound, bound))

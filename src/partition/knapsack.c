@@ -123,11 +123,11 @@ bool dawni_sack_price(struct dawni_sack *s, const int *node, int n,
     return true;
 }
 
-/* Bases: of least penalty. *bound_p: at the prices. False: even the smallest
+/* Bases: of least penalty. s->bound: at the prices. False: even the smallest
  * options are over the cap. */
 static bool choose_bases(struct dawni_sack *s,
                          const struct dawni_sack_limits *limits,
-                         int64_t largest, double *bound_p)
+                         int64_t largest)
 {
     double bound = 0;
     int64_t smallest = 0;
@@ -151,7 +151,7 @@ static bool choose_bases(struct dawni_sack *s,
     bound -= limits->lambda * (double)limits->cap;
     if (limits->nu > 0)
         bound -= limits->nu * (double)limits->room;
-    *bound_p = bound;
+    s->bound = bound;
     return smallest <= limits->cap;
 }
 
@@ -315,8 +315,7 @@ void dawni_sack_greedy(struct dawni_sack *s,
                        const struct dawni_sack_limits *limits, int64_t largest,
                        struct dawni_sack_answer *answer)
 {
-    double bound;
-    bool possible = choose_bases(s, limits, largest, &bound);
+    bool possible = choose_bases(s, limits, largest);
     struct dawni_sack_sums sum;
 
     s->in->work += s->at[s->n];
@@ -336,7 +335,7 @@ void dawni_sack_greedy(struct dawni_sack *s,
         choose_smallest(s, largest);
         sum = dawni_sack_sum(s, s->choice);
     }
-    answer->bound = bound > 0 ? (int64_t)bound : 0;
+    answer->bound = s->bound > 0 ? (int64_t)s->bound : 0;
     if (sum.m <= limits->cap && sum.r <= limits->room)
         answer->time = sum.t;
     answer->found = answer->time <= limits->limit;

@@ -44,9 +44,10 @@ struct dawni_sack {
     int n;   /* nodes in it */
     int *at; /* [n + 1]: options of each in */
     struct dawni_option *option;
-    int *choice; /* [n]: index in option; of the answer */
-    int *base;   /* [n]: of least penalty at the prices */
-    int *rank;   /* working space */
+    int *choice;  /* [n]: index in option; of the answer */
+    int *base;    /* [n]: of least penalty at the prices */
+    double bound; /* at the prices: below 0 if they are far off */
+    int *rank;    /* working space */
     struct dawni_move *move;
     int room, options_room, rank_room;
     struct dawni_core *core;
