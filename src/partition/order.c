@@ -4,6 +4,13 @@
  */
 #include "partition/order.h"
 #include "common/array.h"
+#include "common/random.h"
+
+struct choice { /* of an order */
+    enum dawni_order kind;
+    const int *stage_of;
+    uint64_t lot;
+};
 
 struct ready {        /* a binary heap, the highest priority first */
     double *priority; /* by node */
@@ -46,25 +53,31 @@ static int pop(struct ready *r)
 }
 
 static double priority_of(const struct dawni_instance *in,
-                          enum dawni_order kind, int node, int count)
+                          const struct choice *c, int node, int count)
 {
     const struct dawni_part_variant *v = &in->variant[in->variant_at[node]];
+    uint64_t lot;
 
-    switch (kind) {
+    switch (c->kind) {
     case DAWNI_ORDER_DEPTH:
         return count;
     case DAWNI_ORDER_BREADTH:
         return -count;
     case DAWNI_ORDER_SAVED:
         return (double)v->saved / ((double)v->t + 1);
+    case DAWNI_ORDER_STAGES:
+        lot = dawni_philox(c->lot, 0, (uint64_t)node).v[0];
+        return 1e6 * in->n * c->stage_of[node] + (double)(lot % 1000) / 1000 +
+               (c->lot % 2 ? count : 0);
     default:
         return 0; /* the highest number first */
     }
 }
 
 bool dawni_order_make(const struct dawni_instance *in, enum dawni_order kind,
-                      int *order)
+                      const int *stage_of, uint64_t lot, int *order)
 {
+    struct choice c = {kind, stage_of, lot};
     int *waits = dawni_calloc(in->n, sizeof *waits);
     struct ready r = {dawni_calloc(in->n, sizeof *r.priority),
                       dawni_calloc(in->n, sizeof *r.node), 0};
@@ -75,7 +88,7 @@ bool dawni_order_make(const struct dawni_instance *in, enum dawni_order kind,
         waits[v] = in->after_at[v + 1] - in->after_at[v];
         if (waits[v])
             continue;
-        r.priority[v] = priority_of(in, kind, v, 0);
+        r.priority[v] = priority_of(in, &c, v, 0);
         push(&r, v);
     }
     while (made && r.count) {
@@ -85,7 +98,7 @@ bool dawni_order_make(const struct dawni_instance *in, enum dawni_order kind,
             int u = in->before[i];
             if (--waits[u])
                 continue;
-            r.priority[u] = priority_of(in, kind, u, count);
+            r.priority[u] = priority_of(in, &c, u, count);
             push(&r, u);
         }
     }

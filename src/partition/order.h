@@ -12,11 +12,14 @@ enum dawni_order {
     DAWNI_ORDER_SAVED,   /* what saves most bytes for its time is taken first:
                             it comes into late stages */
     DAWNI_ORDER_GIVEN,   /* as the nodes are numbered */
-    DAWNI_ORDERS
+    DAWNI_ORDERS,
+    DAWNI_ORDER_STAGES /* stage after stage of a pipeline, within them branches
+                          in an order drawn by lot */
 };
 
-/* order: out, [n]. False without memory. */
+/* order: out, [n]. stage_of, lot: for DAWNI_ORDER_STAGES. False without
+ * memory. */
 bool dawni_order_make(const struct dawni_instance *in, enum dawni_order kind,
-                      int *order);
+                      const int *stage_of, uint64_t lot, int *order);
 
 #endif

@@ -42,6 +42,7 @@ struct dawni_search {
     struct dawni_device_choice *choice; /* [types] */
     uint64_t *member;                   /* of entries that are compared */
     int member_room;
+    int stage; /* the one at hand, 0 is the last one */
     bool stop, out_of_memory;
 };
 
@@ -298,10 +299,11 @@ static bool is_within(struct dawni_search *q, int set, int kept)
 static double worth_of(const struct dawni_search *q, int set)
 {
     const struct dawni_lattice *la = q->lattice;
+    const double *of = &q->opts->worth[(size_t)q->stage * (size_t)la->n];
     double worth = 0;
 
     for (; set; set = la->smaller[set])
-        worth += q->opts->worth[la->order[la->added[set]]];
+        worth += of[la->order[la->added[set]]];
     return worth;
 }
 
@@ -357,6 +359,7 @@ static int next_level(struct dawni_search *q, int begin, int last)
     int most = all ? q->in->n - (q->in->l - last) : q->in->n;
     int end = q->entries, y = dawni_in_flight(q->in, last);
 
+    q->stage = last - 1;
     for (int i = begin; i < end && !q->stop; i++) {
         int choices = dawni_devices_choices(&q->devices, q->entry[i].left, all,
                                             q->choice);

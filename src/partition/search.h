@@ -31,8 +31,8 @@ struct dawni_search_opts {
     int64_t limit;    /* T */
     int most_entries; /* sets to go on with, for each choice of devices left */
     int64_t end_work; /* stop when in->work is above this */
-    /* By node: what it is worth to have it in the last stages, where not all
-     * sets can be kept. */
+    /* [stages][n]: what it is worth to have a node in the stages 0..j from the
+     * end, where not all sets can be kept. */
     const double *worth;
 };
 

@@ -1,45 +1,22 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* Bisect the limit of a stage's time. */
+#include "partition/solver.h"
 #include "common/array.h"
-#include "partition/order.h"
-#include "partition/price.h"
 #include <math.h>
-
-/* A lattice of more sets is not listed in full. */
-#define MOST_SETS 40000
-
-/* Sets to go on with where all are kept as long as they matter. */
-#define MOST_ENTRIES 2000
-
-/* Where they are not: sets near an order, sets to go on with, and how near to
- * the bound is near enough, as a part of it. */
-#define FEW_SETS 6000
-#define FEW_ENTRIES 12
-#define NEAR 100000
-
-/* As a part of the bottleneck: differences that do not count. */
-#define PROVEN 1000000000
 
 /* Effort for one knapsack of an answer. */
 #define PRICE_EFFORT 4000000
 
-struct solver {
-    struct dawni_instance *in;
-    struct dawni_sack *sack;
-    struct dawni_load *load;
-    struct dawni_lattice *lattice;
-    struct dawni_search *search;
-    struct dawni_pipeline pipeline;
-    double *worth;
-    int *order;
-    struct dawni_partition *best; /* NULL: none yet */
-    int64_t high;                 /* its bottleneck; DAWNI_NO_LIMIT */
-    int64_t low;                  /* proven: nothing is below */
-    int64_t end_work;
-};
+/* Parts of a bottleneck: differences that do not count, where a search is
+ * complete, and where it is not. */
+#define PROVEN 1000000000
+#define NEAR 100000
 
-struct tried {
-    bool found, complete; /* not found: for certain */
+const struct dawni_solver_limits dawni_usual_limits = {
+    .most_sets = 40000,
+    .few_sets = 6000,
+    .most_entries = 2000,
+    .few_entries = 6,
 };
 
 static int64_t later(int64_t a, int64_t b)
@@ -48,7 +25,8 @@ static int64_t later(int64_t a, int64_t b)
 }
 
 /* No better than all devices busy all the time, or than a node alone. */
-static enum dawn_status simple_bound(struct solver *s, struct dawn_error *err)
+static enum dawn_status simple_bound(struct dawni_solver *s,
+                                     struct dawn_error *err)
 {
     const struct dawni_instance *in = s->in;
     struct dawni_option *option =
@@ -78,18 +56,17 @@ static enum dawn_status simple_bound(struct solver *s, struct dawn_error *err)
 }
 
 /* Make a pipeline the best one if it is. enough: see dawni_stage_opts. */
-static enum dawn_status offer(struct solver *s, int64_t enough,
+static enum dawn_status offer(struct dawni_solver *s, int64_t enough,
                               struct dawn_error *err)
 {
+    int64_t effort = s->in->most_work / 16 / s->pipeline.stages, time;
     struct dawni_stage_opts like = {.method = DAWNI_KNAPSACK_EXACT,
                                     .enough = enough};
-    int64_t effort = s->in->most_work / 16 / s->pipeline.stages, time;
     struct dawni_partition *p = NULL;
     enum dawn_status st;
 
     like.effort = effort < PRICE_EFFORT ? effort : PRICE_EFFORT;
     st = dawni_pipeline_price(s->sack, &s->pipeline, &like, &p, err);
-
     if (st)
         return st;
     time = p->feasible ? llrint(fmin(p->bottleneck_ns * s->in->time_tick,
@@ -105,14 +82,15 @@ static enum dawn_status offer(struct solver *s, int64_t enough,
     return DAWN_OK;
 }
 
-static enum dawn_status run(struct solver *s, enum dawni_search_kind kind,
+static enum dawn_status run(struct dawni_solver *s, enum dawni_search_kind kind,
                             int64_t limit, struct dawni_search_result *result,
                             struct dawn_error *err)
 {
     struct dawni_search_opts opts = {
         .kind = kind,
         .limit = limit,
-        .most_entries = s->lattice->whole ? MOST_ENTRIES : FEW_ENTRIES,
+        .most_entries =
+            s->lattice->whole ? s->limits.most_entries : s->limits.few_entries,
         .end_work = s->end_work,
         .worth = s->worth,
     };
@@ -123,9 +101,9 @@ static enum dawn_status run(struct solver *s, enum dawni_search_kind kind,
     return dawni_search_run(s->search, &opts, &s->pipeline, result, err);
 }
 
-/* Try one limit. Found: it was offered. */
-static enum dawn_status try_limit(struct solver *s, int64_t limit,
-                                  struct tried *tried, struct dawn_error *err)
+enum dawn_status dawni_solver_try(struct dawni_solver *s, int64_t limit,
+                                  struct dawni_tried *tried,
+                                  struct dawn_error *err)
 {
     bool all = s->in->problem->all_stages;
     struct dawni_search_result result;
@@ -138,7 +116,7 @@ static enum dawn_status try_limit(struct solver *s, int64_t limit,
     }
     if (st)
         return st;
-    *tried = (struct tried){result.found, result.complete};
+    *tried = (struct dawni_tried){result.found, result.complete};
     if (result.found)
         return offer(s, limit, err);
     if (result.complete)
@@ -147,14 +125,15 @@ static enum dawn_status try_limit(struct solver *s, int64_t limit,
 }
 
 /* A first pipeline: raise the limit until there is one. */
-static enum dawn_status find_first(struct solver *s, struct dawn_error *err)
+static enum dawn_status find_first(struct dawni_solver *s,
+                                   struct dawn_error *err)
 {
     double step = 0.01;
     int64_t limit = s->low;
-    struct tried tried;
+    struct dawni_tried tried;
 
     for (;;) {
-        enum dawn_status st = try_limit(s, limit, &tried, err);
+        enum dawn_status st = dawni_solver_try(s, limit, &tried, err);
         if (st || tried.found || limit >= DAWNI_NO_LIMIT ||
             s->low >= DAWNI_NO_LIMIT)
             return st;
@@ -165,39 +144,36 @@ static enum dawn_status find_first(struct solver *s, struct dawn_error *err)
     }
 }
 
-static enum dawn_status bisect(struct solver *s, struct dawn_error *err)
+enum dawn_status dawni_solver_bisect(struct dawni_solver *s,
+                                     struct dawn_error *err)
 {
     int64_t low = s->low; /* no pipeline was found here */
     bool sure = s->lattice->whole;
-    struct tried tried;
+    enum dawn_status st = s->best ? DAWN_OK : find_first(s, err);
 
-    for (;;) {
+    while (!st && s->best) {
         int64_t gap = s->high - later(low, s->low);
         int64_t limit = s->high - gap / 2, high = s->high;
-        enum dawn_status st;
+        struct dawni_tried tried;
         if (gap <= s->high / (sure ? PROVEN : NEAR) ||
             s->in->work > s->end_work)
-            return DAWN_OK;
+            break;
         low = later(low, s->low);
         if (sure && gap <= s->high / 10000)
             limit = s->high - 1 - s->high / PROVEN;
-        st = try_limit(s, limit, &tried, err);
+        st = dawni_solver_try(s, limit, &tried, err);
         if (st)
-            return st;
+            break;
         sure = sure && (tried.found || tried.complete);
         if (!tried.found)
             low = limit;
         else if (s->high >= high)
-            return DAWN_OK; /* a knapsack gave up */
+            break; /* a knapsack gave up */
     }
+    return st;
 }
 
-static enum dawn_status make_search(struct solver *s, struct dawn_error *err)
-{
-    return dawni_search_create(s->in, s->lattice, s->load, &s->search, err);
-}
-
-static void forget_lattice(struct solver *s)
+static void forget_sets(struct dawni_solver *s)
 {
     dawni_search_destroy(s->search);
     dawni_lattice_destroy(s->lattice);
@@ -205,49 +181,82 @@ static void forget_lattice(struct solver *s)
     s->lattice = NULL;
 }
 
-/* List the sets near an order: all, or as many as is worth while. */
-static enum dawn_status list_sets(struct solver *s, enum dawni_order kind,
-                                  bool whole, struct dawn_error *err)
+enum dawn_status dawni_solver_list(struct dawni_solver *s, int window, int most,
+                                   struct dawn_error *err)
+{
+    enum dawn_status st = DAWN_OK;
+
+    forget_sets(s);
+    s->window = 2 * window;
+    while (!st && !s->lattice) {
+        s->window /= 2;
+        st = dawni_lattice_create(s->in, s->order, s->window,
+                                  s->window > 1 ? most : INT_MAX, &s->lattice,
+                                  err);
+    }
+    if (!st)
+        st = dawni_search_create(s->in, s->lattice, s->load, &s->search, err);
+    return st;
+}
+
+/* List all sets if they are not too many, else some of them: wider and wider
+ * windows, as long as it looks as if all could be reached. */
+static enum dawn_status list_sets(struct dawni_solver *s,
+                                  struct dawn_error *err)
 {
     struct dawni_lattice *wider = NULL;
     enum dawn_status st = DAWN_OK;
+    double sets = 1, growth = 1;
 
-    forget_lattice(s);
-    if (!dawni_order_make(s->in, kind, s->order))
+    if (!dawni_order_make(s->in, DAWNI_ORDER_DEPTH, NULL, 0, s->order))
         return dawn_fail(err, DAWN_E_NOMEM, "no memory for an order");
-    if (whole) {
-        st = dawni_lattice_create(s->in, s->order, 0, MOST_SETS, &s->lattice,
-                                  err);
-        return st ? st : s->lattice ? make_search(s, err) : DAWN_OK;
-    }
-    for (int window = 1; !st; window *= 2) {
-        int most = window > 1 ? FEW_SETS * 2 + 4 * s->in->n : INT_MAX;
+    for (int window = 1; !st && sets * growth <= s->limits.most_sets;
+         window *= 2) {
+        int most = window > 1 ? s->limits.most_sets : INT_MAX;
         st = dawni_lattice_create(s->in, s->order, window, most, &wider, err);
         if (st || !wider)
             break;
+        growth = window > 1 ? wider->sets / sets : 1;
+        sets = wider->sets;
         dawni_lattice_destroy(s->lattice);
         s->lattice = wider;
+        s->window = window;
+        if (wider->whole)
+            break;
     }
-    return st ? st : make_search(s, err);
+    if (!st)
+        st = dawni_search_create(s->in, s->lattice, s->load, &s->search, err);
+    return st;
 }
 
-static enum dawn_status prepare(struct solver *s, struct dawn_error *err)
+static enum dawn_status prepare(struct dawni_solver *s, struct dawn_error *err)
 {
     struct dawni_instance *in = s->in;
+    int64_t cells = (int64_t)in->n * in->l;
     enum dawn_status st;
 
     s->pipeline.stage_of = dawni_calloc(in->n, sizeof *s->pipeline.stage_of);
     s->pipeline.device = dawni_calloc(in->l, sizeof *s->pipeline.device);
-    s->worth = dawni_calloc(in->n, sizeof *s->worth);
+    s->worth = dawni_calloc(cells, sizeof *s->worth);
     s->order = dawni_calloc(in->n, sizeof *s->order);
     if (!s->order || !s->pipeline.stage_of || !s->pipeline.device || !s->worth)
         return dawn_fail(err, DAWN_E_NOMEM, "no memory for %d nodes", in->n);
+    for (int64_t i = 0; i < cells; i++)
+        s->worth[i] = (double)in->variant[in->variant_at[i % in->n]].t;
     st = dawni_sack_create(in, &s->sack, err);
     return st ? st : dawni_load_create(in, &s->load, err);
 }
 
+static enum dawn_status search(struct dawni_solver *s, struct dawn_error *err)
+{
+    if (s->lattice->whole)
+        return dawni_solver_bisect(s, err);
+    return dawni_solver_search_wide(s, err);
+}
+
 /* The best pipeline again, with more effort for its variants. */
-static enum dawn_status price_again(struct solver *s, struct dawn_error *err)
+static enum dawn_status price_again(struct dawni_solver *s,
+                                    struct dawn_error *err)
 {
     const struct dawni_partition *p = s->best;
 
@@ -259,61 +268,36 @@ static enum dawn_status price_again(struct solver *s, struct dawn_error *err)
     return offer(s, 0, err);
 }
 
-static enum dawn_status search_kind(struct solver *s, struct dawn_error *err)
-{
-    enum dawn_status st = DAWN_OK;
-
-    if (!s->best)
-        st = find_first(s, err);
-    if (!st && s->best)
-        st = bisect(s, err);
-    return st;
-}
-
 /* Where there is a tier, first without: that is quick, and nothing is worse
  * with one. */
-static enum dawn_status search_lattice(struct solver *s, struct dawn_error *err)
+static enum dawn_status solve(struct dawni_solver *s, struct dawn_error *err)
 {
     double tier = s->in->tier;
-    int64_t low = s->low;
-    enum dawn_status st;
-
-    if (tier > 0) {
-        s->in->tier = 0;
-        st = search_kind(s, err);
-        s->in->tier = tier;
-        s->low = low;
-        if (st)
-            return st;
-    }
-    st = search_kind(s, err);
-    return st || !s->best || tier <= 0 ? st : price_again(s, err);
-}
-
-static enum dawn_status solve(struct solver *s, struct dawn_error *err)
-{
     enum dawn_status st = simple_bound(s, err);
+    int64_t low = s->low;
 
-    if (st || s->low >= DAWNI_NO_LIMIT)
+    if (st || low >= DAWNI_NO_LIMIT)
         return st;
     st = prepare(s, err);
     if (!st)
-        st = list_sets(s, DAWNI_ORDER_DEPTH, true, err);
-    if (!st && s->lattice)
-        return search_lattice(s, err);
-    for (int kind = 0; kind < DAWNI_ORDERS && !st; kind++) {
-        st = list_sets(s, (enum dawni_order)kind, false, err);
-        if (!st)
-            st = search_lattice(s, err);
+        st = list_sets(s, err);
+    if (!st && tier > 0) {
+        s->in->tier = 0;
+        st = search(s, err);
+        s->in->tier = tier;
+        s->low = low;
     }
-    return st;
+    if (!st)
+        st = search(s, err);
+    return st || !s->best || tier <= 0 ? st : price_again(s, err);
 }
 
-enum dawn_status dawni_partition_solve(
+enum dawn_status dawni_partition_solve_within(
     const struct dawni_partition_problem *problem,
+    const struct dawni_solver_limits *limits,
     struct dawni_partition **partition_p, struct dawn_error *err)
 {
-    struct solver s = {.high = DAWNI_NO_LIMIT};
+    struct dawni_solver s = {.high = DAWNI_NO_LIMIT, .limits = *limits};
     enum dawn_status st = dawni_instance_create(problem, &s.in, err);
 
     if (!st) {
@@ -332,8 +316,7 @@ enum dawn_status dawni_partition_solve(
         s.best = NULL;
     }
     dawni_partition_destroy(s.best);
-    dawni_search_destroy(s.search);
-    dawni_lattice_destroy(s.lattice);
+    forget_sets(&s);
     dawni_load_destroy(s.load);
     dawni_sack_destroy(s.sack);
     free(s.pipeline.stage_of);
@@ -342,4 +325,12 @@ enum dawn_status dawni_partition_solve(
     free(s.order);
     dawni_instance_destroy(s.in);
     return st;
+}
+
+enum dawn_status dawni_partition_solve(
+    const struct dawni_partition_problem *problem,
+    struct dawni_partition **partition_p, struct dawn_error *err)
+{
+    return dawni_partition_solve_within(problem, &dawni_usual_limits,
+                                        partition_p, err);
 }
