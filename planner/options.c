@@ -82,7 +82,7 @@ static const struct argp_option option[] = {
      "none: keep every saved tensor (default: auto)", 0},
     {"offload", KEY_OFFLOAD, "auto|none|host|ssd", 0,
      "where saved tensors may be moved meanwhile; auto: to any tier that the "
-     "machine has (default: none, since dawn-train cannot run such plans yet)",
+     "machine has (default: auto)",
      0},
     {"placement", KEY_PLACEMENT, "auto|given", 0,
      "auto: choose which device runs which stage where devices or links "
@@ -315,12 +315,12 @@ void options_parse(struct options *options, int argc, char **argv)
         .parser = parse,
         .args_doc = "PROFILE",
         .doc = "Plan a pipeline for a profiled model: which stage runs which "
-               "nodes, and which tensors are recomputed, so that a step is "
-               "short and no rank is over its memory.\v"
+               "nodes, and which tensors are recomputed or offloaded, so that "
+               "a step is short and no rank is over its memory.\v"
                "Exit codes: 0 fine, 1 no plan was made, 2 wrong usage.",
     };
 
-    *options = (struct options){.plan.offload = DAWN_OFFLOAD_NONE};
+    *options = (struct options){0};
     if (argp_parse(&argp, argc, argv, ARGP_NO_ERRS | ARGP_NO_HELP, NULL,
                    options))
         wrong("wrong usage");

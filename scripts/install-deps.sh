@@ -12,7 +12,7 @@ set -eu
 
 packages='build-essential autoconf automake libtool pkg-config procps
     libopenmpi-dev openmpi-bin libhwloc-dev libdnnl-dev libyaml-dev
-    libjansson-dev libxxhash-dev librandom123-dev
+    libjansson-dev libxxhash-dev librandom123-dev liburing-dev
     bible-kjv bible-kjv-text'
 case ${1-} in
 '') ;;

@@ -9,6 +9,8 @@ enum {
     KEY_RESUME,
     KEY_TIMEOUT,
     KEY_VERIFY,
+    KEY_OFFLOAD_DIR,
+    KEY_CHECKED,
     KEY_JSON
 };
 
@@ -22,6 +24,13 @@ static const struct argp_option options[] = {
     {"verify", KEY_VERIFY, NULL, 0,
      "Compare one step with the same on one stage, bit by bit, and train "
      "nothing",
+     0},
+    {"offload-dir", KEY_OFFLOAD_DIR, "DIR", 0,
+     "Folder on the disk that the plan offloads to; nothing is left there "
+     "($TMPDIR, or /tmp)",
+     0},
+    {"checked", KEY_CHECKED, NULL, 0,
+     "See that what is read back from host memory or disk is what was written",
      0},
     {"json", KEY_JSON, NULL, 0,
      "Print each step's metrics on stdout, the rest on stderr", 0},
@@ -67,6 +76,12 @@ static error_t parse(int key, char *arg, struct argp_state *state)
         return 0;
     case KEY_VERIFY:
         t->options.verify = true;
+        return 0;
+    case KEY_OFFLOAD_DIR:
+        t->options.offload_dir = arg;
+        return 0;
+    case KEY_CHECKED:
+        t->options.checked = true;
         return 0;
     case KEY_JSON:
         t->options.json = true;

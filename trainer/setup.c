@@ -29,7 +29,9 @@ struct dawn_exec_opts train_exec_opts(struct trainer *t, struct dawn_plan *plan,
                                    .eps = t->job.train.eps,
                                    .weight_decay = t->job.train.weight_decay,
                                    .clip = t->job.train.clip,
-                                   .timeout_s = t->options.timeout_s};
+                                   .timeout_s = t->options.timeout_s,
+                                   .offload_dir = t->options.offload_dir,
+                                   .checked = t->options.checked};
 }
 
 static enum dawn_status check_ranks(const struct trainer *t,

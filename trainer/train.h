@@ -14,7 +14,8 @@ struct options {
     const char *job, *plan;
     int64_t steps; /* 0: the job's */
     double timeout_s;
-    bool resume, verify, json;
+    const char *offload_dir; /* NULL: not said */
+    bool resume, verify, checked, json;
 };
 
 struct metrics;

@@ -50,6 +50,10 @@ struct dawn_exec_opts {
     double clip;      /* largest global gradient norm; 0: no clipping */
     double timeout_s; /* no progress for so long ends the step; 0: 300 */
     bool trace;       /* keep the timeline of the newest step */
+    /* where tensors are offloaded to disk: a folder for a file without a name;
+     * NULL: $TMPDIR, or /tmp */
+    const char *offload_dir;
+    bool checked; /* see that what is read back is what was written */
 };
 
 /* What a step did; the same on every rank. Arrays live until the next call. */
@@ -66,7 +70,8 @@ struct dawn_step_result {
     double overhead_ns;     /* neither in kernels nor waiting, likewise */
     int ranks;
     const double *kernel_ns;     /* by rank: in kernels */
-    const double *wait_ns;       /* by rank: waiting */
+    const double *wait_ns;       /* by rank: waiting for messages */
+    const double *stalled_ns;    /* by rank: waiting for memory tiers */
     const uint64_t *peak_bytes;  /* by rank: measured */
     const uint64_t *arena_bytes; /* by rank: allocated */
 };
@@ -77,7 +82,8 @@ struct dawn_step_result {
  *
  * Returns DAWN_OK, DAWN_E_INVAL (ranks differ from the plan's), DAWN_E_NOFIT
  * (the arena is larger than the plan's cap or than free memory; the text has
- * what takes how much), DAWN_E_NOTSUP (dtype or operator that the device
+ * what takes how much), DAWN_E_IO (no room where the plan offloads to),
+ * DAWN_E_NOTSUP (dtype or operator that the device
  * lacks), DAWN_E_NOMEM, DAWN_E_COMM.
  */
 DAWN_API enum dawn_status dawn_exec_create(const struct dawn_exec_opts *opts,

@@ -111,11 +111,8 @@ int dawni_lower_made(struct dawni_lowering *l, int stage, int tensor,
                      enum dawn_category other)
 {
     if (dawni_offload_find(l, stage, tensor) >= 0)
-        return dawni_lower_buffer(
-            l,
-            dawni_offload_buffer_bytes(l, tensor,
-                                       dawni_decision(l, stage, tensor)),
-            DAWN_CATEGORY_STAGING);
+        return dawni_offload_buffer(l, tensor,
+                                    dawni_decision(l, stage, tensor));
     return dawni_lower_tensor(
         l, tensor,
         dawni_lower_keeps(l, stage, tensor) ? DAWN_CATEGORY_SAVED : other);

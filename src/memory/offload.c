@@ -65,16 +65,21 @@ bool dawni_offload_fetch(struct dawni_lowering *l, int stage, int microbatch,
     return true;
 }
 
-uint64_t dawni_offload_buffer_bytes(const struct dawni_lowering *l, int tensor,
-                                    enum dawn_decision decision)
+int dawni_offload_buffer(struct dawni_lowering *l, int tensor,
+                         enum dawn_decision decision)
 {
     uint64_t bytes =
         dawn_graph_tensor_bytes(l->graph, tensor, l->sizes->microbatch);
+    bool paged = decision == DAWN_TO_SSD;
+    int buffer;
 
-    if (decision != DAWN_TO_SSD)
-        return bytes;
-    bytes = (bytes + DAWNI_PAGE - 1) / DAWNI_PAGE * DAWNI_PAGE;
-    return bytes + DAWNI_PAGE - 64; /* to begin at a page */
+    if (paged) /* whole pages, with room to begin at one */
+        bytes = (bytes + DAWNI_PAGE - 1) / DAWNI_PAGE * DAWNI_PAGE +
+                DAWNI_PAGE - 64;
+    buffer = dawni_lower_buffer(l, bytes, DAWN_CATEGORY_STAGING);
+    if (buffer >= 0)
+        l->program->buffer[buffer].paged = paged;
+    return buffer;
 }
 
 static const enum dawni_instr_kind instr_of[] = {
@@ -94,9 +99,7 @@ static void move(void *arg, enum dawni_move what,
     struct dawni_instr *i;
 
     if (what == DAWNI_READ)
-        *buffer = dawni_lower_buffer(
-            l, dawni_offload_buffer_bytes(l, item->tensor, item->decision),
-            DAWN_CATEGORY_STAGING);
+        *buffer = dawni_offload_buffer(l, item->tensor, item->decision);
     i = dawni_lower_instr(l, instr_of[what], moved->microbatch, item->tensor);
     if (!i)
         return;

@@ -45,9 +45,9 @@ void dawni_offload_destroy(struct dawni_lowering *l);
 /* Item of a stage's tensor; -1: it is not offloaded, or nothing is now. */
 int dawni_offload_find(const struct dawni_lowering *l, int stage, int tensor);
 
-/* Bytes of a buffer that the tensor can be moved from or to. */
-uint64_t dawni_offload_buffer_bytes(const struct dawni_lowering *l, int tensor,
-                                    enum dawn_decision decision);
+/* A buffer that the tensor can be moved from or to. */
+int dawni_offload_buffer(struct dawni_lowering *l, int tensor,
+                         enum dawn_decision decision);
 
 /* A computation begins, and ends. */
 void dawni_offload_begin(struct dawni_lowering *l,

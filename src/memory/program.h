@@ -55,6 +55,7 @@ struct dawni_buffer {
     uint64_t bytes; /* rounded up to 64 */
     int begin, end; /* first and last instruction that names it */
     uint8_t category;
+    bool paged; /* begins at the first page in it: moved to or from a disk */
     int refs; /* while lowering: gradients that share it */
     uint64_t offset;
 };

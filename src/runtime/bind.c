@@ -3,6 +3,7 @@
  * requests. Nothing is allocated after this.
  */
 #include "common/array.h"
+#include "memory/offload.h"
 #include "runtime/exec.h"
 #include <assert.h>
 #include <stdio.h>
@@ -106,9 +107,15 @@ static enum dawn_status check_fit(const struct dawn_exec *e,
                          : "");
 }
 
+/* What is moved to and from a disk lies on pages. */
 static void *at(const struct dawn_exec *e, int buffer)
 {
-    return buffer < 0 ? NULL : e->arena + e->program->buffer[buffer].offset;
+    if (buffer < 0)
+        return NULL;
+    uint64_t offset = e->program->buffer[buffer].offset;
+    if (e->program->buffer[buffer].paged)
+        offset = (offset + DAWNI_PAGE - 1) / DAWNI_PAGE * DAWNI_PAGE;
+    return e->arena + offset;
 }
 
 static enum dawn_status make_addresses(struct dawn_exec *e,
@@ -275,7 +282,7 @@ enum dawn_status dawni_exec_bind(struct dawn_exec *e, struct dawn_error *err)
         return st;
     e->arena = arena;
     if ((st = make_addresses(e, err)) || (st = make_requests(e, err)) ||
-        (st = list_params(e, err)))
+        (st = dawni_exec_bind_transfers(e, err)) || (st = list_params(e, err)))
         return st;
     if (!e->opts.trace)
         return DAWN_OK;
@@ -289,6 +296,7 @@ void dawni_exec_unbind(struct dawn_exec *e)
     for (int i = 0; e->req && i < e->program->instrs; i++)
         if (e->req[i])
             e->comm->ops->req_destroy(e->req[i]);
+    dawni_exec_unbind_transfers(e);
     for (int n = 0; e->kernel && n < e->graph->nodes; n++)
         dawni_kernel_destroy(e->kernel[n]);
     if (e->arena)

@@ -16,15 +16,6 @@ const struct dawni_device_ops *dawni_device_find(const char *name)
     return NULL;
 }
 
-static bool has_offload(struct dawn_plan *plan, const struct dawn_graph *graph)
-{
-    for (int s = 0; s < dawn_plan_info(plan)->stages; s++)
-        for (int t = 0; t < graph->tensors; t++)
-            if (dawn_plan_decision(plan, s, t) >= DAWN_TO_HOST)
-                return true;
-    return false;
-}
-
 static enum dawn_status check_opts(const struct dawn_exec_opts *o,
                                    struct dawn_error *err)
 {
@@ -40,10 +31,6 @@ static enum dawn_status check_opts(const struct dawn_exec_opts *o,
         return dawn_fail(err, DAWN_E_INVAL,
                          "the plan is for %d ranks, the job has %d",
                          info->ranks, o->comm->size);
-    if (has_offload(o->plan, o->graph))
-        return dawn_fail(err, DAWN_E_NOTSUP,
-                         "the plan offloads tensors, which the executor cannot "
-                         "yet");
     if (dawn_graph_loss(o->graph) < 0)
         return dawn_fail(err, DAWN_E_INVAL, "graph '%s' has no loss",
                          dawn_graph_name(o->graph));
@@ -96,10 +83,11 @@ static enum dawn_status make_tables(struct dawn_exec *e, struct dawn_error *err)
     e->stats = dawni_calloc(ranks, sizeof *e->stats);
     e->kernel_ns_of = dawni_calloc(ranks, sizeof *e->kernel_ns_of);
     e->wait_ns_of = dawni_calloc(ranks, sizeof *e->wait_ns_of);
+    e->stall_ns_of = dawni_calloc(ranks, sizeof *e->stall_ns_of);
     e->peak_of = dawni_calloc(ranks, sizeof *e->peak_of);
     e->arena_of = dawni_calloc(ranks, sizeof *e->arena_of);
     if (!e->memory || !e->stats || !e->kernel_ns_of || !e->wait_ns_of ||
-        !e->peak_of || !e->arena_of)
+        !e->stall_ns_of || !e->peak_of || !e->arena_of)
         return dawn_fail(err, DAWN_E_NOMEM, "no memory for %d ranks", ranks);
     return DAWN_OK;
 }
@@ -138,6 +126,7 @@ void dawn_exec_destroy(struct dawn_exec *e)
     free(e->stats);
     free(e->kernel_ns_of);
     free(e->wait_ns_of);
+    free(e->stall_ns_of);
     free(e->peak_of);
     free(e->arena_of);
     dawn_graph_destroy(e->own_graph);

@@ -12,7 +12,7 @@
 /* What a rank tells the others at the end of a step. */
 struct dawni_rank_stats {
     int64_t status;
-    double wall_ns, kernel_ns, wait_ns;
+    double wall_ns, kernel_ns, wait_ns, stall_ns;
     uint64_t peak_bytes, arena_bytes, predicted_peak_bytes;
 };
 
@@ -35,7 +35,12 @@ struct dawn_exec {
     float **value;          /* by (node, port), program->use_at: masters */
     float **use_grad;       /* likewise: gradient of that use */
     struct dawni_req **req; /* by instruction: of RECV and SEND */
-    int *waits_for;         /* by instruction: whose request a wait is for */
+    /* by instruction: which one a wait ends; of PREFETCH: which one wrote that
+     */
+    int *waits_for;
+    struct dawni_tier *tier[DAWN_DECISIONS]; /* NULL: nothing goes there */
+    struct dawni_io *io;                     /* by instruction: transfers */
+    uint64_t *checksum; /* by instruction: of what was written; or NULL */
     uint64_t *alloc_bytes, *free_bytes; /* by instruction: live bytes */
     uint64_t kept_bytes;
 
@@ -57,12 +62,12 @@ struct dawn_exec {
     enum dawn_status status; /* first failure: the step goes on without work */
     struct dawn_error error;
     uint64_t live_bytes, peak_bytes;
-    uint64_t kernel_ns, wait_ns;
+    uint64_t kernel_ns, wait_ns, stall_ns;
     uint64_t polled_ns; /* when messages were last moved */
     int done; /* last instruction that did something, for the watchdog */
 
     struct dawni_rank_stats *stats; /* by rank, of the newest step */
-    double *kernel_ns_of, *wait_ns_of;
+    double *kernel_ns_of, *wait_ns_of, *stall_ns_of;
     uint64_t *peak_of, *arena_of;
     struct dawni_span *span; /* by instruction; NULL without trace */
 };
@@ -80,7 +85,18 @@ enum dawn_status dawni_exec_run(struct dawn_exec *e, int begin, int end,
 enum dawn_status dawni_exec_wait(struct dawn_exec *e, int instr,
                                  struct dawn_error *err);
 
-/* Run one instruction that is no message. */
+/* transfer.c: what is offloaded. */
+bool dawni_exec_is_transfer(const struct dawni_instr *instr);
+enum dawn_status dawni_exec_bind_transfers(struct dawn_exec *e,
+                                           struct dawn_error *err);
+void dawni_exec_unbind_transfers(struct dawn_exec *e);
+/* As messages: what fails otherwise is kept in e->status. */
+enum dawn_status dawni_exec_transfer(struct dawn_exec *e, int instr,
+                                     struct dawn_error *err);
+/* Let large transfers move on. */
+void dawni_exec_move(struct dawn_exec *e);
+
+/* Run one instruction that is no message or transfer. */
 void dawni_exec_work(struct dawn_exec *e, int instr);
 
 /* The global norm, and whether all is finite. Collective. */

@@ -101,6 +101,8 @@ static enum dawn_status run_one(struct dawn_exec *e, int instr,
     const struct dawni_instr *i = &e->program->instr[instr];
     if (i->kind >= DAWNI_I_RECV && i->kind <= DAWNI_I_SEND_WAIT)
         return message(e, instr, err);
+    if (dawni_exec_is_transfer(i))
+        return dawni_exec_transfer(e, instr, err);
     if (i->kind == DAWNI_I_NORM)
         return dawni_exec_norm(e, err);
     uint64_t begin = dawni_now_ns();
@@ -110,6 +112,7 @@ static enum dawn_status run_one(struct dawn_exec *e, int instr,
     e->kernel_ns += end - begin;
     if (end - e->polled_ns > POLL_NS) {
         e->comm->ops->progress(e->comm);
+        dawni_exec_move(e);
         e->polled_ns = end;
     }
     return DAWN_OK;

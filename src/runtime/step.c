@@ -18,7 +18,7 @@ static void begin(struct dawn_exec *e, uint64_t step, double lr)
     e->status = DAWN_OK;
     e->loss = 0;
     e->live_bytes = e->peak_bytes = e->kept_bytes;
-    e->kernel_ns = e->wait_ns = 0;
+    e->kernel_ns = e->wait_ns = e->stall_ns = 0;
     e->done = -1;
     e->adamw = (struct dawni_adamw){
         .lr = (float)lr,
@@ -102,6 +102,7 @@ static enum dawn_status share_stats(struct dawn_exec *e, uint64_t wall_ns,
         .wall_ns = (double)wall_ns,
         .kernel_ns = (double)e->kernel_ns,
         .wait_ns = (double)e->wait_ns,
+        .stall_ns = (double)e->stall_ns,
         .peak_bytes = e->peak_bytes,
         .arena_bytes = e->program->memory.arena_bytes,
     };
@@ -120,19 +121,22 @@ static void fill_result(struct dawn_exec *e, struct dawn_step_result *r)
     r->ranks = ranks;
     for (int i = 0; i < ranks; i++) {
         const struct dawni_rank_stats *s = &e->stats[i];
-        double rest = s->wall_ns - s->kernel_ns - s->wait_ns;
+        double rest = s->wall_ns - s->kernel_ns - s->wait_ns - s->stall_ns;
         r->step_ns = fmax(r->step_ns, s->wall_ns);
         r->exposed_comm_ns = fmax(r->exposed_comm_ns, s->wait_ns);
+        r->stall_ns = fmax(r->stall_ns, s->stall_ns);
         r->overhead_ns = fmax(r->overhead_ns, rest);
         kernel += s->kernel_ns;
         e->kernel_ns_of[i] = s->kernel_ns;
         e->wait_ns_of[i] = s->wait_ns;
+        e->stall_ns_of[i] = s->stall_ns;
         e->peak_of[i] = s->peak_bytes;
         e->arena_of[i] = s->arena_bytes;
     }
     r->bubble = 1 - kernel / (r->step_ns * ranks);
     r->kernel_ns = e->kernel_ns_of;
     r->wait_ns = e->wait_ns_of;
+    r->stalled_ns = e->stall_ns_of;
     r->peak_bytes = e->peak_of;
     r->arena_bytes = e->arena_of;
 }

@@ -8,8 +8,8 @@ set -u
 : "${top_srcdir:=.}"
 cd "$top_srcdir" || exit 1
 order='common topology graph op models job profile import plan schedule memory
-    partition planner device comm data runtime ckpt'
-run_half='topology device comm runtime ckpt'
+    partition planner device comm data tier runtime ckpt'
+run_half='topology device comm tier runtime ckpt'
 n=0
 
 # Print the offending lines, "FILE:LINE:TEXT", and the verdict on them.

@@ -8,7 +8,9 @@
 #include <stdlib.h>
 #include <string.h>
 
-static const char *const keeps[] = {"keep", "recompute all", "recompute some"};
+static const char *const keeps[] = {
+    "keep",        "recompute all",      "recompute some",
+    "all to disk", "all to host memory", "something of everything"};
 
 static void test_same_bits(enum dawn_dtype dtype, bool fused, double dropout)
 {
@@ -29,7 +31,7 @@ static void test_same_bits(enum dawn_dtype dtype, bool fused, double dropout)
     ok(isfinite(one.eval), "an evaluation gives %g", one.eval);
     for (int k = 0; k < 2; k++)
         for (int stages = 1; stages <= 6; stages++)
-            for (int re = 0; re < 3; re++) {
+            for (int re = 0; re < 6; re++) {
                 struct rig_case c = base;
                 c.schedule = k ? "gpipe" : "1f1b";
                 c.stages = stages;
@@ -73,9 +75,28 @@ static void test_chunks(void)
     rig_run(&c, &a);
     c.stages = 5;
     c.ranks = 2;
-    rig_run(&c, &b);
-    if (!ok(rig_same(&a, &b), "5 stages on 2 ranks: same bits, evaluation too"))
-        diag("%s", b.error[0].text);
+    for (c.recompute = 0; c.recompute < 6; c.recompute++) {
+        rig_run(&c, &b);
+        if (!ok(rig_same(&a, &b),
+                "5 stages on 2 ranks, %s: same bits, evaluation too",
+                keeps[c.recompute]))
+            diag("%s", b.error[0].text);
+    }
+}
+
+static void test_no_disk(void)
+{
+    struct rig_case c = {.model = rig_model(DAWN_F32),
+                         .schedule = "1f1b",
+                         .stages = 3,
+                         .microbatches = 3,
+                         .recompute = 3,
+                         .offload_dir = "/nonexistent"};
+    struct rig_result r;
+    rig_run(&c, &r);
+    for (int i = 0; i < 3; i++)
+        ok(r.status[i] == DAWN_E_IO && strstr(r.error[i].text, "/nonexistent"),
+           "rank %d: no disk to offload to: %s", i, r.error[i].text);
 }
 
 /* An evaluation drops nothing out. */
@@ -181,5 +202,6 @@ int main(void)
     test_nonfinite();
     test_bad_feed();
     test_bad_token();
+    test_no_disk();
     return done_testing();
 }

@@ -45,9 +45,14 @@ static int feed(void *user, const struct dawn_feed *what, void *data)
 static void decide(struct dawn_plan *plan, int stage, int how)
 {
     const struct dawn_graph *g = dawn_plan_graph(plan);
-    for (int t = 0; how && t < dawn_graph_tensors(g); t++)
-        if (how == 1 || t % 2)
-            dawn_plan_decide(plan, stage, t, DAWN_RECOMPUTE, NULL);
+    static const enum dawn_decision all[] = {
+        DAWN_KEEP, DAWN_RECOMPUTE, DAWN_RECOMPUTE, DAWN_TO_SSD, DAWN_TO_HOST};
+    for (int t = 0; how && t < dawn_graph_tensors(g); t++) {
+        enum dawn_decision d =
+            how == 5 ? (enum dawn_decision)(t % DAWN_DECISIONS) : all[how];
+        if (how != 2 || t % 2)
+            dawn_plan_decide(plan, stage, t, d, NULL);
+    }
 }
 
 static int ranks_of(const struct rig_case *c)
@@ -146,6 +151,8 @@ static void *run_rank(void *arg)
         .weight_decay = 0.1,
         .timeout_s = me->c->timeout_s > 0 ? me->c->timeout_s : 5,
         .trace = me->c->trace,
+        .offload_dir = me->c->offload_dir,
+        .checked = true,
     };
     enum dawn_status st = plan ? dawn_exec_create(&opts, &e, err) : err->status;
     if (!st)

@@ -21,7 +21,10 @@ struct rig_case {
     int stages;
     int ranks; /* 0: as many */
     int microbatches;
-    int recompute; /* 0 keep all, 1 all that may be, 2 every second tensor */
+    /* 0 keep all, 1 recompute all that may be, 2 every second tensor; 3 offload
+     * all to disk, 4 to host memory, 5 of everything something */
+    int recompute;
+    const char *offload_dir;
     double clip;
     bool trace;
     bool no_steps;    /* evaluate only */

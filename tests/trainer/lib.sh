@@ -68,13 +68,17 @@ peak_of() { # FILE
     awk '/^ *peak_bytes:/ && $2 > most { most = $2 } END { print most }' "$1"
 }
 
-# A plan under a cap that makes it recompute. Fails where there is none.
-capped_plan() { # STAGES SCHEDULE FILE
-    plan "$1" "$2" whole.yaml || return 1
+# A plan under a cap that makes it do something with some tensor. Fails where
+# there is none.
+capped_plan() { # STAGES SCHEDULE FILE [DECISION [MORE...]]
+    capped_stages=$1 capped_schedule=$2 capped=$3 decision=${4-recompute}
+    shift $(($# < 4 ? 3 : 4))
+    plan "$capped_stages" "$capped_schedule" whole.yaml || return 1
     peak=$(peak_of whole.yaml)
     for percent in 90 75 65 60; do
-        plan "$1" "$2" "$3" --memory $((peak * percent / 100)) || return 1
-        grep -q ': recompute' "$3" && return 0
+        plan "$capped_stages" "$capped_schedule" "$capped" \
+            --memory $((peak * percent / 100)) "$@" || return 1
+        grep -q ": $decision" "$capped" && return 0
     done
     return 1
 }

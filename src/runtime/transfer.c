@@ -1,0 +1,211 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* Offloaded tensors: tiers made for what the program moves, transfers started
+ * and waited for.
+ *
+ * A rank whose transfer fails goes on without working, as after a kernel that
+ * failed: all ranks learn of it at the norm.
+ */
+#include "common/array.h"
+#include "common/clock.h"
+#include "common/hash.h"
+#include "memory/offload.h"
+#include "runtime/exec.h"
+#include "tier/tier.h"
+#include <assert.h>
+#include <stdlib.h>
+
+#define SPINS 200 /* tests before the core is offered to others */
+
+static bool is_start(const struct dawni_instr *i)
+{
+    return i->kind == DAWNI_I_OFFLOAD || i->kind == DAWNI_I_PREFETCH;
+}
+
+bool dawni_exec_is_transfer(const struct dawni_instr *i)
+{
+    return i->kind >= DAWNI_I_OFFLOAD && i->kind <= DAWNI_I_PREFETCH_WAIT;
+}
+
+/* Binding */
+
+static uint64_t room_of(const struct dawn_exec *e, enum dawn_decision decision)
+{
+    return decision == DAWN_TO_SSD ? e->program->memory.ssd_bytes
+                                   : e->program->memory.host_bytes;
+}
+
+static enum dawn_status make_tier(struct dawn_exec *e,
+                                  enum dawn_decision decision,
+                                  struct dawn_error *err)
+{
+    const char *folder = e->opts.offload_dir;
+    struct dawni_tier_opts opts = {
+        .room_bytes = room_of(e, decision),
+        .arena = e->arena,
+        .arena_bytes = e->program->memory.arena_bytes,
+    };
+    if (!opts.room_bytes)
+        return DAWN_OK;
+    if (!folder)
+        folder = getenv("TMPDIR");
+    if (decision == DAWN_TO_SSD)
+        opts.folder = folder && *folder ? folder : "/tmp";
+    return dawni_tier_create(&opts, &e->tier[decision], err);
+}
+
+static void fill_io(struct dawn_exec *e, int k)
+{
+    const struct dawni_instr *i = &e->program->instr[k];
+    struct dawni_io *io = &e->io[k];
+    io->is_read = i->kind == DAWNI_I_PREFETCH;
+    io->data = e->address[i->operand];
+    io->place = i->place;
+    io->bytes = dawn_graph_tensor_bytes(e->graph, i->id,
+                                        dawn_plan_info(e->plan)->microbatch);
+    if (i->peer == DAWN_TO_SSD)
+        io->bytes = (io->bytes + DAWNI_PAGE - 1) / DAWNI_PAGE * DAWNI_PAGE;
+}
+
+/* The newest write before k to where it reads. */
+static int written_by(const struct dawn_exec *e, int k)
+{
+    const struct dawni_instr *read = &e->program->instr[k], *i;
+    do
+        i = &e->program->instr[--k];
+    while (i->kind != DAWNI_I_OFFLOAD || i->peer != read->peer ||
+           i->place != read->place);
+    return k;
+}
+
+/* Which transfer each wait ends: the newest of its buffer. */
+static void link_waits(struct dawn_exec *e, int *newest)
+{
+    const struct dawni_program *p = e->program;
+    for (int i = 0; i < p->buffers; i++)
+        newest[i] = -1;
+    for (int k = 0; k < p->instrs; k++) {
+        const struct dawni_instr *i = &p->instr[k];
+        if (!dawni_exec_is_transfer(i))
+            continue;
+        int *slot = &newest[p->operand[i->operand]];
+        if (is_start(i)) {
+            fill_io(e, k);
+            *slot = k;
+            if (i->kind == DAWNI_I_PREFETCH)
+                e->waits_for[k] = written_by(e, k);
+        } else {
+            e->waits_for[k] = *slot;
+            assert(*slot >= 0);
+        }
+    }
+}
+
+enum dawn_status dawni_exec_bind_transfers(struct dawn_exec *e,
+                                           struct dawn_error *err)
+{
+    const struct dawni_program *p = e->program;
+    if (!p->memory.host_bytes && !p->memory.ssd_bytes)
+        return DAWN_OK;
+    int *newest = dawni_calloc(p->buffers, sizeof *newest);
+    e->io = dawni_calloc(p->instrs, sizeof *e->io);
+    if (e->opts.checked)
+        e->checksum = dawni_calloc(p->instrs, sizeof *e->checksum);
+    enum dawn_status st = DAWN_OK;
+    if (!newest || !e->io || (e->opts.checked && !e->checksum))
+        st = dawn_fail(err, DAWN_E_NOMEM, "no memory for transfers");
+    else
+        link_waits(e, newest);
+    free(newest);
+    for (int d = DAWN_TO_HOST; !st && d < DAWN_DECISIONS; d++)
+        st = make_tier(e, (enum dawn_decision)d, err);
+    return st;
+}
+
+void dawni_exec_unbind_transfers(struct dawn_exec *e)
+{
+    for (int d = 0; d < DAWN_DECISIONS; d++)
+        dawni_tier_destroy(e->tier[d]);
+    free(e->io);
+    free(e->checksum);
+}
+
+/* Running */
+
+void dawni_exec_move(struct dawn_exec *e)
+{
+    for (int d = DAWN_TO_HOST; d < DAWN_DECISIONS; d++)
+        if (e->tier[d])
+            dawni_tier_progress(e->tier[d]);
+}
+
+static void fail_work(struct dawn_exec *e, enum dawn_status st,
+                      const struct dawn_error *why)
+{
+    if (e->status)
+        return;
+    e->status = st;
+    e->error = *why;
+}
+
+/* What is read back must be what was written. */
+static void verify(struct dawn_exec *e, int start)
+{
+    const struct dawni_instr *i = &e->program->instr[start];
+    const struct dawni_io *io = &e->io[start];
+    uint64_t wanted = e->checksum[e->waits_for[start]];
+    struct dawn_error why;
+    if (dawni_hash_of(io->data, io->bytes) == wanted)
+        return;
+    fail_work(e,
+              dawn_fail(&why, DAWN_E_IO,
+                        "'%s', microbatch %d: what was read back from %s is "
+                        "not what was written",
+                        e->graph->tensor[i->id].desc.name, i->microbatch,
+                        i->peer == DAWN_TO_SSD ? "disk" : "host memory"),
+              &why);
+}
+
+static void begin(struct dawn_exec *e, int k)
+{
+    struct dawni_io *io = &e->io[k];
+    if (e->checksum && !io->is_read)
+        e->checksum[k] = dawni_hash_of(io->data, io->bytes);
+    dawni_tier_start(e->tier[e->program->instr[k].peer], io);
+}
+
+static enum dawn_status wait(struct dawn_exec *e, int k, struct dawn_error *err)
+{
+    int start = e->waits_for[k];
+    struct dawni_tier *tier = e->tier[e->program->instr[k].peer];
+    uint64_t from = dawni_now_ns();
+    enum dawn_status st = DAWN_OK;
+    struct dawn_error why;
+    for (int spin = 0; !dawni_tier_test(tier, &e->io[start], &st, &why);
+         spin++) {
+        double seconds = (double)(dawni_now_ns() - from) * 1e-9;
+        e->comm->ops->progress(e->comm);
+        if (spin >= SPINS)
+            dawni_comm_idle(e->comm);
+        if (seconds <= e->opts.timeout_s)
+            continue;
+        char what[200];
+        dawni_exec_describe(e, k, what, sizeof what);
+        return dawn_fail(err, DAWN_E_TIMEOUT, "rank %d waits in %s for %.0f s",
+                         e->comm->rank, what, seconds);
+    }
+    e->stall_ns += dawni_now_ns() - from;
+    if (st)
+        fail_work(e, st, &why);
+    else if (e->checksum && e->io[start].is_read && !e->status)
+        verify(e, start);
+    return DAWN_OK;
+}
+
+enum dawn_status dawni_exec_transfer(struct dawn_exec *e, int k,
+                                     struct dawn_error *err)
+{
+    if (!is_start(&e->program->instr[k]))
+        return wait(e, k, err);
+    begin(e, k);
+    return DAWN_OK;
+}
