@@ -18,6 +18,10 @@
  * are few in all. */
 #define REACH 3
 #define FEW_NODES 64
+/* With more stages it pays to find out first where cuts can be, for a max S
+ * that is not above the least by more than SLACK. */
+#define FEW_STAGES 4
+#define SLACK 0.002
 
 struct group { /* stages x..x+stages-1 on nodes first..last */
     int first, last, x, stages;
@@ -31,6 +35,7 @@ struct split {
 
 struct binary {
     struct dawni_planner *pl;
+    struct dawni_window *window; /* of each cut; NULL: anywhere */
     struct dawni_memo known;
     struct split *split;
     int splits, split_room;
@@ -155,10 +160,24 @@ static double step_at(struct binary *s, struct group g, int p)
     return fmax(best_step(s, left_of(g, p)), best_step(s, right_of(g, p)));
 }
 
+/* Where the cut of a group can be. */
+static struct interval find_range(const struct binary *s, struct group g)
+{
+    int left = (g.stages + 1) / 2;
+    struct interval all = {g.first + left, g.last + 1 - g.stages / 2};
+
+    if (!s->window)
+        return all;
+    struct dawni_window w = s->window[g.x + left];
+    struct interval both = {w.low > all.low ? w.low : all.low,
+                            w.high < all.high ? w.high : all.high};
+    return both.low <= both.high ? both : all;
+}
+
 static struct split find_split(struct binary *s, struct group g)
 {
-    int low = g.first + (g.stages + 1) / 2;
-    int high = g.last + 1 - g.stages / 2;
+    struct interval i = find_range(s, g);
+    int low = i.low, high = i.high;
     int p = crossing(s, g, low, high, aim(s->pl, g, low, high));
     double at = step_at(s, g, p), before = INFINITY;
 
@@ -226,16 +245,33 @@ static bool look_around(struct dawni_planner *pl, double step, int *cut)
     return true;
 }
 
+/* Without it, groups are split in many ways that lead nowhere. */
+static void find_windows(struct binary *s)
+{
+    struct dawni_planner *pl = s->pl;
+    double step;
+
+    if (pl->l <= FEW_STAGES || pl->n <= FEW_NODES)
+        return;
+    step = dawni_bottleneck(pl, dawni_step_within, pl, NULL);
+    if (!isinf(step))
+        s->window = dawni_windows_within(pl, step * (1 + SLACK));
+}
+
 double dawni_halves(struct dawni_planner *pl, double bound, int *cut)
 {
     struct binary s = {.pl = pl};
     struct group all = {0, pl->n - 1, 0, pl->l, 0};
-    double step = best_step(&s, all);
+    double step;
+
+    find_windows(&s);
+    step = best_step(&s, all);
 
     if (step < bound)
         write_cuts(&s, all, cut);
     dawni_memo_clear(&s.known);
     free(s.split);
+    free(s.window);
     return step;
 }
 

@@ -118,3 +118,51 @@ double dawni_bottleneck(struct dawni_planner *pl, dawni_step_fn step, void *arg,
     free(s.cut);
     return reached;
 }
+
+double dawni_step_within(void *arg, int first, int last, int x, double limit)
+{
+    struct dawni_planner *pl = arg;
+    double time = dawni_base_time(pl, first, last, x);
+    double step = dawni_step_of(pl, first, last, x, time);
+
+    if (step > limit)
+        return step; /* whatever it would have to recompute */
+    return dawni_stage_cost_of(pl, first, last, x).step_ns;
+}
+
+/* First node that stage x may have when it ends before `end`; `end` when it may
+ * not even have the node before that. */
+static int reach_back(struct dawni_planner *pl, int end, int x, double bound)
+{
+    int low = x - 1, high = end; /* a node for each stage before */
+
+    while (high - low > 1) {
+        int first = low + (high - low) / 2;
+        if (dawni_step_within(pl, first, end - 1, x, bound) <= bound)
+            high = first;
+        else
+            low = first;
+    }
+    return high;
+}
+
+struct dawni_window *dawni_windows_within(struct dawni_planner *pl,
+                                          double bound)
+{
+    struct dawni_window *w = dawni_calloc(pl->l + 1, sizeof *w);
+    struct bottleneck s = {.pl = pl, .step = dawni_step_within, .arg = pl};
+
+    s.cut = dawni_calloc(pl->l + 1, sizeof *s.cut);
+    if (!w || !s.cut) {
+        dawni_planner_fail(pl, DAWN_E_NOMEM, "no memory for the search");
+        free(w);
+        w = NULL;
+    } else if (try_bound(&s, bound)) {
+        w[pl->l] = (struct dawni_window){pl->n, pl->n};
+        for (int x = pl->l - 1; x > 0; x--)
+            w[x] = (struct dawni_window){reach_back(pl, w[x + 1].low, x, bound),
+                                         s.cut[x]};
+    }
+    free(s.cut);
+    return w;
+}

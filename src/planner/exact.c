@@ -8,22 +8,11 @@
 #include <math.h>
 #include <stdlib.h>
 
-static double step_of(void *arg, int first, int last, int x, double limit)
-{
-    struct dawni_planner *pl = arg;
-    double time = dawni_base_time(pl, first, last, x);
-    double step = dawni_step_of(pl, first, last, x, time);
-
-    if (step > limit)
-        return step; /* whatever it would have to recompute */
-    return dawni_stage_cost_of(pl, first, last, x).step_ns;
-}
-
 /* What the halves of binary partitioning find is a start like any other, and
  * the only one where memory makes the bottleneck search give up too early. */
 static bool partition(struct dawni_planner *pl, int *cut)
 {
-    double step = dawni_bottleneck(pl, step_of, pl, cut);
+    double step = dawni_bottleneck(pl, dawni_step_within, pl, cut);
     double halves = dawni_halves(pl, step, cut);
     struct dawni_window *window;
 

@@ -383,6 +383,9 @@ typedef double (*dawni_step_fn)(void *arg, int first, int last, int x,
 double dawni_bottleneck(struct dawni_planner *pl, dawni_step_fn step, void *arg,
                         int *cut);
 
+/* S of dawni_stage_cost_of, for a search of which `arg` is the planner. */
+double dawni_step_within(void *arg, int first, int last, int x, double limit);
+
 /* binary.c: max S of binary partitioning; INFINITY: none fits. cut is written
  * if that is below `bound`. */
 double dawni_halves(struct dawni_planner *pl, double bound, int *cut);
@@ -411,6 +414,12 @@ struct dawni_window *dawni_windows_around(const struct dawni_planner *pl,
 /* All that may lead to a max S below the bound; likewise. */
 struct dawni_window *dawni_windows_below(const struct dawni_planner *pl,
                                          double bound);
+
+/* bottleneck.c: where cuts must be for a max S that is not above the bound, if
+ * a longer run never costs less; all empty where no cuts do it, and for the
+ * first cut. Likewise; without memory pl->status is set. */
+struct dawni_window *dawni_windows_within(struct dawni_planner *pl,
+                                          double bound);
 
 /* bound.c: no plan has a faster step, whatever its cuts and decisions; 0: not
  * known, or pl->status is set. */
