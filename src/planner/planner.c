@@ -108,14 +108,16 @@ enum dawn_status dawni_decide_stage(struct dawni_planner *pl,
     return st;
 }
 
-/* Put the i-th policy to work, with nothing learnt; false: there is none. */
+/* Put the i-th policy to work; false: there is none. The first has learnt
+ * nothing yet; what it learns is as true for those behind it. */
 static bool put_to_work(struct dawni_planner *pl, int i)
 {
     if (i >= (pl->standard ? STANDARDS : 1))
         return false;
     if (pl->standard)
         pl->policy = standard[i];
-    dawni_planner_forget(pl);
+    if (i == 0)
+        dawni_planner_forget(pl);
     return true;
 }
 
