@@ -310,11 +310,8 @@ static void evaluation_transfers(struct dawni_lowering *l,
 static void lower_evaluation(struct dawni_lowering *l)
 {
     l->forward_only = true;
-    for (int s = l->rank; s < l->stages; s += l->ranks) {
-        int *slot = dawni_slots(l, l->act, s, 0);
-        for (int t = 0; t < l->graph->tensors; t++)
-            slot[t] = -1;
-    }
+    for (int s = l->rank; s < l->stages; s += l->ranks)
+        dawni_slots_clear(l, s, dawni_slots(l, l->act, s, 0));
     for (int s = l->rank; s < l->stages; s += l->ranks)
         evaluation_transfers(l, DAWN_ACTION_RECV_ACT, s);
     for (int s = l->rank; s < l->stages; s += l->ranks) {
@@ -359,14 +356,37 @@ static int *slots(int64_t n)
     return slot;
 }
 
+void dawni_slots_clear(const struct dawni_lowering *l, int stage, int *slot)
+{
+    for (int n = l->first[stage]; n < l->first[stage + 1]; n++) {
+        const struct dawni_node *node = &l->graph->node[n];
+        for (int i = 0; i < node->desc.inputs; i++)
+            slot[node->desc.input[i]] = -1;
+        for (int k = 0; k < node->desc.outputs; k++)
+            slot[node->output[k]] = -1;
+    }
+}
+
+/* Slots of all microbatches. There are many, of which a rank uses few: only
+ * those are touched. */
+static int *microbatch_slots(const struct dawni_lowering *l)
+{
+    size_t rows = (size_t)dawni_lower_chunks(l) * (size_t)l->microbatches;
+    size_t slots = rows * (size_t)l->graph->tensors;
+    int *array = malloc((slots + 1) * sizeof *array);
+    for (int s = l->rank; array && s < l->stages; s += l->ranks)
+        for (int m = 0; m < l->microbatches; m++)
+            dawni_slots_clear(l, s, dawni_slots(l, array, s, m));
+    return array;
+}
+
 enum dawn_status dawni_lowering_begin(struct dawni_lowering *l,
                                       struct dawn_error *err)
 {
     int64_t tensors = l->graph->tensors;
-    int64_t all = tensors * dawni_lower_chunks(l) * l->microbatches;
     struct dawni_program *p = l->program;
-    l->act = slots(all);
-    l->cross = slots(all);
+    l->act = microbatch_slots(l);
+    l->cross = microbatch_slots(l);
     l->grad = slots(tensors);
     l->back = slots(tensors);
     l->item = slots(tensors * dawni_lower_chunks(l));

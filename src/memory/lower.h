@@ -18,9 +18,9 @@ struct dawni_lowering {
     const int *in_flight; /* by stage, NULL: not known; of what is offloaded */
     struct dawni_program *program;
     bool failed; /* no memory */
-    /* Buffers by [chunk][microbatch][tensor], -1 where there is none:
-     * activations; gradients that came from later stages and, after BW, those
-     * that go to earlier ones. */
+    /* Buffers by [chunk][microbatch][tensor], -1 where there is none, of what
+     * the rank's nodes make and take: activations; gradients that came from
+     * later stages and, after BW, those that go to earlier ones. */
     int *act, *cross;
     /* Of the BW being lowered, by tensor: gradients; activations saved or
      * rebuilt. */
@@ -38,6 +38,9 @@ static inline int *dawni_slots(const struct dawni_lowering *l, int *array,
     size_t row = chunk * (size_t)l->microbatches + (size_t)microbatch;
     return &array[row * (size_t)l->graph->tensors];
 }
+
+/* No buffers yet for what the stage's nodes make and take. */
+void dawni_slots_clear(const struct dawni_lowering *l, int stage, int *slot);
 
 static inline enum dawn_decision dawni_decision(const struct dawni_lowering *l,
                                                 int stage, int tensor)

@@ -135,16 +135,10 @@ static void reset(struct dawni_stage_pricer *p, int first, int last)
     const struct dawn_graph *g = p->l.graph;
     p->p.instrs = p->p.operands = p->p.buffers = 0;
     p->l.failed = false;
+    dawni_slots_clear(&p->l, 1, p->l.act);
+    dawni_slots_clear(&p->l, 1, p->l.cross);
     for (int n = first; n <= last; n++) {
         const struct dawni_node *node = &g->node[n];
-        for (int i = 0; i < node->desc.inputs; i++) {
-            int t = node->desc.input[i];
-            p->l.act[t] = p->l.cross[t] = -1;
-        }
-        for (int k = 0; k < node->desc.outputs; k++) {
-            int t = node->output[k];
-            p->l.act[t] = p->l.cross[t] = -1;
-        }
         for (int i = 0; i < node->desc.params; i++) {
             int id = node->desc.param[i];
             p->p.master[id] = p->p.adam_m[id] = p->p.adam_v[id] = -1;
