@@ -7,7 +7,7 @@
 
 /* Simulations for each cut; and actions, of all simulations together */
 #define MOST_SIMULATIONS 24
-#define MOST_ACTIONS 20000000
+#define MOST_ACTIONS 4000000
 
 static const int move[] = {-1, 1, -2, 2, -4, 4};
 #define MOVES ((int)(sizeof move / sizeof move[0]))
