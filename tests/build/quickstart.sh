@@ -1,7 +1,8 @@
 #!/bin/sh
 # SPDX-License-Identifier: Apache-2.0
 # scripts/quickstart.sh with stand-ins for what it calls: the order of its
-# steps, and that it may be run again without losing what the user changed.
+# steps, the cap that it chooses, and that it may be run again, with a job that
+# was edited too, without losing or mixing anything.
 set -u
 : "${top_srcdir:=.}"
 n=0
@@ -32,40 +33,104 @@ for script in install-deps build; do
     stand_in "$top/scripts/$script.sh"
 done
 stand_in "$top/scripts/make-corpus.sh" 'mkdir -p "$1"'
-stand_in "$top/build/mpirun"
-stand_in "$top/build/dawn-plan" 'case $* in *"--recompute none"*) exit 1 ;; esac'
+# Profiles and trains; STOP: it is stopped in the middle.
+stand_in "$top/build/mpirun" 'shift 3
+case $* in
+*"-o "*) cp job.yaml "${*##* }" ;;
+*dawn-train*) mkdir -p run/step-1; [ -z "${STOP-}" ] ;;
+esac'
+# Keeping everything takes KEPT KiB, at least FLOOR under a cap; recomputing
+# LEAST.
+stand_in "$top/build/dawn-plan" 'cap=none needed=${KEPT-1000} recompute=yes
+all=$*
+while [ $# -gt 0 ]; do
+    case $1 in
+    --memory) cap=${2%KiB} ;;
+    --recompute) recompute=no ;;
+    -o) file=$2 ;;
+    esac
+    shift
+done
+if [ $cap != none ]; then
+    needed=${FLOOR-900}
+    [ $recompute = no ] || needed=${LEAST-600}
+    [ $cap -ge $needed ] || exit 1
+fi
+[ "$file" = - ] || printf "%s\n    arena_bytes: %s\n" "$all" \
+    $((needed * 1024)) > "$file"'
 
-quickstart() {
+quickstart() { # CLAIM [STATUS]
     rm -f "$work/calls"
     "$top/scripts/quickstart.sh" > "$work/out" 2>&1
     status=$?
-    [ $status -eq 0 ] || sed 's/^/# /' "$work/out"
-    report $status "$1: it ends well"
+    [ $status -eq "${2-0}" ]
+    ended=$?
+    report $ended "$1"
+    [ $ended -eq 0 ] || sed 's/^/# /' "$work/out"
 }
 
-quickstart "the first time"
-order=$(grep -o '^[a-z-]*\.sh\|dawn-[a-z]*' "$work/calls" | tr '\n' ' ')
-[ "$order" = "install-deps.sh build.sh make-corpus.sh dawn-profile dawn-profile \
-dawn-plan dawn-plan dawn-train " ]
-ordered=$?
-report $ordered "installs, builds, makes the corpus, measures, plans, trains"
-[ $ordered -eq 0 ] || sed 's/^/# /' "$work/calls"
-cmp -s "$src/examples/quickstart.yaml" "$top/quickstart/job.yaml"
+said() { # PATTERN CLAIM
+    grep -q -- "$1" "$work/out"
+    found=$?
+    report $found "$2"
+    [ $found -eq 0 ] || sed 's/^/# /' "$work/out"
+}
+
+called() { # NAME...: in this order, but for plans that are only tried
+    order=$(grep -v -- '-o -$' "$work/calls" |
+        grep -o '^[a-z-]*\.sh\|dawn-[a-z]*' | tr '\n' ' ')
+    [ "$order" = "$* " ]
+    ordered=$?
+    report $ordered "calls $*"
+    [ $ordered -eq 0 ] || sed 's/^/# /' "$work/calls"
+}
+
+made=$top/quickstart
+quickstart "the first time: it ends well"
+called install-deps.sh build.sh make-corpus.sh dawn-profile dawn-profile \
+    dawn-plan dawn-plan dawn-plan dawn-train
+cmp -s "$src/examples/quickstart.yaml" "$made/job.yaml"
 report $? "the job is the example's"
+said '^\$ export PATH=' "what its commands need is shown"
+said '^quickstart: 850KiB' "the largest cap at which keeping does not do"
+said '^\$ dawn-plan .*--microbatches 4 --memory 850KiB --recompute none' \
+    "keeping everything is shown not to fit it"
 
-echo '# mine' >> "$top/quickstart/job.yaml"
-cp "$top/quickstart/job.yaml" "$work/mine"
-mkdir -p "$top/quickstart/run/step-00000001"
-quickstart "the second time"
-cmp -s "$work/mine" "$top/quickstart/job.yaml"
-report $? "a job.yaml that was edited is kept"
-grep -q '^quickstart: job.yaml skipped' "$work/out"
-report $? "and it says so"
-[ ! -e "$top/quickstart/run" ]
-report $? "the last run is gone, the next one begins anew"
+quickstart "the second time: it ends well"
+called install-deps.sh build.sh make-corpus.sh dawn-plan dawn-plan dawn-plan
+for what in job.yaml profile.yaml machine.yaml training; do
+    said "^quickstart: $what skipped" "it says that it skips $what"
+done
+[ -d "$made/run/step-1" ]
+report $? "the run is left alone"
 
-stand_in "$top/build/dawn-plan"
-"$top/scripts/quickstart.sh" > "$work/out" 2>&1
-[ $? -eq 1 ] && grep -q 'no cap at all' "$work/out"
-report $? "a cap that caps nothing is an error"
+CAP=700KiB quickstart "a cap of one's own: it ends well"
+said '^\$ dawn-plan .*--memory 700KiB --explain' "it is the plan's"
+[ -d "$made/run.1/step-1" ]
+report $? "the run under the other plan is kept"
+CAP=500KiB quickstart "a cap that is too small is an error" 1
+said 'CAP=... sets another cap' "and it says what sets it"
+CAP=1200KiB quickstart "a cap that caps nothing: it ends well"
+said 'recompute is not needed' "and it says so"
+
+# An edited job, stopped while it trains.
+sed -i 's/microbatches: 4/microbatches: 8/' "$made/job.yaml"
+cp "$made/job.yaml" "$work/mine"
+STOP=1 quickstart "an edited job that is stopped: its status" 1
+cmp -s "$work/mine" "$made/job.yaml"
+report $? "the edited job is kept"
+said '^\$ dawn-plan .*--microbatches 8 ' "the plan has its microbatches"
+cmp -s "$made/before.1/job.yaml" "$src/examples/quickstart.yaml" &&
+    cmp -s "$made/before.1/profile.yaml" "$src/examples/quickstart.yaml" &&
+    grep -q 'memory 1200KiB' "$made/before.1/plan.yaml" &&
+    [ -d "$made/before.1/run/step-1" ]
+report $? "what was made for the last job is together in before.1/"
+cmp -s "$made/profile.yaml" "$work/mine"
+report $? "and the profile is the edited job's"
+quickstart "once more: it ends well"
+said '^\$ mpirun .*dawn-train .*--resume$' "the run goes on"
+
+KEPT=100 FLOOR=0 quickstart "a job that no cap suits: it ends well"
+said 'quickstart: no cap' "it says that there is no cap"
+said '^\$ dawn-plan .*--microbatches 8 --explain' "and plans without one"
 echo "1..$n"
