@@ -10,6 +10,11 @@ mkdir -p "$1"
 folder=$(cd "$1" && pwd)
 shift
 
+if [ "$folder" != "$top" ] && [ -e "$top/config.status" ]; then
+    echo "build: $top itself is configured: a build in $folder would mix with" \
+        "it; first: make -C $top distclean" >&2
+    exit 1
+fi
 if [ -x "$top/configure" ]; then
     echo "build: bootstrap skipped, configure is there"
 else
