@@ -175,5 +175,5 @@ $work/
   plan.yaml            stages and recompute decisions
   $out/metrics.jsonl    one object a step: loss, tokens/s, bubble, peak bytes
   $out/                 checkpoints
-The programs are in $bin; nothing was installed outside this clone but packages.
+The programs are in $bin; README.md says how to install them.
 END
