@@ -214,8 +214,9 @@ run 0 profile.yaml -m machine.yaml -s 2 -M 80KiB --offload host --explain &&
     grep -q 'offloads .*to host' out && grep -q 'each way, hidden' out &&
     grep -q '^    [^ ]*: host' plan.yaml
 ok "what is offloaded, and that it hides"
-run 0 profile.yaml -m machine.yaml -s 2 -M 80KiB && ! grep -q 'host$' plan.yaml
-ok "nothing is offloaded unless it is asked for"
+run 0 profile.yaml -m machine.yaml -s 2 -M 80KiB --offload none &&
+    ! grep -q 'host$' plan.yaml
+ok "nothing is offloaded where that is forbidden"
 run 0 profile.yaml -m slow.yaml -s 2 -M 100KiB --offload host --recompute none \
     --explain && grep -q 'each way, stalls' out
 ok "or how long it stalls"
