@@ -1,8 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* Memory of a plan for an additive profile (see dawnpiper/profile.h): what a
  * node saves is there from the F of a microbatch to the end of its backward.
- * What is offloaded takes no room but two of the largest, to send from and to
- * receive into.
+ * What is offloaded takes room in staging only.
  */
 #include "common/array.h"
 #include "memory/additive.h"
@@ -10,7 +9,8 @@
 #include <math.h>
 
 struct held { /* bytes of a stage */
-    double saved, fixed;
+    double saved, fixed, staging;
+    double moved[DAWN_DECISIONS]; /* of each microbatch, to each tier */
 };
 
 /* Sums of doubles may be above a cap by rounding. */
@@ -44,13 +44,36 @@ static struct held held_by(const struct dawn_plan *plan,
         const struct dawn_node_variant *v =
             dawni_additive_variant(profile, from->place[g->node[i].number], d);
         held.fixed += v->fixed_bytes;
-        if (d == DAWN_TO_HOST || d == DAWN_TO_SSD)
+        if (d == DAWN_TO_HOST || d == DAWN_TO_SSD) {
             largest = fmax(largest, v->saved_bytes);
-        else
+            held.moved[d] += v->saved_bytes;
+        } else {
             held.saved += v->saved_bytes;
+        }
     }
-    held.fixed += 2 * largest;
+    held.staging = DAWNI_ADDITIVE_STAGING * largest;
     return held;
+}
+
+struct live { /* bytes of a rank that come and go */
+    double saved, moved[DAWN_DECISIONS];
+};
+
+/* What a microbatch of a stage holds comes, or goes. */
+static void count(struct live *live, const struct held *held, bool comes)
+{
+    int sign = comes ? 1 : -1;
+
+    live->saved = fmax(0, live->saved + sign * held->saved);
+    for (int d = 0; d < DAWN_DECISIONS; d++)
+        live->moved[d] = fmax(0, live->moved[d] + sign * held->moved[d]);
+}
+
+static void keep_most(struct live *most, const struct live *live)
+{
+    most->saved = fmax(most->saved, live->saved);
+    for (int d = 0; d < DAWN_DECISIONS; d++)
+        most->moved[d] = fmax(most->moved[d], live->moved[d]);
 }
 
 /* Go through the actions of a rank. curve: out, by action; NULL: not wanted. */
@@ -61,25 +84,33 @@ static struct dawn_memory walk(const struct dawn_schedule *schedule, int rank,
     int ranks = dawn_schedule_ranks(schedule);
     const struct dawn_action *action =
         dawn_schedule_actions(schedule, rank, &actions);
-    double fixed = 0, saved = 0, most = 0;
+    double fixed = 0, staging = 0;
+    struct live live = {0}, most = {0};
     struct dawn_memory m = {0};
 
-    for (int x = rank; x < stages; x += ranks)
+    for (int x = rank; x < stages; x += ranks) {
         fixed += held[x].fixed;
+        staging = fmax(staging, held[x].staging); /* windows are the rank's */
+    }
     for (int i = 0; i < actions; i++) {
         enum dawn_action_kind kind = action[i].kind;
         if (kind == DAWN_ACTION_F)
-            saved += held[action[i].stage].saved;
-        most = fmax(most, saved);
+            count(&live, &held[action[i].stage], true);
+        keep_most(&most, &live);
         if (curve)
-            curve[i] = dawni_additive_bytes(fixed + saved);
+            curve[i] = dawni_additive_bytes(fixed + staging + live.saved);
         if (kind == DAWN_ACTION_BW || kind == DAWN_ACTION_W)
-            saved = fmax(0, saved - held[action[i].stage].saved);
+            count(&live, &held[action[i].stage], false);
     }
-    m.peak_bytes = m.arena_bytes = dawni_additive_bytes(fixed + most);
+    uint64_t always = dawni_additive_bytes(fixed + staging);
+    m.peak_bytes = m.arena_bytes =
+        dawni_additive_bytes(fixed + staging + most.saved);
     m.kept_bytes = dawni_additive_bytes(fixed);
+    m.host_bytes = dawni_additive_bytes(most.moved[DAWN_TO_HOST]);
+    m.ssd_bytes = dawni_additive_bytes(most.moved[DAWN_TO_SSD]);
     m.by[DAWN_CATEGORY_PARAMS] = m.kept_bytes;
-    m.by[DAWN_CATEGORY_SAVED] = m.peak_bytes - m.kept_bytes;
+    m.by[DAWN_CATEGORY_STAGING] = always - m.kept_bytes;
+    m.by[DAWN_CATEGORY_SAVED] = m.peak_bytes - always;
     return m;
 }
 

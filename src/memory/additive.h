@@ -5,6 +5,10 @@
 
 #include <dawnpiper/memory.h>
 
+/* What is offloaded needs so many times the largest: two windows of twice as
+ * much, see schedule/staging.h. */
+#define DAWNI_ADDITIVE_STAGING 4
+
 /* Whole bytes of a sum. */
 uint64_t dawni_additive_bytes(double bytes);
 

@@ -12,8 +12,9 @@
  *             every microbatch goes out and comes back, beside the compute
  *   time      the larger of the two: what hides costs nothing
  *   memory    sum of (saved_bytes * y + fixed_bytes), where saved_bytes of what
- *             is offloaded counts as 0, and 2 * the largest single saved_bytes
- *             that is offloaded, to send from and to receive into
+ *             is offloaded counts as 0, and DAWNI_PARTITION_STAGING * the
+ *             largest single saved_bytes that is offloaded, to send from and to
+ *             receive into, as in schedule/staging.h
  * With y = 1 nothing is offloaded: what goes out would be needed at once. (A
  * variant that recomputes rebuilds what it does not save, so its fixed_bytes
  * hold that: with y = 1 it saves nothing either.)
@@ -32,6 +33,9 @@
 #include <dawnpiper/status.h>
 #include <stdbool.h>
 #include <stdint.h>
+
+/* Two windows of twice the largest */
+#define DAWNI_PARTITION_STAGING 4
 
 struct dawni_variant {
     double ns;          /* of a microbatch, forward and backward, >= 0 */

@@ -60,7 +60,7 @@ void dawni_stage_report(const struct dawni_sack *sack,
     stage->compute_ns = ns / opts->type->speed;
     stage->transfer_ns = sent > 0 ? 2 * sent / p->tier_bytes_per_s * 1e9 : 0;
     stage->time_ns = fmax(stage->compute_ns, stage->transfer_ns);
-    stage->peak_bytes = bytes + 2 * largest;
+    stage->peak_bytes = bytes + DAWNI_PARTITION_STAGING * largest;
 }
 
 void dawni_partition_destroy(struct dawni_partition *p)

@@ -190,7 +190,7 @@ static struct decision decision_of(struct dawni_sack *s,
                          .largest = s->size[first]};
 
     if (type->cap < DAWNI_NO_LIMIT)
-        d.cap -= 2 * s->size[last];
+        d.cap -= DAWNI_PARTITION_STAGING * s->size[last];
     if (limit < DAWNI_NO_LIMIT && room < (double)DAWNI_NO_LIMIT)
         d.room = (int64_t)room;
     return d;

@@ -140,7 +140,8 @@ static double try_variants(const struct dawni_partition_problem *p,
     if (!nodes) {
         double transfer =
             sums.sent > 0 ? 2 * sums.sent / p->tier_bytes_per_s * 1e9 : 0;
-        if (sums.bytes + 2 * sums.largest > device->cap_bytes)
+        if (sums.bytes + DAWNI_PARTITION_STAGING * sums.largest >
+            device->cap_bytes)
             return INFINITY;
         return fmax(sums.ns / device->speed, transfer);
     }
@@ -292,7 +293,7 @@ static const char *check_stage(const struct dawni_partition_problem *p,
     double transfer =
         sums.sent > 0 ? 2 * sums.sent / p->tier_bytes_per_s * 1e9 : 0;
     double time = fmax(sums.ns / d->speed, transfer);
-    double peak = sums.bytes + 2 * sums.largest;
+    double peak = sums.bytes + DAWNI_PARTITION_STAGING * sums.largest;
     if (!nodes || nodes != s->nodes || y != s->in_flight)
         return "nodes or microbatches in flight";
     if (fabs(time - s->time_ns) > 1e-9 * time ||

@@ -41,7 +41,7 @@ static bool adds_up(const struct dawni_partition_problem *p,
     }
     sent = sent > 0 ? 2e9 * sent / p->tier_bytes_per_s : 0;
     ns = fmax(ns / opts->device.speed, sent);
-    bytes += 2 * largest;
+    bytes += DAWNI_PARTITION_STAGING * largest;
     return fabs(ns - got->stage.time_ns) <= 1e-9 * ns &&
            fabs(bytes - got->stage.peak_bytes) <= 1e-9 * bytes &&
            bytes <= opts->device.cap_bytes * (1 + 2e-12);
