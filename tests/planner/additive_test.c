@@ -2,106 +2,25 @@
 /* Plans of additive profiles: priced by the rule, against all partitions of
  * small graphs, with every policy, schedule and kind of device.
  */
-#include "common/random.h"
+#include "additive_rig.h"
 #include "common/scratch.h"
 #include "tap.h"
 
-#include <dawnpiper/op.h>
 #include <dawnpiper/planner.h>
 #include <math.h>
 
-#define NODES 6
 #define GRAPHS 60
 
-static const struct dawn_layer_fns fns;
-
-struct model {
-    int n;
-    bool edge[NODES][NODES];
-    struct dawn_node_variant v[NODES][2];
-    struct dawn_profile *profile;
-};
-
-static uint64_t state;
-
-static int draw(int below)
-{
-    state = state * 6364136223846793005u + 1442695040888963407u;
-    return (int)((state >> 33) % (uint64_t)below);
-}
-
-static struct dawn_graph *graph_of(const struct model *m)
-{
-    struct dawn_graph *g = NULL;
-
-    dawn_graph_create("random", &g, NULL);
-    for (int i = 0; i < m->n; i++) {
-        char name[16];
-        int input[NODES], inputs = 0;
-        snprintf(name, sizeof name, "n%d", i);
-        for (int k = 0; k < i; k++)
-            if (m->edge[k][i])
-                input[inputs++] = k;
-        struct dawn_param_desc w = {.name = name, .dims = 1, .shape = {1}};
-        struct dawn_tensor_desc y = {
-            .name = name, .batched = true, .dims = 1, .shape = {1 + draw(9)}};
-        int param = dawn_graph_add_param(g, &w);
-        dawn_graph_add_node(
-            g, &(struct dawn_node_desc){.name = name,
-                                        .op = "layer",
-                                        .inputs = inputs,
-                                        .input = input,
-                                        .params = 1,
-                                        .param = &param,
-                                        .outputs = 1,
-                                        .output = &y,
-                                        .save_outputs = 1,
-                                        .flags = DAWN_NODE_ABSTRACT,
-                                        .fns = &fns});
-    }
-    if (dawn_graph_finish(g, NULL))
-        abort();
-    return g;
-}
-
-static void make(struct model *m, int seed)
-{
-    const int64_t one = 1;
-
-    *m = (struct model){.n = 2 + seed % (NODES - 1)};
-    state = (uint64_t)seed;
-    for (int i = 0; i < m->n; i++)
-        for (int k = 0; k < i; k++)
-            m->edge[k][i] = draw(3) == 0 || (k == i - 1 && draw(2));
-    if (dawn_profile_create(graph_of(m),
-                            &(struct dawn_profile_desc){"test", NULL, 1, &one},
-                            &m->profile, NULL))
-        abort();
-    for (int i = 0; i < m->n; i++) {
-        double f = 1 + draw(50), b = 1 + draw(100), a = draw(80) + 0.5;
-        struct dawn_node_cost *c = dawn_profile_cost(m->profile, i, 0);
-        c->ns[0] = f;
-        c->ns[1] = b;
-        m->v[i][0] = (struct dawn_node_variant){"as it is", f + b, a, draw(60)};
-        m->v[i][1] = m->v[i][0];
-        m->v[i][1].ns += f;
-        m->v[i][1].saved_bytes *= 0.125;
-        m->v[i][1].fixed_bytes += a * 0.875;
-        if (draw(5) == 0)
-            m->v[i][1] = m->v[i][0]; /* no recompute */
-        int variants = m->v[i][1].ns > m->v[i][0].ns ? 2 : 1;
-        dawn_profile_set_variants(m->profile, i, variants, m->v[i], NULL);
-    }
-}
+static const struct additive_opts small = {.least = 2, .most = 6};
 
 /* Brute force */
 
 struct brute {
-    const struct model *m;
+    const struct additive_model *m;
     int stages, microbatches;
     bool all_in_flight;
     double cap;
-    int at[NODES];
+    int at[ADDITIVE_NODES];
     double best;
 };
 
@@ -239,16 +158,16 @@ static void count(struct brute *b, const char *policy, struct tally *t)
 static void test_brute(bool all_in_flight)
 {
     struct tally best = {0}, exact = {0};
-    struct model m;
+    struct additive_model m;
     int fits = 0;
 
     for (int i = 0; i < GRAPHS; i++) {
-        make(&m, i + 1);
+        additive_make(&m, &small, i + 1);
         struct brute b = {.m = &m,
                           .stages = 1 + i % 3,
-                          .microbatches = 1 + draw(4),
+                          .microbatches = 1 + additive_draw(4),
                           .all_in_flight = all_in_flight,
-                          .cap = 100 + draw(500)};
+                          .cap = 100 + additive_draw(500)};
         if (b.stages > m.n)
             b.stages = m.n;
         fits += !isinf(brute_force(&b));
@@ -270,17 +189,17 @@ static void test_brute(bool all_in_flight)
 /* Policies that follow one order are no better, and fit where they say so. */
 static void test_policies(void)
 {
-    struct model m;
+    struct additive_model m;
 
     for (int p = 0; dawn_planner_policy(p); p++) {
         struct tally t = {0};
         int fits = 0;
         for (int i = 0; i < GRAPHS / 2; i++) {
-            make(&m, i + 100);
+            additive_make(&m, &small, i + 100);
             struct brute b = {.m = &m,
                               .stages = 2,
                               .microbatches = 3,
-                              .cap = i % 2 ? 300 + draw(400) : 1e6};
+                              .cap = i % 2 ? 300 + additive_draw(400) : 1e6};
             brute_force(&b);
             struct dawn_planner_opts opts = opts_of(&b);
             struct dawn_plan *plan = NULL;
@@ -310,11 +229,11 @@ static void test_files(void)
                                      .cap_bytes = 420,
                                      .objective = DAWN_OBJECTIVE_BOTTLENECK};
     struct dawn_error err = {0};
-    struct model m;
+    struct additive_model m;
     int own = 0;
 
     for (int i = 0; i < GRAPHS; i++) {
-        make(&m, i + 1);
+        additive_make(&m, &small, i + 1);
         opts.stages = m.n < 3 ? m.n : 3;
         if (dawn_planner_run(m.profile, NULL, &opts, &plan, NULL)) {
             dawn_profile_destroy(m.profile);
@@ -352,9 +271,9 @@ static void test_devices(void)
     struct dawn_machine *machine = NULL;
     struct dawn_plan *plan = NULL;
     struct dawn_error err = {0};
-    struct model m;
+    struct additive_model m;
 
-    make(&m, 4);
+    additive_make(&m, &small, 4);
     dawn_machine_create(2, &machine, NULL);
     dawn_machine_device(machine, 0)->speed = 4;
     dawn_machine_device(machine, 0)->memory_bytes = 10000;
@@ -384,9 +303,9 @@ static void test_refused(void)
     struct dawn_planner_nofit nofit = {0};
     struct dawn_plan *plan = NULL;
     struct dawn_error err;
-    struct model m;
+    struct additive_model m;
 
-    make(&m, 4);
+    additive_make(&m, &small, 4);
     opts.nofit = &nofit;
     is_int(dawn_planner_run(m.profile, NULL, &opts, &plan, &err), DAWN_E_NOFIT,
            "one byte is too little: %s", err.text);
@@ -414,11 +333,11 @@ static void test_step(void)
     struct dawn_planner_opts opts = {.microbatches = 6};
     struct dawn_plan *plan = NULL;
     int bounded = 0, better = 0;
-    struct model m;
+    struct additive_model m;
 
     for (int i = 0; i < GRAPHS / 2; i++) {
         double step[2];
-        make(&m, i + 40);
+        additive_make(&m, &small, i + 40);
         opts.stages = m.n < 3 ? m.n : 3;
         for (int k = 0; k < 2; k++) {
             opts.policy = k ? "gpipe-uniform" : NULL;
