@@ -90,18 +90,29 @@ static void print_recomputed(const struct report *r, int x, int in_flight)
     printf("\n");
 }
 
+/* The tensor, or what the profile says that its node saves. */
+static uint64_t offload_bytes(const struct report *r, int tensor)
+{
+    const struct dawn_graph *g = dawn_profile_graph(r->profile);
+    const struct dawn_node_variant *v =
+        dawn_profile_variant(r->profile, dawn_graph_producer(g, tensor), 0);
+
+    return v ? (uint64_t)v->saved_bytes
+             : dawn_graph_tensor_bytes(g, tensor,
+                                       dawn_plan_info(r->plan)->microbatch);
+}
+
 static void print_offloaded(const struct report *r, int x, int in_flight)
 {
-    const struct dawn_graph *g = dawn_plan_graph(r->plan);
+    const struct dawn_graph *g = dawn_profile_graph(r->profile);
     const struct dawn_plan_stage *s = dawn_plan_stage(r->plan, x);
-    int64_t b = dawn_plan_info(r->plan)->microbatch;
     uint64_t saved = 0, moved = 0;
 
     for (int t = 0; t < dawn_graph_tensors(g); t++) {
         enum dawn_decision d = dawn_plan_decision(r->plan, x, t);
-        uint64_t bytes = dawn_graph_tensor_bytes(g, t, b);
         if (d < DAWN_TO_HOST)
             continue;
+        uint64_t bytes = offload_bytes(r, t);
         printf("  offloads   %-32s saves %10s, to %s\n",
                dawn_graph_tensor(g, t)->name, SIZE(bytes * (uint64_t)in_flight),
                d == DAWN_TO_SSD ? "ssd" : "host");

@@ -21,8 +21,9 @@ double dawni_additive_fixed(const struct dawni_planner *pl, int node);
 /* Time that recompute of a node adds. */
 double dawni_additive_again_ns(const struct dawni_planner *pl, int node);
 
-/* Can the node that makes the tensor be recomputed? */
-bool dawni_additive_recomputes(const struct dawni_planner *pl, int tensor);
+/* Can a plan decide so about the tensor? */
+bool dawni_additive_allows(const struct dawni_planner *pl, int tensor,
+                           enum dawn_decision decision);
 
 /* dawni_decide, dawni_price_decisions by the rule. */
 struct dawni_decided dawni_additive_decide(struct dawni_planner *pl, int first,
@@ -31,6 +32,11 @@ struct dawni_decided dawni_additive_decide(struct dawni_planner *pl, int first,
 struct dawni_decided dawni_additive_price(struct dawni_planner *pl, int first,
                                           int last, int x,
                                           const uint8_t *decision);
+
+/* dawni_transfers_add, of these decisions. */
+bool dawni_additive_transfers(struct dawni_planner *pl, int first, int last,
+                              int x, const uint8_t *decision,
+                              struct dawni_transfers *t);
 
 /* dawni_bound: of the objective, for any cuts in any order. */
 double dawni_additive_bound(struct dawni_planner *pl);

@@ -51,11 +51,33 @@ static double bound_of(const struct dawni_planner *pl, double bottleneck_ns)
                                                       : pl->m * bottleneck_ns;
 }
 
+/* Transfers cannot be hidden in more than all of a stage's time; but what is in
+ * flight in the end is not moved. */
+static double most_share(const struct dawni_planner *pl)
+{
+    if (dawni_additive_tier(pl) == DAWN_KEEP)
+        return 0;
+    return pl->m > pl->l ? pl->m / (double)(pl->m - pl->l) : 1e6;
+}
+
+/* Solve with a part of the tier's rate. */
+static enum dawn_status solve_share(struct dawni_planner *pl, double share,
+                                    struct dawni_partition **part_p,
+                                    struct dawn_error *err)
+{
+    enum dawn_status st;
+
+    pl->additive->tier_share = share;
+    st = solve(pl, 0, part_p, err);
+    pl->additive->tier_share = 1;
+    return st;
+}
+
 double dawni_additive_bound(struct dawni_planner *pl)
 {
     struct dawni_partition *part;
     double bound = 0;
-    enum dawn_status st = solve(pl, 0, &part, &pl->error);
+    enum dawn_status st = solve_share(pl, most_share(pl), &part, &pl->error);
 
     if (st) {
         dawni_planner_fail(pl, st, NULL);
@@ -101,7 +123,13 @@ static enum dawn_status lay_out(struct layout *o,
                 o->order[n++] = i;
         o->cut[x + 1] = n;
     }
+    bool host = pl->may_offload[DAWN_TO_HOST];
+    bool ssd = pl->may_offload[DAWN_TO_SSD];
     struct dawn_planner_opts opts = {
+        .offload = host && ssd ? DAWN_OFFLOAD_AUTO
+                   : host      ? DAWN_OFFLOAD_HOST
+                   : ssd       ? DAWN_OFFLOAD_SSD
+                               : DAWN_OFFLOAD_NONE,
         .policy = pl->standard ? NULL : pl->policy->name,
         .schedule = pl->schedule,
         .stages = l,
@@ -116,9 +144,11 @@ static enum dawn_status lay_out(struct layout *o,
                                   err);
     for (int x = 0; x < l && !st; x++)
         o->pl->stage[x].cap = o->pl->stage[x].budget = pl->stage[x].cap;
-    if (!st)
-        o->pl->bound = pl->bound;
-    return st;
+    if (st)
+        return st;
+    memcpy(o->pl->sharers, pl->sharers, sizeof pl->sharers);
+    o->pl->bound = pl->bound;
+    return DAWN_OK;
 }
 
 /* The plan's graph must outlive the layout. */
@@ -144,11 +174,15 @@ static enum dawn_status write_plan(const struct layout *o,
     struct dawn_plan *plan = NULL;
     enum dawn_status st = dawni_plan_create(pl, o->cut, &plan, err);
 
-    for (int i = 0; i < pl->n && !st; i++)
-        if (o->part->variant[o->order[i]])
+    for (int i = 0; i < pl->n && !st; i++) {
+        enum dawn_decision d = o->part->offloaded[o->order[i]]
+                                   ? dawni_additive_tier(pl)
+                               : o->part->variant[o->order[i]] ? DAWN_RECOMPUTE
+                                                               : DAWN_KEEP;
+        if (d != DAWN_KEEP)
             st = dawn_plan_decide(plan, dawn_plan_stage_of(plan, i),
-                                  pl->graph->node[i].output[0], DAWN_RECOMPUTE,
-                                  err);
+                                  pl->graph->node[i].output[0], d, err);
+    }
     if (!st)
         st = dawni_price_plan(pl, plan, NULL, err);
     if (!st)
@@ -211,17 +245,98 @@ static enum dawn_status try_policies(struct dawni_planner *pl,
     return st;
 }
 
+/* Search */
+
+struct found {
+    struct dawn_plan *plan;       /* the best so far; NULL: none */
+    struct dawni_partition *part; /* that it was made from */
+    double least_ns; /* no plan with as much of the tier as was tried last, or
+                        less, has a shorter bottleneck; INFINITY: none fits */
+};
+
+/* Make a plan of a partition, keep both if it is the best. Takes `part`. */
 static enum dawn_status use(struct dawni_planner *pl,
-                            const struct dawni_partition *part,
-                            struct dawn_plan **best, struct dawn_error *err)
+                            struct dawni_partition *part, struct found *f,
+                            struct dawn_error *err)
 {
     struct layout o = {.part = part};
+    struct dawn_plan *plan = NULL;
     enum dawn_status st = lay_out(&o, pl, err);
 
     if (!st)
-        st = write_plan(&o, best, err);
-    if (!st && pl->objective == DAWN_OBJECTIVE_STEP)
-        st = try_policies(o.pl, &o, best, err);
+        st = write_plan(&o, &plan, err);
+    clear(&o);
+    if (st) {
+        dawni_partition_destroy(part);
+        return st;
+    }
+    bool gain =
+        !f->plan || dawni_objective_of(plan) < dawni_objective_of(f->plan);
+    f->plan = better(f->plan, plan);
+    dawni_partition_destroy(gain ? f->part : part);
+    f->part = gain ? part : f->part;
+    return DAWN_OK;
+}
+
+/* Plan with a part of the tier's rate. */
+static enum dawn_status try_share(struct dawni_planner *pl, double share,
+                                  struct found *f, struct dawn_error *err)
+{
+    struct dawni_partition *part;
+    enum dawn_status st = solve_share(pl, share, &part, err);
+
+    if (st)
+        return st;
+    if (pl->bound < 0)
+        pl->bound = bound_of(pl, part->bound_ns);
+    f->least_ns = part->bound_ns;
+    if (part->feasible)
+        return use(pl, part, f, err);
+    dawni_partition_destroy(part);
+    return DAWN_OK;
+}
+
+/* Can plans with less of the tier be better? */
+static bool may_gain(const struct dawni_planner *pl, const struct found *f)
+{
+    if (isinf(f->least_ns))
+        return false;
+    return !f->plan || pl->objective == DAWN_OBJECTIVE_STEP ||
+           dawni_objective_of(f->plan) > f->least_ns * (1 + 1e-9);
+}
+
+/* The solver takes it that what a stage moves hides if the tier can move it in
+ * the stage's time. Often it does not: what comes back must come in the time of
+ * backward, and big tensors come late. So plans are priced by a rehearsal, and
+ * plans that move less are tried too, first of all nothing. */
+static enum dawn_status try_shares(struct dawni_planner *pl, struct found *f,
+                                   struct dawn_error *err)
+{
+    static const double less[] = {0.9,  0.8,  0.7, 0.6,  0.5, 0.4,
+                                  0.32, 0.25, 0.2, 0.15, 0.1, 0.05};
+    const int shares = sizeof less / sizeof less[0];
+    double most = most_share(pl);
+    enum dawn_status st = try_share(pl, most, f, err);
+    double least_ns = f->least_ns;
+
+    if (st || most <= 0 || !may_gain(pl, f))
+        return st;
+    st = try_share(pl, 0, f, err);
+    f->least_ns = least_ns;
+    for (int i = 0; i < shares && !st && may_gain(pl, f); i++)
+        st = try_share(pl, less[i], f, err);
+    return st;
+}
+
+/* Where the step counts: from the best plan's order on. */
+static enum dawn_status improve(struct dawni_planner *pl, struct found *f,
+                                struct dawn_error *err)
+{
+    struct layout o = {.part = f->part};
+    enum dawn_status st = lay_out(&o, pl, err);
+
+    if (!st)
+        st = try_policies(o.pl, &o, &f->plan, err);
     clear(&o);
     return st;
 }
@@ -230,26 +345,21 @@ enum dawn_status dawni_additive_best(struct dawni_planner *pl,
                                      struct dawn_plan **plan_p,
                                      struct dawn_error *err)
 {
-    struct dawn_plan *best = NULL;
-    struct dawni_partition *part;
-    enum dawn_status st = solve(pl, 0, &part, err);
+    bool step = pl->objective == DAWN_OBJECTIVE_STEP;
+    struct found f = {NULL};
+    enum dawn_status st = try_shares(pl, &f, err);
 
-    if (st)
-        return st;
-    pl->bound = bound_of(pl, part->bound_ns);
-    if (part->feasible)
-        st = use(pl, part, &best, err);
-    if (!st &&
-        !(part->feasible && pl->objective == DAWN_OBJECTIVE_BOTTLENECK) &&
-        !(part->proven && !part->feasible))
-        st = try_policies(pl, NULL, &best, err);
-    dawni_partition_destroy(part);
+    if (!st && step && f.part)
+        st = improve(pl, &f, err);
+    if (!st && (step || !f.plan) && (f.plan || !isinf(f.least_ns)))
+        st = try_policies(pl, NULL, &f.plan, err);
+    dawni_partition_destroy(f.part);
     if (st) {
-        dawn_plan_destroy(best);
+        dawn_plan_destroy(f.plan);
         return st;
     }
-    *plan_p = best;
-    return best ? DAWN_OK : DAWN_E_NOFIT;
+    *plan_p = f.plan;
+    return f.plan ? DAWN_OK : DAWN_E_NOFIT;
 }
 
 /* Nothing fits */

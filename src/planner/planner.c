@@ -97,7 +97,7 @@ enum dawn_status dawni_decide_stage(struct dawni_planner *pl,
         dawni_decide(pl, s->first, s->last, x, true, decision);
     *priced = dawni_price_decisions(pl, s->first, s->last, x, decision);
     for (int t = 0; t < tensors && pl->additive; t++)
-        if (!dawni_additive_recomputes(pl, t))
+        if (!dawni_additive_allows(pl, t, decision[t]))
             decision[t] = DAWN_KEEP;
     for (int t = 0; t < tensors && !st; t++)
         if (decision[t] != (uint8_t)dawn_plan_decision(plan, x, t))

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* All that is predicted of a plan, whoever made it. */
 #include "common/array.h"
-#include "planner/planner.h"
+#include "planner/additive.h"
 #include "profile/profile.h"
 #include <math.h>
 
@@ -48,7 +48,11 @@ static enum dawn_status price_stage(struct pricing *p, int x,
     st = check_tiers(pl, decision, x, err);
     if (!st) {
         d = dawni_price_decisions(pl, first, s->last, x, decision);
-        dawni_transfers_add(pl, x, &p->transfers);
+        if (pl->additive)
+            dawni_additive_transfers(pl, first, s->last, x, decision,
+                                     &p->transfers);
+        else
+            dawni_transfers_add(pl, x, &p->transfers);
     }
     p->first[x + 1] = p->transfers.n;
     free(decision);
@@ -69,11 +73,14 @@ static enum dawn_status price_stage(struct pricing *p, int x,
     return DAWN_OK;
 }
 
-/* Stages that use each tier: so many share it. */
+/* Stages that use each tier: so many share it. By the additive rule it is
+ * shared by all that may, used or not: that is what the bound takes. */
 static void count_sharers(struct pricing *p)
 {
     struct dawni_planner *pl = p->pl;
+    int least[DAWN_DECISIONS];
 
+    memcpy(least, pl->sharers, sizeof least);
     memset(pl->sharers, 0, sizeof pl->sharers);
     for (int x = 0; x < pl->l; x++)
         for (int d = DAWN_TO_HOST; d < DAWN_DECISIONS; d++) {
@@ -83,6 +90,9 @@ static void count_sharers(struct pricing *p)
             if (uses && pl->tier_of[d] >= 0)
                 pl->sharers[pl->tier_of[d]]++;
         }
+    for (int i = 0; i < pl->tiers && pl->additive; i++)
+        if (pl->sharers[i] < least[i])
+            pl->sharers[i] = least[i];
 }
 
 static enum dawn_status price_memory(struct dawni_planner *pl,

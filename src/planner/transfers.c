@@ -33,7 +33,8 @@ static void add_tier(struct dawni_planner *pl, enum dawn_decision decision,
     int i = pl->tiers++;
 
     pl->tier_of[decision] = i;
-    pl->sharers[i] = pl->l;
+    /* by the additive rule the last stage does not offload */
+    pl->sharers[i] = pl->additive && pl->l > 1 ? pl->l - 1 : pl->l;
     pl->tier[i] = (struct dawn_sim_tier){
         .read_bytes_per_s = tier->read_bytes_per_s,
         .write_bytes_per_s = tier->write_bytes_per_s,
@@ -72,12 +73,7 @@ enum dawn_status dawni_tiers_find(struct dawni_planner *pl,
                              "offload to %s: the machine has no such tier",
                              known[k].kind);
         pl->may_offload[known[k].decision] =
-            there && !pl->additive && (wanted || offload == DAWN_OFFLOAD_AUTO);
-        if (wanted && pl->additive)
-            return dawn_fail(err, DAWN_E_NOTSUP,
-                             "offload to %s: an imported profile does not say "
-                             "which tensors there are",
-                             known[k].kind);
+            there && (wanted || offload == DAWN_OFFLOAD_AUTO);
     }
     return DAWN_OK;
 }
@@ -188,7 +184,6 @@ static bool prepare(struct dawni_planner *pl, int x)
 
     k = k < MOST_IN_FLIGHT ? k : MOST_IN_FLIGHT;
     m = k + (pairs < MOST_PAIRS ? pairs : MOST_PAIRS);
-    r->transfers.n = 0;
     if (r->schedule && r->in_flight == k && r->microbatches == m)
         return true;
     dawn_schedule_destroy(r->schedule);
@@ -217,9 +212,10 @@ static int weight(const struct dawni_planner *pl, int x, int i)
     return 1;
 }
 
-bool dawni_stall(struct dawni_planner *pl, int x, double *stall_ns)
+bool dawni_rehearse(struct dawni_planner *pl, int x,
+                    const struct dawni_transfers *t, const double ns[2],
+                    double *stall_ns)
 {
-    const struct dawni_stage_moves *m = dawni_stage_moves(pl->pricer);
     struct dawni_rehearsal *r = pl->rehearsal;
     struct dawn_sim_tier tier[DAWN_DECISIONS];
     struct dawni_tiers *tiers = NULL;
@@ -227,26 +223,24 @@ bool dawni_stall(struct dawni_planner *pl, int x, double *stall_ns)
     double now = 0, stall = 0, before = 0;
 
     *stall_ns = 0;
-    if (!m->items)
+    if (!t->n)
         return true;
-    if (!prepare(pl, x) || !dawni_transfers_add(pl, x, &r->transfers))
+    if (!prepare(pl, x))
         return false;
     for (int i = 0; i < pl->tiers; i++)
         tier[i] = dawni_tier_share(pl, i, pl->sharers[i]);
     struct dawn_sim_costs costs = {
-        .transfer_first = (const int[]){0, r->transfers.n},
-        .transfer = r->transfers.transfer,
+        .transfer_first = (const int[]){0, t->n},
+        .transfer = t->transfer,
         .tier = tier,
         .tiers = pl->tiers,
     };
     st = dawni_tiers_create(r->schedule, &costs, &tiers, &pl->error);
     if (st)
         return dawni_planner_fail(pl, st, NULL);
-    double f_ns = r->time[m->f_end] - r->time[m->f_begin];
-    double b_ns = r->time[m->b_end] - r->time[m->b_begin];
     for (int i = 0; i < r->schedule->rank[0].n; i++) {
         bool forward = r->schedule->rank[0].action[i].kind == DAWN_ACTION_F;
-        now = dawni_tiers_compute(tiers, 0, i, now, forward ? f_ns : b_ns);
+        now = dawni_tiers_compute(tiers, 0, i, now, ns[!forward]);
         double sum = dawni_tiers_stall(tiers, 0);
         stall += weight(pl, x, i) * (sum - before);
         before = sum;
@@ -254,6 +248,22 @@ bool dawni_stall(struct dawni_planner *pl, int x, double *stall_ns)
     dawni_tiers_destroy(tiers);
     *stall_ns = stall / pl->m;
     return true;
+}
+
+bool dawni_stall(struct dawni_planner *pl, int x, double *stall_ns)
+{
+    const struct dawni_stage_moves *m = dawni_stage_moves(pl->pricer);
+    struct dawni_rehearsal *r = pl->rehearsal;
+
+    r->transfers.n = 0;
+    *stall_ns = 0;
+    if (!m->items)
+        return true;
+    if (!dawni_transfers_add(pl, x, &r->transfers))
+        return false;
+    const double ns[] = {r->time[m->f_end] - r->time[m->f_begin],
+                         r->time[m->b_end] - r->time[m->b_begin]};
+    return dawni_rehearse(pl, x, &r->transfers, ns, stall_ns);
 }
 
 /* The object */

@@ -33,8 +33,14 @@ void dawni_rehearsal_destroy(struct dawni_rehearsal *r); /* takes NULL */
 bool dawni_transfers_add(struct dawni_planner *pl, int x,
                          struct dawni_transfers *t);
 
-/* What that stalls, of a microbatch on average, if nobody else is waited for.
- * False: pl->status is set. */
+/* What transfers stall stage x, of a microbatch on average, if F and BW take
+ * ns[0] and ns[1] and nobody else is waited for. False: pl->status is set. */
+bool dawni_rehearse(struct dawni_planner *pl, int x,
+                    const struct dawni_transfers *t, const double ns[2],
+                    double *stall_ns);
+
+/* The same of what was priced last, of a microbatch on average, if nobody else
+ * is waited for. False: pl->status is set. */
 bool dawni_stall(struct dawni_planner *pl, int x, double *stall_ns);
 
 #endif

@@ -220,6 +220,21 @@ ok "nothing is offloaded where that is forbidden"
 run 0 profile.yaml -m slow.yaml -s 2 -M 100KiB --offload host --recompute none \
     --explain && grep -q 'each way, stalls' out
 ok "or how long it stalls"
+for i in 1 2 3 4 5 6 7 8 9 10 11 12; do
+    echo "node$i -- Linear -- forward_compute_time=1.000," \
+        "backward_compute_time=2.000, activation_size=1000.0," \
+        "parameter_size=100.0"
+    [ $i = 1 ] || printf '\tnode%d -- node%d\n' $((i - 1)) $i
+done >chain.txt
+run 0 --import pipedream chain.txt -m machine.yaml -s 2 -M 8000 \
+    --objective bottleneck --offload host --explain -o chain.yaml \
+    --profile-out chain-profile.yaml && grep -q '^slowest 18.0 ms' out &&
+    [ "$(grep -c 'offloads .* saves .*2.0 KiB, to host' out)" -ge 5 ] &&
+    grep -q 'each way, hidden' out
+ok "what others published is offloaded too"
+run 0 --check chain.yaml chain-profile.yaml -m machine.yaml &&
+    grep -q 'as fast as the file says (18.0 ms)' out
+ok "and checked"
 fails 1 'offload to ssd: the machine has no such tier' "no disk" \
     profile.yaml -m machine.yaml -s 2 --offload ssd
 run 0 profile.yaml -m machine.yaml -s 2 -M 80KiB --offload host &&
