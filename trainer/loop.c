@@ -3,23 +3,37 @@
  * and stop in order when told to.
  */
 #include "train.h"
+#include <errno.h>
 #include <stdlib.h>
 #include <string.h>
+#include <unistd.h>
 
 #define NONFINITE_LIMIT 5 /* consecutive steps */
+#define LONG_RUN_NS 600e9
 
-static volatile sig_atomic_t stop_signal;
+static volatile sig_atomic_t stop_signal, tells;
 
+/* A long step may outlast the time that mpirun leaves: tell at once. */
 static void note_signal(int number)
 {
+    static const char text[] = "dawn-train: told to stop: this step is "
+                               "finished, then a checkpoint is written\n";
+    ssize_t unused = 0;
+    int saved = errno;
+
+    if (tells && !stop_signal)
+        unused = write(STDERR_FILENO, text, sizeof text - 1);
+    (void)unused;
+    errno = saved;
     stop_signal = number;
 }
 
-static void catch_signals(void)
+static void catch_signals(const struct trainer *t)
 {
     struct sigaction action = {.sa_handler = note_signal,
                                .sa_flags = SA_RESTART};
 
+    tells = t->progress != NULL;
     sigaction(SIGTERM, &action, NULL);
     sigaction(SIGINT, &action, NULL);
     sigaction(SIGUSR1, &action, NULL); /* what mpirun hands on */
@@ -126,6 +140,29 @@ static enum dawn_status one_step(struct trainer *t, int *in_a_row,
     return numeric;
 }
 
+static const char *signal_name(int number)
+{
+    return number == SIGTERM  ? "SIGTERM"
+           : number == SIGINT ? "SIGINT"
+                              : "SIGUSR1";
+}
+
+/* A long run that keeps nothing until it ends. */
+static void say_unprotected(const struct trainer *t)
+{
+    const struct dawn_plan_info *info = dawn_plan_info(t->plan);
+    bool predicted = info->step_ns > 0 && !dawn_plan_edited(t->plan);
+
+    if (!t->progress || t->job.train.checkpoint_every || t->step >= t->steps ||
+        (predicted &&
+         info->step_ns * (double)(t->steps - t->step) < LONG_RUN_NS))
+        return;
+    progress_say(t->progress,
+                 "no checkpoint before step %llu, checkpoint_every is 0; "
+                 "SIGUSR1 to mpirun stops the run with one, ^C may lose it",
+                 (unsigned long long)t->steps);
+}
+
 static void say_end(const struct trainer *t, int signal_number)
 {
     if (!t->progress)
@@ -134,7 +171,7 @@ static void say_end(const struct trainer *t, int signal_number)
         progress_say(t->progress,
                      "stopped by %s after step %llu of %llu: go on with "
                      "--resume",
-                     strsignal(signal_number), (unsigned long long)t->step,
+                     signal_name(signal_number), (unsigned long long)t->step,
                      (unsigned long long)t->steps);
     else
         progress_say(t->progress, "%llu steps done, checkpoint in %s",
@@ -196,7 +233,9 @@ int train_loop(struct trainer *t)
     if (!all)
         st = dawn_fail(&err, DAWN_E_NOMEM, "no memory to train");
     st = dawn_comm_agree(t->cli.comm, st, &err);
-    catch_signals();
+    catch_signals(t);
+    if (!st)
+        say_unprotected(t);
     while (!st && !sum.signal && t->step < t->steps) {
         st = one_step(t, &in_a_row, &err);
         if (!st)

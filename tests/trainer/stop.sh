@@ -27,10 +27,10 @@ wait_for_step() { # STEP
     done
 }
 
-stop_and_check() { # NAME
+stop_and_check() { # NAME SIGNAL
     wait $job
     report $? "$1: exit code 0"
-    grep -q '^stopped by' train.log
+    grep -q "^stopped by $2 after" train.log
     report $? "$1: the run says that it was stopped"
     steps=$(grep -c '' run/metrics.jsonl)
     [ -e "run/step-$(printf %08d "$steps")/manifest.json" ]
@@ -41,7 +41,9 @@ train 2 plan.yaml &
 job=$!
 wait_for_step 2
 kill -TERM "$(rank_pid)"
-stop_and_check "SIGTERM to a rank"
+stop_and_check "SIGTERM to a rank" SIGTERM
+grep -q '^no checkpoint before step 1000000' train.log
+report $? "it began with a warning that nothing is kept until it ends"
 
 train 2 plan.yaml --resume &
 job=$!
@@ -50,5 +52,13 @@ for pid in $(cat /proc/[0-9]*/stat 2>/dev/null |
     awk '/\((mpirun|orterun)\)/ { print $1 }'); do
     [ "$(readlink "/proc/$pid/cwd")" = "$work" ] && kill -USR1 "$pid"
 done
-stop_and_check "SIGUSR1 to mpirun, after a resume"
+stop_and_check "SIGUSR1 to mpirun, after a resume" SIGUSR1
+grep -q '^dawn-train: told to stop' train.log
+report $? "rank 0 said at once that it was told to stop"
+
+sed -i 's/steps: 1000000/steps: 20/' job.yaml
+rm -rf run
+train 2 plan.yaml
+! grep 'no checkpoint before' train.log
+report $? "a short run has no such warning"
 done_testing
