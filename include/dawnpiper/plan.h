@@ -53,11 +53,14 @@ enum dawn_objective {
 struct dawn_plan_stage {
     int rank;
     int first, last; /* node ids of the plan's graph, inclusive */
+    int replicas;    /* devices that take turns; 0 is 1. More than one is for
+                        planning only: nothing runs such a plan */
     struct {
         double f_ns, b_ns, w_ns; /* one microbatch; recompute is in b_ns */
         double recompute_ns;     /* the part of b_ns that is recompute */
         double stall_ns;         /* waiting for offloaded tensors, on average */
         double step_ns;          /* optimizer, once a step */
+        double reduce_ns;        /* gradients of replicas summed, likewise */
         uint64_t peak_bytes;     /* largest live bytes on the rank in a step */
         uint64_t arena_bytes;    /* packed; what the rank allocates */
         uint64_t by[DAWN_CATEGORIES]; /* live bytes at the peak */
@@ -80,7 +83,8 @@ struct dawn_plan_info {
     uint64_t priced_digest;
     enum dawn_objective objective; /* that bound_ns is about */
     double step_ns;                /* predicted; 0: not */
-    double bottleneck_ns; /* largest f_ns + b_ns + w_ns of a stage; likewise */
+    double bottleneck_ns; /* largest f_ns + b_ns + w_ns of a stage, shared by
+                             its replicas; likewise */
     double bound_ns;     /* no plan can have less of the objective, with as many
                             stages; 0: unknown */
     double tokens_per_s; /* 0: unknown */

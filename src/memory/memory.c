@@ -4,6 +4,7 @@
 #include "graph/graph.h"
 #include "memory/additive.h"
 #include "memory/program.h"
+#include "plan/plan.h"
 #include <stdlib.h>
 
 enum dawn_status dawni_sizes_create(const struct dawn_graph *graph,
@@ -189,18 +190,23 @@ enum dawn_status dawni_program_of_plan(struct dawn_plan *plan,
     return st;
 }
 
+/* Is the plan for this profile, and has each rank a program? */
 static enum dawn_status check_profile(struct dawn_plan *plan,
                                       const struct dawn_profile *profile,
                                       struct dawn_error *err)
 {
     uint64_t wanted = dawn_plan_info(plan)->graph_digest;
     uint64_t found = dawn_graph_digest(dawn_profile_graph(profile));
-    if (wanted == found)
-        return DAWN_OK;
-    return dawn_fail(err, DAWN_E_MISMATCH,
-                     "plan for graph xxh3:%016llx, profile of graph "
-                     "xxh3:%016llx",
-                     (unsigned long long)wanted, (unsigned long long)found);
+    if (wanted != found)
+        return dawn_fail(err, DAWN_E_MISMATCH,
+                         "plan for graph xxh3:%016llx, profile of graph "
+                         "xxh3:%016llx",
+                         (unsigned long long)wanted, (unsigned long long)found);
+    if (dawni_plan_replicated(plan))
+        return dawn_fail(err, DAWN_E_NOTSUP,
+                         "the plan has replicas: its memory is what the "
+                         "planner priced, no program of it is made");
+    return DAWN_OK;
 }
 
 /* The program of a rank, with the sizes that the profile has. */

@@ -23,6 +23,8 @@ uint64_t dawn_plan_digest(const struct dawn_plan *plan)
     for (int x = 0; x < plan->stages; x++) {
         dawni_hash_add_u64(&hash, (uint64_t)plan->stage[x].rank);
         dawni_hash_add_u64(&hash, (uint64_t)plan->stage[x].first);
+        if (plan->stage[x].replicas > 1)
+            dawni_hash_add_u64(&hash, (uint64_t)plan->stage[x].replicas);
     }
     dawni_hash_add(&hash, plan->decision,
                    (size_t)plan->stages * (size_t)g->tensors);

@@ -88,6 +88,8 @@ static void write_stage(struct dawni_text *t, const struct dawn_plan *plan,
     dawni_text_add(t, ", ");
     dawni_text_add_scalar(t, plan->graph->node[s->last].desc.name);
     dawni_text_add(t, "]\n");
+    if (s->replicas > 1)
+        dawni_text_addf(t, "  replicas: %d\n", s->replicas);
     write_decisions(t, plan, stage);
     if (s->predicted.f_ns == 0 && !s->predicted.peak_bytes)
         return;
@@ -97,8 +99,14 @@ static void write_stage(struct dawni_text *t, const struct dawn_plan *plan,
     write_double(t, "\n    recompute_ns: ", s->predicted.recompute_ns);
     write_double(t, "\n    stall_ns: ", s->predicted.stall_ns);
     write_double(t, "\n    step_ns: ", s->predicted.step_ns);
+    if (s->predicted.reduce_ns > 0)
+        write_double(t, "\n    reduce_ns: ", s->predicted.reduce_ns);
     write_u64(t, "\n    peak_bytes: ", s->predicted.peak_bytes);
     write_u64(t, "\n    arena_bytes: ", s->predicted.arena_bytes);
+    if (s->replicas > 1) { /* not priced by category */
+        dawni_text_add(t, "\n");
+        return;
+    }
     dawni_text_add(t, "\n    by: {");
     for (int i = 0; i < DAWN_CATEGORIES; i++)
         dawni_text_addf(t, "%s%s: %" PRIu64, i ? ", " : "",
@@ -195,6 +203,7 @@ struct stage_in {
 static const struct dawni_yaml_field stage_fields[] = {
     FIELD("rank", INT, rank, .ihi = 1 << 20),
     FIELD("nodes", A_LIST, nodes, .required = true),
+    FIELD("replicas", INT, stage.replicas, .ilo = 1, .ihi = DAWNI_MOST_DEVICES),
     FIELD("tensors", A_MAP, tensors),
     FIELD("predicted", A_MAP, predicted),
 };
@@ -206,6 +215,7 @@ static const struct dawni_yaml_field cost_fields[] = {
     FIELD("recompute_ns", DOUBLE, stage.predicted.recompute_ns, .hi = DBL_MAX),
     FIELD("stall_ns", DOUBLE, stage.predicted.stall_ns, .hi = DBL_MAX),
     FIELD("step_ns", DOUBLE, stage.predicted.step_ns, .hi = DBL_MAX),
+    FIELD("reduce_ns", DOUBLE, stage.predicted.reduce_ns, .hi = DBL_MAX),
     FIELD("peak_bytes", SIZE, stage.predicted.peak_bytes),
     FIELD("arena_bytes", SIZE, stage.predicted.arena_bytes),
     FIELD("by", A_MAP, by),

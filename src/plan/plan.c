@@ -51,6 +51,10 @@ static enum dawn_status check_stage(const struct dawn_graph *graph,
         return dawn_fail(err, DAWN_E_INVAL,
                          "stage %d is nodes %d to %d, the graph has 0 to %d", i,
                          s->first, s->last, dawn_graph_nodes(graph) - 1);
+    if (s->replicas < 0 || s->replicas > DAWNI_MOST_DEVICES)
+        return dawn_fail(err, DAWN_E_INVAL,
+                         "stage %d has %d replicas, must be 1 to %d", i,
+                         s->replicas, DAWNI_MOST_DEVICES);
     if (s->last < s->first)
         return dawn_fail(err, DAWN_E_INVAL,
                          "stage %d ends at '%s', before it begins at '%s'", i,
@@ -191,6 +195,25 @@ void dawni_plan_own_graph(struct dawn_plan *plan, struct dawn_graph *graph)
 {
     dawn_graph_destroy(plan->own_graph);
     plan->graph = plan->own_graph = graph;
+}
+
+int64_t dawni_plan_devices(const struct dawn_plan *plan)
+{
+    int64_t devices = 0;
+
+    if (!dawni_plan_replicated(plan))
+        return plan->info.ranks;
+    for (int x = 0; x < plan->stages; x++)
+        devices += plan->stage[x].replicas > 1 ? plan->stage[x].replicas : 1;
+    return devices;
+}
+
+bool dawni_plan_replicated(const struct dawn_plan *plan)
+{
+    for (int x = 0; x < plan->stages; x++)
+        if (plan->stage[x].replicas > 1)
+            return true;
+    return false;
 }
 
 const struct dawn_graph *dawn_plan_graph(const struct dawn_plan *plan)

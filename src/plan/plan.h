@@ -23,6 +23,13 @@ enum dawn_status dawni_plan_check(const struct dawn_graph *graph,
                                   const struct dawn_plan_stage *stage, int *bad,
                                   struct dawn_error *err);
 
+/* Of a stage; and of a whole plan with replicas */
+#define DAWNI_MOST_DEVICES 4096
+
+/* Devices that the plan takes, replicas counted; has a stage several? */
+int64_t dawni_plan_devices(const struct dawn_plan *plan);
+bool dawni_plan_replicated(const struct dawn_plan *plan);
+
 /* The plan's graph becomes `graph`, its own from now on: the same in the same
  * order. */
 void dawni_plan_own_graph(struct dawn_plan *plan, struct dawn_graph *graph);

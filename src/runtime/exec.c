@@ -27,6 +27,12 @@ static enum dawn_status check_opts(const struct dawn_exec_opts *o,
                          "xxh3:%016llx",
                          (unsigned long long)info->graph_digest,
                          (unsigned long long)graph);
+    for (int x = 0; x < info->stages; x++)
+        if (dawn_plan_stage(o->plan, x)->replicas > 1)
+            return dawn_fail(err, DAWN_E_NOTSUP,
+                             "stage %d of the plan has %d replicas: plans with "
+                             "replicas cannot be run",
+                             x, dawn_plan_stage(o->plan, x)->replicas);
     if (info->ranks != o->comm->size)
         return dawn_fail(err, DAWN_E_INVAL,
                          "the plan is for %d ranks, the job has %d",

@@ -300,6 +300,14 @@ static const struct {
     {"schedule: {kind: 1f1b, ranks: 3, microbatches: 1, microbatch: 1}\n"
      "stages:\n" STAGE0 STAGE1,
      ":3: ranks 3, must be from 1 to the number of stages, 2"},
+    {SCHEDULE "stages:\n" STAGE0 "  replicas: 0\n" STAGE1,
+     ":6: key 'replicas': expected an integer from 1 to 4096, found '0'"},
+    {SCHEDULE "stages:\n" STAGE0 STAGE1 "  replicas: 1.5\n",
+     ":7: key 'replicas': expected an integer from 1 to 4096, found '1.5'"},
+    {SCHEDULE "stages:\n" STAGE0 "  replicas: [2, 2]\n" STAGE1,
+     ":6: key 'replicas': expected an integer from 1 to 4096, found a list"},
+    {SCHEDULE "stages:\n" STAGE0 "  replicas: 4097\n" STAGE1,
+     ":6: key 'replicas': expected an integer from 1 to 4096, found '4097'"},
     {SCHEDULE "stages:\n" STAGE0 "  tensors: {block0.ln1: tape}\n" STAGE1,
      ":6: key 'block0.ln1': expected keep, recompute, host or ssd, found "
      "'tape'"},

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* Ranks of one host share its free memory out. */
+/* Ranks of one host share its free memory out; replicas are refused. */
 #include "comm/comm.h"
 #include "rig.h"
 #include "tap.h"
@@ -40,6 +40,11 @@ static void test_exec(struct dawn_comm *comm, struct dawn_graph *graph)
            "among 2147483647 ranks it has not");
     ok(strstr(err.text, "free are 0.0 MiB"), "and says so: %s", err.text);
     comm->local_size = 1;
+    dawn_exec_destroy(exec);
+    exec = NULL;
+    dawn_plan_stage(plan, 0)->replicas = 2;
+    is_int(dawn_exec_create(&opts, &exec, &err), DAWN_E_NOTSUP,
+           "a plan with replicas is refused: %s", err.text);
     dawn_exec_destroy(exec);
     dawn_plan_destroy(plan);
 }
