@@ -30,7 +30,10 @@ struct dawn_planner_nofit {
 struct dawn_planner_opts {
     const char *policy;   /* NULL: the better plan of "dawnpiper" and "exact" */
     const char *schedule; /* NULL: "1f1b" */
-    int stages;           /* >= 1 */
+    int stages;           /* >= 1; with devices: 0 is any number */
+    int devices;          /* above 0: spend so many, on stages and on replicas
+                             of stages. Such plans cannot be run yet */
+    int replicas;         /* with devices: of every stage; 0: what is best */
     int microbatches;     /* >= 1 */
     int64_t microbatch;   /* 0: the largest one that was profiled */
     bool max_batch;       /* the largest microbatch that fits, of any size;

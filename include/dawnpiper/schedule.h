@@ -28,7 +28,8 @@ struct dawn_schedule;
 #define DAWN_ACTION_MAP(X)                                                     \
     X(F)                                                                       \
     X(B)                                                                       \
-    X(W) X(BW) X(RECV_ACT) X(SEND_ACT) X(WAIT_ACT) X(RECV_GRAD) X(SEND_GRAD)   \
+    X(W)                                                                       \
+    X(BW) X(RECV_ACT) X(SEND_ACT) X(WAIT_ACT) X(RECV_GRAD) X(SEND_GRAD)        \
         X(WAIT_GRAD) X(REDUCE) X(STEP) X(OFFLOAD) X(PREFETCH)
 
 enum dawn_action_kind {
@@ -164,6 +165,9 @@ struct dawn_sim_result {
     double *stall_ns; /* by rank: waiting for offloaded tensors */
     int events;
     struct dawn_sim_event *event; /* by rank, then time */
+    uint64_t *live_bytes; /* by event: memory in use at most, of plans with
+                             replicas; else NULL, and dawn_memory_curve says it
+                           */
     int moves;
     struct dawn_sim_event *move; /* OFFLOAD and PREFETCH: from the first to the
                                     last byte of a microbatch; likewise */

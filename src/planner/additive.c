@@ -289,14 +289,14 @@ struct dawni_decided dawni_additive_price(struct dawni_planner *pl, int first,
 {
     const struct dawni_additive *a = pl->additive;
     const struct dawni_stage_spec *spec = &pl->stage[x];
-    double bytes = 0, ns = 0, largest = 0;
+    double bytes = 0, fixed = 0, ns = 0, largest = 0;
     struct dawni_decided d = {0};
 
     for (int i = first; i <= last; i++) {
         int t = pl->graph->node[i].output[0];
         enum dawn_decision what = decision ? decision[t] : DAWN_KEEP;
         const struct dawni_variant *v = &a->variant[chosen(pl, i, what)];
-        bytes += v->fixed_bytes;
+        fixed += v->fixed_bytes;
         ns += v->ns;
         d.recompute_ns += v->ns - a->variant[a->variant_at[i]].ns;
         if (what < DAWN_TO_HOST)
@@ -304,7 +304,9 @@ struct dawni_decided dawni_additive_price(struct dawni_planner *pl, int first,
         else
             largest = fmax(largest, v->saved_bytes);
     }
-    d.peak = dawni_additive_bytes(bytes + DAWNI_ADDITIVE_STAGING * largest);
+    d.peak =
+        dawni_additive_bytes(fixed + bytes + DAWNI_ADDITIVE_STAGING * largest);
+    d.kept = dawni_additive_bytes(fixed);
     d.fits = d.peak <= spec->budget;
     if (largest > 0)
         d.stall_ns = stall_of(pl, first, last, x, decision, ns / spec->speed);

@@ -136,10 +136,8 @@ double dawni_step_of(const struct dawni_planner *pl, int first, int last, int x,
 
 /* Messages */
 
-/* Bytes that cross the run's first and last cut, both ways. A tensor that
- * several later stages need is counted once. */
-static void scan_traffic(struct dawni_planner *pl, int first, int last,
-                         double *in, double *out)
+void dawni_traffic(struct dawni_planner *pl, int first, int last, double *in,
+                   double *out)
 {
     const struct dawn_graph *g = pl->graph;
 
@@ -183,7 +181,7 @@ static double comm_ns(struct dawni_planner *pl, int first, int last, int x)
 
     if (!pl->host_copies || pl->objective == DAWN_OBJECTIVE_BOTTLENECK)
         return 0;
-    scan_traffic(pl, first, last, &in, &out);
+    dawni_traffic(pl, first, last, &in, &out);
     if (x > 0)
         ns += copy_ns(pl, x - 1, x, in);
     if (x < pl->l - 1)

@@ -37,7 +37,7 @@ struct candidate {
 
 struct price {
     uint64_t peak, least; /* least: no decision gets below */
-    uint64_t comm;
+    uint64_t kept, comm;
     double recompute_ns, stall_ns;
     double ns; /* both, on the profiled device */
 };
@@ -98,6 +98,7 @@ static bool price_decisions(struct search *s, const uint8_t *decision,
     int64_t messages = (int64_t)(s->messages * (double)m.comm);
     price->peak = plus(dawni_stage_peak(&m, s->in_flight), messages);
     price->least = plus(m.kept + m.comm, messages);
+    price->kept = m.kept;
     price->comm = m.comm;
     price->recompute_ns = 0;
     for (int i = s->first; i <= s->last; i++)
@@ -690,6 +691,7 @@ static struct dawni_decided result(const struct search *s, bool whole)
     return (struct dawni_decided){
         .fits = whole && fits(s),
         .peak = s->now.peak,
+        .kept = s->now.kept,
         .comm = s->now.comm,
         .recompute_ns = s->now.recompute_ns,
         .stall_ns = s->now.stall_ns,

@@ -3,6 +3,7 @@
 #include "common/array.h"
 #include "planner/additive.h"
 #include "planner/planner.h"
+#include "planner/replicas.h"
 #include <stdio.h>
 
 static const struct dawni_policy_ops *const policy[] = {
@@ -171,6 +172,16 @@ enum dawn_status dawni_plan_best(struct dawni_planner *pl,
     return best ? DAWN_OK : DAWN_E_NOFIT;
 }
 
+static void count_tokens(struct dawn_plan *plan, int64_t tokens_per_sample)
+{
+    struct dawn_plan_info *info = dawn_plan_info(plan);
+    double tokens = (double)tokens_per_sample * (double)info->microbatch *
+                    info->microbatches;
+
+    if (info->step_ns > 0)
+        info->tokens_per_s = tokens / info->step_ns * 1e9;
+}
+
 /* The best plan with the devices that the planner has. */
 static enum dawn_status plan_placed(struct dawni_planner *pl,
                                     const struct dawn_machine *machine,
@@ -206,6 +217,12 @@ enum dawn_status dawn_planner_run(const struct dawn_profile *profile,
     struct dawn_plan *plan = NULL;
     enum dawn_status st = DAWN_OK;
 
+    if (opts->devices) {
+        st = dawni_replicas_plan(profile, machine, opts, plan_p, err);
+        if (!st)
+            count_tokens(*plan_p, opts->tokens_per_sample);
+        return st;
+    }
     if (opts->max_batch)
         st =
             dawni_largest_batch(profile, machine, opts, &sized.microbatch, err);
@@ -225,11 +242,7 @@ enum dawn_status dawn_planner_run(const struct dawn_profile *profile,
         dawn_plan_destroy(plan);
         return st;
     }
-    struct dawn_plan_info *info = dawn_plan_info(plan);
-    double tokens = (double)opts->tokens_per_sample * (double)info->microbatch *
-                    info->microbatches;
-    if (info->step_ns > 0)
-        info->tokens_per_s = tokens / info->step_ns * 1e9;
+    count_tokens(plan, opts->tokens_per_sample);
     *plan_p = plan;
     return DAWN_OK;
 }

@@ -66,6 +66,7 @@ struct dawni_stage_cost { /* of a run of nodes as stage x */
 struct dawni_decided {
     bool fits;
     uint64_t peak;
+    uint64_t kept;       /* part of the peak that is there from step to step */
     uint64_t comm;       /* part of the peak: receives posted ahead */
     double recompute_ns; /* of one microbatch, on the profiled device */
     double stall_ns;     /* of one microbatch, waiting for what is offloaded */
@@ -340,6 +341,11 @@ double dawni_base_time(const struct dawni_planner *pl, int first, int last,
  * begins at node p. */
 double dawni_cut_ns(const struct dawni_planner *pl, int x, int p);
 
+/* Bytes that cross the run's first and last cut, both ways. A tensor that
+ * several later stages need is counted once. */
+void dawni_traffic(struct dawni_planner *pl, int first, int last, double *in,
+                   double *out);
+
 /* Cost of a run of nodes as stage x, with the decisions of dawni_decide. */
 struct dawni_stage_cost dawni_stage_cost_of(struct dawni_planner *pl, int first,
                                             int last, int x);
@@ -465,6 +471,10 @@ enum dawn_status dawni_price_plan(struct dawni_planner *pl,
                                   struct dawn_plan *plan,
                                   struct dawn_sim_result *result,
                                   struct dawn_error *err);
+
+/* price.c: the sizes that times are read off between, if b was not profiled. */
+void dawni_note_sizes(const struct dawni_planner *pl,
+                      struct dawn_plan_info *info);
 
 /* refine.c: move cuts a little where the simulator says that it pays. */
 bool dawni_refine(struct dawni_planner *pl, int *cut);

@@ -1,7 +1,9 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* All that is predicted of a plan, whoever made it. */
 #include "common/array.h"
+#include "plan/plan.h"
 #include "planner/additive.h"
+#include "planner/replicas.h"
 #include "profile/profile.h"
 #include <math.h>
 
@@ -175,6 +177,19 @@ enum dawn_status dawni_price_times(struct dawni_planner *pl,
     return st;
 }
 
+void dawni_note_sizes(const struct dawni_planner *pl,
+                      struct dawn_plan_info *info)
+{
+    int64_t near[2];
+
+    info->size_low = info->size_high = 0;
+    if (dawn_profile_find_size(pl->profile, pl->b) < 0 &&
+        dawn_profile_near(pl->profile, pl->b, near)) {
+        info->size_low = near[0];
+        info->size_high = near[1];
+    }
+}
+
 enum dawn_status dawni_price_plan(struct dawni_planner *pl,
                                   struct dawn_plan *plan,
                                   struct dawn_sim_result *result,
@@ -183,19 +198,13 @@ enum dawn_status dawni_price_plan(struct dawni_planner *pl,
     struct dawn_plan_info *info = dawn_plan_info(plan);
     struct dawn_sim_result simulated = {0};
     enum dawn_status st = dawni_price_times(pl, plan, &simulated, err);
-    int64_t near[2];
 
     if (st)
         return st;
     for (int rank = 0; rank < pl->ranks && !st; rank++)
         st = price_memory(pl, plan, rank, err);
     info->profile_digest = dawn_profile_digest(pl->profile);
-    info->size_low = info->size_high = 0;
-    if (dawn_profile_find_size(pl->profile, pl->b) < 0 &&
-        dawn_profile_near(pl->profile, pl->b, near)) {
-        info->size_low = near[0];
-        info->size_high = near[1];
-    }
+    dawni_note_sizes(pl, info);
     info->priced_digest = dawn_plan_digest(plan);
     if (pl->bound < 0)
         pl->bound = dawni_bound(pl);
@@ -251,6 +260,12 @@ enum dawn_status dawn_planner_simulate(struct dawn_plan *plan,
                          (unsigned long long)wanted);
     if (!dawni_graph_same_order(dawn_profile_graph(profile), graph))
         st = dawni_profile_reorder_like(profile, graph, &own, err);
+    if (!st && dawni_plan_replicated(plan)) {
+        st = dawni_replicas_price_plan(plan, own ? own : profile, machine,
+                                       result, err);
+        dawn_profile_destroy(own);
+        return st;
+    }
     if (!st)
         st = dawni_machine_of_plan(plan, machine, &placed, err);
     if (!st)

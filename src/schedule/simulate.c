@@ -367,5 +367,6 @@ void dawn_sim_result_clear(struct dawn_sim_result *result)
     free(result->stall_ns);
     free(result->move);
     free(result->event);
+    free(result->live_bytes);
     *result = (struct dawn_sim_result){0};
 }
