@@ -78,6 +78,10 @@ static enum dawn_status plan_own(struct check *c, struct dawn_error *err)
     if (info->ranks != info->stages)
         return DAWN_OK; /* it makes no such plans */
     p.options.plan.stages = info->stages;
+    if (report_replicated(&c->now)) {
+        p.options.plan.stages = 0;
+        p.options.plan.devices = report_devices(&c->now);
+    }
     p.options.plan.microbatches = info->microbatches;
     p.options.plan.microbatch = info->microbatch;
     p.options.plan.schedule = info->schedule;
@@ -97,7 +101,10 @@ static void print_stage(const struct check *c, int x)
     const struct dawn_plan_stage *s = dawn_plan_stage(c->now.plan, x);
     const struct dawn_plan_stage *said = &c->said_of[x];
 
-    printf("stage %d: %s to %s, %s", x, dawn_graph_node(g, s->first)->name,
+    printf("stage %d", x);
+    if (report_replicas(&c->now, x) > 1)
+        printf(" on %d devices", report_replicas(&c->now, x));
+    printf(": %s to %s, %s", dawn_graph_node(g, s->first)->name,
            dawn_graph_node(g, s->last)->name, TIME(stage_ns(s)));
     if (stage_ns(said) > 0)
         printf(" (file: %s)", TIME(stage_ns(said)));
@@ -156,9 +163,11 @@ static void json_stage(const struct check *c, int x)
     const struct dawn_plan_stage *s = dawn_plan_stage(c->now.plan, x);
     const struct dawn_plan_stage *said = &c->said_of[x];
 
-    printf("  {\"rank\": %d, \"nodes\": [\"%s\", \"%s\"], \"time_ns\": %.0f, "
+    printf("  {\"rank\": %d, \"replicas\": %d, \"nodes\": [\"%s\", \"%s\"], "
+           "\"time_ns\": %.0f, "
            "\"file_time_ns\": %.0f,\n",
-           s->rank, dawn_graph_node(g, s->first)->name,
+           s->rank, report_replicas(&c->now, x),
+           dawn_graph_node(g, s->first)->name,
            dawn_graph_node(g, s->last)->name, stage_ns(s), stage_ns(said));
     printf("   \"peak_bytes\": %" PRIu64 ", \"file_peak_bytes\": %" PRIu64
            ", \"arena_bytes\": %" PRIu64 ", \"cap_bytes\": %" PRIu64

@@ -22,6 +22,10 @@ static void print_memory(const struct report *r,
     if (cap)
         printf(" of %s (%.1f%%)", SIZE(cap),
                100 * (double)s->predicted.arena_bytes / (double)cap);
+    if (report_replicated(r)) { /* not priced by category */
+        printf("\n");
+        return;
+    }
     printf("\n         ");
     for (int c = 0; c < DAWN_CATEGORIES; c++)
         if (s->predicted.by[c])
@@ -135,17 +139,24 @@ static void print_stage(const struct report *r, int x, int in_flight)
     const struct dawn_plan_stage *s = dawn_plan_stage(r->plan, x);
     const char *device = dawn_plan_device(r->plan, s->rank);
 
-    printf("stage %d on rank %d%s%s: nodes %s to %s (%d), %d in flight\n", x,
-           s->rank, device ? ", device " : "", device ? device : "",
+    if (report_replicated(r))
+        printf("stage %d on %d devices: ", x, report_replicas(r, x));
+    else
+        printf("stage %d on rank %d%s%s: ", x, s->rank,
+               device ? ", device " : "", device ? device : "");
+    printf("nodes %s to %s (%d), %d in flight\n",
            dawn_graph_node(g, s->first)->name,
            dawn_graph_node(g, s->last)->name, s->last - s->first + 1,
            in_flight);
     printf(
         "  time    F %s, B %s (recompute %s), W %s, stall %s; optimizer %s a "
-        "step\n",
+        "step",
         TIME(s->predicted.f_ns), TIME(s->predicted.b_ns),
         TIME(s->predicted.recompute_ns), TIME(s->predicted.w_ns),
         TIME(s->predicted.stall_ns), TIME(s->predicted.step_ns));
+    if (report_replicas(r, x) > 1)
+        printf(", gradients summed in %s", TIME(s->predicted.reduce_ns));
+    printf("\n");
     print_memory(r, s);
     print_recomputed(r, x, in_flight);
     print_offloaded(r, x, in_flight);
@@ -162,16 +173,19 @@ static void print_step(const struct report *r)
         printf(", %.0f tokens/s", info->tokens_per_s);
     printf("\nslowest %s a microbatch, messages not counted",
            TIME(info->bottleneck_ns));
-    printf(
-        "\nbubble  (l-1)/(m+l-1) = %.1f%% of the step, (l-1)/m = %.1f%% over "
-        "ideal; simulated: %.1f%% of the step idle\n",
-        100.0 * (l - 1) / (m + l - 1), 100.0 * (l - 1) / m,
-        100 * report_idle(r));
+    printf("\nbubble  ");
+    if (!report_replicated(r))
+        printf("(l-1)/(m+l-1) = %.1f%% of the step, (l-1)/m = %.1f%% over "
+               "ideal; ",
+               100.0 * (l - 1) / (m + l - 1), 100.0 * (l - 1) / m);
+    printf("simulated: %.1f%% of the step idle\n", 100 * report_idle(r));
     if (info->bound_ns > 0)
-        printf("bound   %s: no plan of %d stages has a shorter %s; this one is "
+        printf("bound   %s: no plan of %d %s has a shorter %s; this one is "
                "%.1f%% above it\n",
-               TIME(info->bound_ns), l, report_objective_name(r),
-               report_above(r));
+               TIME(info->bound_ns),
+               report_replicated(r) ? report_devices(r) : l,
+               report_replicated(r) ? "devices" : "stages",
+               report_objective_name(r), report_above(r));
     if (info->size_low)
         printf("sizes   %lld samples were not profiled: times and scratch are "
                "worked out from %lld and %lld\n",

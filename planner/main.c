@@ -55,10 +55,10 @@ static enum dawn_status load(struct program *p, struct dawn_error *err)
         st = dawn_machine_load(p->options.machine, &p->machine, err);
     if (st)
         return st;
-    if (!o->stages)
+    if (!o->stages && !o->devices)
         o->stages = p->machine ? dawn_machine_devices(p->machine) : 1;
     if (!o->microbatches)
-        o->microbatches = 4 * o->stages;
+        o->microbatches = 4 * (o->devices ? o->devices : o->stages);
     o->tokens_per_sample = tokens_per_sample(dawn_profile_graph(p->profile));
     return DAWN_OK;
 }

@@ -19,6 +19,8 @@ enum {
     KEY_EXPORT,
     KEY_SNAP,
     KEY_PLACEMENT,
+    KEY_DEVICES,
+    KEY_REPLICAS,
     KEY_HOSTFILE,
     KEY_COMPARE,
     KEY_CHECK,
@@ -46,6 +48,14 @@ static const struct argp_option option[] = {
     {"stages", 's', "N", 0,
      "pipeline stages, one a rank (default: one for each device of the "
      "machine; 1 without a machine)",
+     0},
+    {"devices", KEY_DEVICES, "N", 0,
+     "spend N devices on stages and on replicas of stages, which take turns "
+     "with microbatches; dawn-train cannot run such plans yet",
+     0},
+    {"replicas", KEY_REPLICAS, "auto|R", 0,
+     "with --devices: replicas of every stage (default: auto, what is best for "
+     "each)",
      0},
     {"memory", 'M', "SIZE", 0,
      "most memory a rank may use, such as 600MiB or 2GB (default: what the "
@@ -185,6 +195,11 @@ static void finish(const struct options *o)
         wrong("--explain and --json exclude each other");
     if (o->hostfile && (!o->machine || o->compare))
         wrong("--hostfile wants --machine and one plan");
+    if (o->plan.replicas && !o->plan.devices)
+        wrong("--replicas goes with --devices");
+    if (o->plan.devices && (o->compare || o->check || o->export || o->hostfile))
+        wrong("--devices excludes --compare, --check, --export and "
+              "--hostfile");
     if (o->compare && o->explain)
         wrong("--compare and --explain exclude each other");
     if (to_stdout &&
@@ -221,6 +236,12 @@ static error_t parse_plan(int key, const char *arg, struct dawn_planner_opts *o)
     case KEY_OBJECTIVE:
         o->objective =
             (enum dawn_objective)choice("objective", arg, objectives);
+        return 0;
+    case KEY_DEVICES:
+        o->devices = count("devices", arg);
+        return 0;
+    case KEY_REPLICAS:
+        o->replicas = strcmp(arg, "auto") == 0 ? 0 : count("replicas", arg);
         return 0;
     case KEY_PLACEMENT:
         o->as_given = choice("placement", arg, placements) == 1;

@@ -14,9 +14,34 @@ const struct dawn_machine_device *report_device(const struct report *r,
                                dawn_planner_device(r->plan, r->machine, rank));
 }
 
+int report_replicas(const struct report *r, int x)
+{
+    int replicas = dawn_plan_stage(r->plan, x)->replicas;
+
+    return replicas > 1 ? replicas : 1;
+}
+
+int report_devices(const struct report *r)
+{
+    const struct dawn_plan_info *info = dawn_plan_info(r->plan);
+    int devices = 0;
+
+    for (int x = 0; x < info->stages; x++)
+        devices += report_replicas(r, x);
+    return devices > info->stages ? devices : info->ranks;
+}
+
+bool report_replicated(const struct report *r)
+{
+    return report_devices(r) > dawn_plan_info(r->plan)->stages;
+}
+
 uint64_t report_cap(const struct report *r, int rank)
 {
     const struct dawn_machine_device *device;
+
+    if (report_replicated(r)) /* of the smallest device */
+        return dawn_plan_info(r->plan)->cap_bytes;
 
     if (r->options->plan.cap_bytes || !r->machine)
         return r->options->plan.cap_bytes;
@@ -33,9 +58,10 @@ double report_idle(const struct report *r)
         const struct dawn_plan_stage *s = dawn_plan_stage(r->plan, x);
         busy += info->microbatches * (s->predicted.f_ns + s->predicted.b_ns +
                                       s->predicted.w_ns) +
-                s->predicted.step_ns;
+                report_replicas(r, x) * s->predicted.step_ns;
     }
-    return info->step_ns > 0 ? 1 - busy / (info->ranks * info->step_ns) : 0;
+    return info->step_ns > 0 ? 1 - busy / (report_devices(r) * info->step_ns)
+                             : 0;
 }
 
 double report_objective(const struct report *r)
@@ -63,6 +89,29 @@ double report_above(const struct report *r)
     return above > 0 ? above : 0;
 }
 
+/* A replica has its share of the microbatches, and so many of them in flight
+ * that all devices from its stage on have one. */
+static enum dawn_status replicas_in_flight(const struct report *r,
+                                           int **in_flight_p,
+                                           struct dawn_error *err)
+{
+    const struct dawn_plan_info *info = dawn_plan_info(r->plan);
+    int *in_flight = calloc((size_t)info->stages, sizeof *in_flight);
+
+    if (!in_flight)
+        return dawn_fail(err, DAWN_E_NOMEM, "no memory for %d stages",
+                         info->stages);
+    for (int x = info->stages - 1, devices = 0; x >= 0; x--) {
+        int own = report_replicas(r, x);
+        devices += own;
+        int wanted = (devices - 1) / own + 1;
+        int share = (info->microbatches - 1) / own + 1;
+        in_flight[x] = wanted < share ? wanted : share;
+    }
+    *in_flight_p = in_flight;
+    return DAWN_OK;
+}
+
 enum dawn_status report_in_flight(const struct report *r, int **in_flight_p,
                                   struct dawn_error *err)
 {
@@ -74,9 +123,11 @@ enum dawn_status report_in_flight(const struct report *r, int **in_flight_p,
         .microbatches = info->microbatches,
     };
     struct dawn_schedule *schedule;
-    enum dawn_status st = dawn_schedule_create(&opts, &schedule, err);
+    enum dawn_status st;
 
-    if (st)
+    if (report_replicated(r))
+        return replicas_in_flight(r, in_flight_p, err);
+    if ((st = dawn_schedule_create(&opts, &schedule, err)))
         return st;
     int *in_flight = calloc((size_t)info->stages, sizeof *in_flight);
     for (int x = 0; x < info->stages && in_flight; x++)
@@ -101,10 +152,13 @@ void report_summary(const struct report *r, const char *path)
         arena = s->predicted.arena_bytes;
         cap = report_cap(r, s->rank);
     }
-    printf("%s: %d stages, %d x %lld samples, step %s, %.1f%% above the bound,"
+    printf("%s: %d stages", path ? path : "the plan", info->stages);
+    if (report_replicated(r))
+        printf(" on %d devices", report_devices(r));
+    printf(", %d x %lld samples, step %s, %.1f%% above the bound,"
            " at most %s%s%s a rank%s\n",
-           path ? path : "the plan", info->stages, info->microbatches,
-           (long long)info->microbatch, TIME(info->step_ns), report_above(r),
-           SIZE(arena), cap ? " of " : "", cap ? SIZE(cap) : "",
+           info->microbatches, (long long)info->microbatch, TIME(info->step_ns),
+           report_above(r), SIZE(arena), cap ? " of " : "",
+           cap ? SIZE(cap) : "",
            info->size_low ? "; that many samples were not profiled" : "");
 }

@@ -56,6 +56,10 @@ enum dawn_status report_hostfile(const struct report *r, const char *path,
  */
 const struct dawn_machine_device *report_device(const struct report *r,
                                                 int rank);
+/* Devices of a stage; of the plan; has a stage several? */
+int report_replicas(const struct report *r, int x);
+int report_devices(const struct report *r);
+bool report_replicated(const struct report *r);
 /* Memory that a rank may use; 0: no cap. */
 uint64_t report_cap(const struct report *r, int rank);
 /* Share of all ranks' time in a step in which they compute nothing. */

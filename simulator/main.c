@@ -36,6 +36,19 @@ static void find_first(struct simulation *s)
         s->first[++rank] = s->result.events;
 }
 
+static enum dawn_status copy_curve(struct simulation *s, int rank,
+                                   struct dawn_error *err)
+{
+    int first = s->first[rank], events = s->first[rank + 1] - first;
+    size_t bytes = (size_t)events * sizeof **s->curve;
+
+    s->curve[rank] = malloc(bytes + 1);
+    if (!s->curve[rank])
+        return no_memory(err);
+    memcpy(s->curve[rank], s->result.live_bytes + first, bytes);
+    return DAWN_OK;
+}
+
 static enum dawn_status simulate(struct simulation *s, struct dawn_error *err)
 {
     enum dawn_status st =
@@ -51,6 +64,10 @@ static enum dawn_status simulate(struct simulation *s, struct dawn_error *err)
     find_first(s);
     for (int rank = 0; rank < ranks && !st; rank++) {
         int actions;
+        if (s->result.live_bytes) { /* of replicas */
+            st = copy_curve(s, rank, err);
+            continue;
+        }
         st = dawn_memory_curve(s->plan, s->profile, rank, &s->curve[rank],
                                &actions, err);
     }
@@ -61,7 +78,7 @@ uint64_t simulation_cap(const struct simulation *s, int rank)
 {
     uint64_t cap = dawn_plan_info(s->plan)->cap_bytes;
     const struct dawn_machine_device *device =
-        s->machine
+        s->machine && !s->result.live_bytes
             ? dawn_machine_device(
                   s->machine, dawn_planner_device(s->plan, s->machine, rank))
             : NULL;

@@ -27,11 +27,18 @@ static const struct {
     {DAWN_ACTION_B, "backward, inputs", "#59a14f"},
     {DAWN_ACTION_W, "backward, weights", "#b6992d"},
     {DAWN_ACTION_STEP, "optimizer", "#b07aa1"},
+    {DAWN_ACTION_REDUCE, "all-reduce", "#76b7b2"},
     {DAWN_ACTION_OFFLOAD, "offload", "#e15759"},
     {DAWN_ACTION_PREFETCH, "prefetch", "#f28e2b"},
 };
 
 #define KINDS ((int)(sizeof kind / sizeof kind[0]))
+
+/* A REDUCE of plans without replicas only waits. */
+static bool drawn(const struct simulation *s, enum dawn_action_kind k)
+{
+    return k != DAWN_ACTION_REDUCE || s->result.live_bytes;
+}
 
 static const char *colour_of(enum dawn_action_kind k)
 {
@@ -55,7 +62,7 @@ static void print_box(const struct simulation *s,
     double x = x_of(s, e->start_ns), width = x_of(s, e->end_ns) - x;
     char text[64];
 
-    if (!colour || width <= 0)
+    if (!colour || width <= 0 || !drawn(s, e->action.kind))
         return;
     fprintf(out,
             "<rect x='%.2f' y='%d' width='%.2f' height='%d' fill='%s' "
@@ -184,7 +191,7 @@ static void print_legend(const struct simulation *s, FILE *out)
             used = s->result.event[k].action.kind == kind[i].kind;
         for (int k = 0; k < s->result.moves && !used; k++)
             used = s->result.move[k].action.kind == kind[i].kind;
-        if (!used)
+        if (!used || !drawn(s, kind[i].kind))
             continue;
         fprintf(out,
                 "<rect x='%d' y='30' width='12' height='12' fill='%s'/>\n"

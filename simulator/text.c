@@ -37,7 +37,7 @@ void print_table(const struct simulation *s, FILE *out)
 
     fprintf(out,
             "%s, %d stages on %d ranks, %d microbatches of %lld: step %s\n",
-            info->schedule, info->stages, info->ranks, info->microbatches,
+            info->schedule, info->stages, r->ranks, info->microbatches,
             (long long)info->microbatch, TIME(r->step_ns));
     fprintf(out, "%4s %11s %7s %11s %7s %11s %7s %11s %7s %12s %12s\n", "rank",
             "busy", "", "waits", "", "messages", "", "stalls", "",

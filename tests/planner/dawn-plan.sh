@@ -241,6 +241,38 @@ run 0 profile.yaml -m machine.yaml -s 2 -M 80KiB --offload host &&
     fails 1 "stage [01] offloads '.*' to host, but the machine has no such" \
         "a plan without its tier" --check plan.yaml profile.yaml
 
+run 0 profile.yaml --devices 4 --replicas 2 --explain -o two.yaml &&
+    [ "$(grep -c 'on 2 devices: nodes' out)" -eq 2 ] &&
+    grep -q 'gradients summed in' out &&
+    grep -q '2 stages on 4 devices' out &&
+    [ "$(grep -c '^  replicas: 2$' two.yaml)" -eq 2 ]
+ok "--devices: stages with replicas"
+run 0 profile.yaml --devices 4 --replicas 2 --json -o two.json.yaml &&
+    [ "$(grep -c '"replicas": 2' out)" -eq 2 ] &&
+    grep -q '"reduce_ns": [1-9]' out && cmp -s two.yaml two.json.yaml
+ok "and as JSON; the same plan, byte for byte"
+run 0 --check two.yaml profile.yaml -o again.yaml &&
+    grep -q 'stage 1 on 2 devices' out && grep -q 'as fast as the file' out &&
+    cmp -s two.yaml again.yaml
+ok "--check prices it the same"
+sed 's/replicas: 2/replicas: 3/' two.yaml >three.yaml
+run 0 --check three.yaml profile.yaml && grep -q '^three.yaml: edited' out &&
+    grep -q 'stage 0 on 3 devices' out && grep -q "the planner's own plan" out
+ok "and edited, beside the planner's own"
+sed 's/replicas: 2/replicas: none/' two.yaml >bad.yaml
+fails 1 "bad.yaml:[0-9]*: key 'replicas': expected an integer from 1" \
+    "no such count" --check bad.yaml profile.yaml
+sed 's/kind: 1f1b/kind: gpipe/' two.yaml >bad.yaml
+fails 1 'replicas and schedule gpipe' "replicas are for 1f1b" \
+    --check bad.yaml profile.yaml
+fails 2 'replicas goes with --devices' "--replicas alone" profile.yaml \
+    --replicas 2
+fails 1 'no plan for 4 devices' "a cap too small for any" profile.yaml \
+    --devices 4 -M 1KiB
+run 0 --import pipedream $import/fuzz_pipedream/branch.txt --devices 3 --json &&
+    grep -q '"replicas": ' out
+ok "--devices for an imported profile"
+
 fails 2 'which PROFILE' "no profile"
 fails 2 'stages' "a count that is none" profile.yaml --stages none
 fails 2 'memory=lots' "a size that is none" profile.yaml --memory lots

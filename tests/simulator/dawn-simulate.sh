@@ -78,6 +78,13 @@ grep -q '^1f1b, 4 stages on 4 ranks, 8 microbatches' out &&
     [ "$(wc -l <out)" -eq 6 ]
 ok "a line a rank for people"
 
+"$build/dawn-plan" profile.yaml --devices 4 --replicas 2 -o two.yaml >/dev/null &&
+    run 0 two.yaml --trace two.json --svg two.svg &&
+    grep -q '2 stages on 4 ranks' out && [ "$(wc -l <out)" -eq 6 ] &&
+    [ "$(grep -c '"name":"REDUCE"' two.json)" -eq 4 ] &&
+    grep -q '>all-reduce<' two.svg && ! grep -q '>all-reduce<' picture.svg
+ok "each replica of a stage has a line, a row and a sum of gradients"
+
 fails 2 "which PLAN" "no plan"
 fails 2 "unknown or incomplete option '--frobnicate'" "an unknown option" \
     --frobnicate
