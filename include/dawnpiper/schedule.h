@@ -140,6 +140,7 @@ struct dawn_sim_costs {
     /* true: the rank's own processor moves the message (host MPI) and so it
      * takes compute time on both sides; false: links run beside compute */
     bool host_copies;
+    bool totals_only; /* no timeline is wanted: no events are made */
     /* offloaded tensors: those of stage s are transfer[transfer_first[s]] to
      * transfer[transfer_first[s + 1] - 1]; NULL: nothing is offloaded */
     const int *transfer_first;

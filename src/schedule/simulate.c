@@ -29,9 +29,15 @@
 #include <math.h>
 #include <stdlib.h>
 
+struct link {
+    double latency_ns, move_ns;
+    bool to_itself;
+};
+
 struct sim {
     const struct dawn_schedule *schedule;
     const struct dawn_sim_costs *costs;
+    struct link *link; /* by link: what a message takes */
     struct dawn_sim_result result;
     struct dawni_tiers *tiers; /* NULL: nothing is offloaded */
     int *at;                   /* by rank: the next action */
@@ -46,8 +52,7 @@ struct sim {
 /* A message that has begun */
 struct transfer {
     double begin_ns; /* SEND and RECV are both there */
-    double latency_ns, move_ns;
-    bool to_itself;
+    const struct link *link;
 };
 
 /* Costs */
@@ -111,6 +116,21 @@ static enum dawn_status check_links(const struct sim *sim,
     return DAWN_OK;
 }
 
+static void set_links(struct sim *sim)
+{
+    for (int i = 0; i < sim->schedule->links; i++) {
+        const struct dawni_link *l = &sim->schedule->link[i];
+        size_t pair = pair_of(sim, l);
+        double speed = sim->costs->bytes_per_s[pair];
+
+        sim->link[i] = (struct link){
+            .latency_ns = sim->costs->latency_ns[pair],
+            .move_ns = speed > 0 ? link_bytes(sim, i) / speed * 1e9 : 0,
+            .to_itself = (l->dst - l->src) % sim->schedule->ranks == 0,
+        };
+    }
+}
+
 static double compute_ns(const struct sim *sim, const struct dawn_action *a)
 {
     const struct dawn_sim_costs *c = sim->costs;
@@ -138,17 +158,12 @@ static double compute_ns(const struct sim *sim, const struct dawn_action *a)
 static bool transfer_of(const struct sim *sim, int link, int mb,
                         struct transfer *t)
 {
-    const struct dawni_link *l = &sim->schedule->link[link];
     size_t message = dawni_message(sim->schedule, link, mb);
-    size_t pair = pair_of(sim, l);
-    double speed = sim->costs->bytes_per_s[pair];
 
     if (sim->sent[message] < 0 || sim->posted[message] < 0)
         return false;
     t->begin_ns = fmax(sim->sent[message], sim->posted[message]);
-    t->latency_ns = sim->costs->latency_ns[pair];
-    t->move_ns = speed > 0 ? link_bytes(sim, link) / speed * 1e9 : 0;
-    t->to_itself = (l->dst - l->src) % sim->schedule->ranks == 0;
+    t->link = &sim->link[link];
     return true;
 }
 
@@ -183,9 +198,9 @@ static bool take_in(struct sim *sim, int rank, const struct dawn_action *a)
         if (!transfer_of(sim, s->in[i], a->microbatch, &t))
             return false;
         begin = fmax(begin, t.begin_ns);
-        end = fmax(end, t.begin_ns + t.latency_ns +
-                            (sim->costs->host_copies ? 0 : t.move_ns));
-        copies += sim->costs->host_copies ? t.move_ns : 0;
+        end = fmax(end, t.begin_ns + t.link->latency_ns +
+                            (sim->costs->host_copies ? 0 : t.link->move_ns));
+        copies += sim->costs->host_copies ? t.link->move_ns : 0;
     }
     pass(sim, rank, begin, end + copies);
     return true;
@@ -201,11 +216,11 @@ static bool wait_for_send(struct sim *sim, int rank,
                      &t))
         return false;
     if (!sim->costs->host_copies)
-        end = t.begin_ns + t.latency_ns + t.move_ns;
-    else if (t.to_itself)
+        end = t.begin_ns + t.link->latency_ns + t.link->move_ns;
+    else if (t.link->to_itself)
         end = t.begin_ns;
     else
-        end = fmax(sim->now[rank], t.begin_ns) + t.move_ns;
+        end = fmax(sim->now[rank], t.begin_ns) + t.link->move_ns;
     pass(sim, rank, t.begin_ns, end);
     return true;
 }
@@ -256,8 +271,9 @@ static bool run_action(struct sim *sim, int rank, const struct dawn_action *a)
     } else if (!run_message(sim, rank, a)) {
         return false;
     }
-    sim->result.event[sim->event[rank]++] =
-        (struct dawn_sim_event){rank, *a, start, sim->now[rank]};
+    if (!sim->costs->totals_only)
+        sim->result.event[sim->event[rank]++] =
+            (struct dawn_sim_event){rank, *a, start, sim->now[rank]};
     return true;
 }
 
@@ -305,13 +321,14 @@ static enum dawn_status make_room(struct sim *sim, struct dawn_error *err)
 
     sim->at = calloc(ranks, sizeof *sim->at);
     sim->event = calloc(ranks, sizeof *sim->event);
+    sim->link = calloc((size_t)s->links + 1, sizeof *sim->link);
     sim->now = calloc(ranks, sizeof *sim->now);
     sim->reducing = calloc(ranks, sizeof *sim->reducing);
     sim->sent = malloc((messages + 1) * sizeof *sim->sent);
     sim->posted = malloc((messages + 1) * sizeof *sim->posted);
     for (int rank = 0; sim->event && rank < s->ranks; rank++) {
         sim->event[rank] = r->events;
-        r->events += s->rank[rank].n;
+        r->events += sim->costs->totals_only ? 0 : s->rank[rank].n;
     }
     r->ranks = s->ranks;
     r->busy_ns = calloc(ranks, sizeof *r->busy_ns);
@@ -319,13 +336,14 @@ static enum dawn_status make_room(struct sim *sim, struct dawn_error *err)
     r->comm_ns = calloc(ranks, sizeof *r->comm_ns);
     r->stall_ns = calloc(ranks, sizeof *r->stall_ns);
     r->event = calloc((size_t)r->events + 1, sizeof *r->event);
-    if (!sim->at || !sim->event || !sim->now || !sim->reducing || !sim->sent ||
-        !sim->posted || !r->busy_ns || !r->wait_ns || !r->comm_ns ||
-        !r->stall_ns || !r->event)
+    if (!sim->at || !sim->event || !sim->link || !sim->now || !sim->reducing ||
+        !sim->sent || !sim->posted || !r->busy_ns || !r->wait_ns ||
+        !r->comm_ns || !r->stall_ns || !r->event)
         return dawn_fail(err, DAWN_E_NOMEM,
                          "no memory to simulate %zu messages", messages);
     for (size_t i = 0; i < messages; i++)
         sim->sent[i] = sim->posted[i] = -1;
+    set_links(sim);
     return DAWN_OK;
 }
 
@@ -350,6 +368,7 @@ enum dawn_status dawn_simulate(const struct dawn_schedule *schedule,
 fail:
     dawni_tiers_destroy(sim.tiers);
     free(sim.at);
+    free(sim.link);
     free(sim.event);
     free(sim.now);
     free(sim.reducing);
