@@ -149,19 +149,35 @@ static int *in_flight_of(const struct dawn_schedule *schedule)
     return in_flight;
 }
 
+/* The rank's actions but for those of microbatches that are left out. NULL: no
+ * memory. */
+static struct dawn_action *actions_of(const struct dawni_lowering *l,
+                                      const struct dawn_schedule *schedule,
+                                      int *actions_p)
+{
+    int all, n = 0;
+    const struct dawn_action *from =
+        dawn_schedule_actions(schedule, l->rank, &all);
+    struct dawn_action *action = dawni_calloc(all, sizeof *action);
+    for (int i = 0; action && i < all; i++)
+        if (from[i].microbatch < l->microbatches)
+            action[n++] = from[i];
+    *actions_p = n;
+    return action;
+}
+
 static enum dawn_status lower(struct dawni_lowering *l,
                               const struct dawn_schedule *schedule,
                               struct dawn_error *err)
 {
     int actions, *in_flight = in_flight_of(schedule);
-    const struct dawn_action *action =
-        dawn_schedule_actions(schedule, l->rank, &actions);
+    struct dawn_action *action = actions_of(l, schedule, &actions);
     enum dawn_status st = dawni_lowering_begin(l, err);
     l->in_flight = in_flight;
     l->program->action_at =
         dawni_calloc((int64_t)actions + 1, sizeof *l->program->action_at);
     l->program->actions = actions;
-    if ((!l->program->action_at || !in_flight) && !st)
+    if ((!l->program->action_at || !in_flight || !action) && !st)
         st = dawn_fail(err, DAWN_E_NOMEM, "no memory for %d actions", actions);
     if (!st)
         st = dawni_offload_create(l, l->microbatches, err);
@@ -169,6 +185,7 @@ static enum dawn_status lower(struct dawni_lowering *l,
         dawni_lower_all(l, action, actions);
     dawni_lowering_end(l);
     free(in_flight);
+    free(action);
     if (!st && l->failed)
         st = dawn_fail(err, DAWN_E_NOMEM, "no memory for a program of %d nodes",
                        l->graph->nodes);
@@ -197,6 +214,8 @@ enum dawn_status dawni_program_create(const struct dawni_lower_opts *opts,
         .decision = opts->decision,
         .program = p,
     };
+    if (opts->microbatches && opts->microbatches < l.microbatches)
+        l.microbatches = opts->microbatches;
     enum dawn_status st = lower(&l, opts->schedule, err);
     if (!st)
         st = dawni_program_measure(p, err);

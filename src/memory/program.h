@@ -56,7 +56,7 @@ struct dawni_buffer {
     int begin, end; /* first and last instruction that names it */
     uint8_t category;
     bool paged; /* begins at the first page in it: moved to or from a disk */
-    int refs; /* while lowering: gradients that share it */
+    int refs;   /* while lowering: gradients that share it */
     uint64_t offset;
 };
 
@@ -99,6 +99,7 @@ struct dawni_lower_opts {
     const uint8_t *const *decision; /* by stage: by tensor */
     int rank;
     uint64_t cap_bytes; /* 0: none */
+    int microbatches;   /* only the first so many; 0: all */
 };
 
 /* Make the program of a rank, packed: offsets and memory are set. But where the

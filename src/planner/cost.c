@@ -250,15 +250,16 @@ void dawni_cost_judged(struct dawni_planner *pl, int first, int last, int x,
     remember(pl, dawni_memo_key(first, last, x), &c);
 }
 
-void dawni_cost_forget(struct dawni_planner *pl, int x)
+void dawni_cost_forget(struct dawni_planner *pl, int x, bool all)
 {
     struct dawni_memo kept = {0};
     bool whole = true;
 
     for (int i = 0; i < pl->costs.room && whole; i++) {
         const struct dawni_memo_entry *e = &pl->costs.entry[i];
-        if (e->key &&
-            ((int)(e->key >> 1 & 0x7fff) != x || pl->cost[e->value].judged))
+        bool stays = (int)(e->key >> 1 & 0x7fff) != x ||
+                     (pl->cost[e->value].judged && !all);
+        if (e->key && stays)
             whole = dawni_memo_set(&kept, e->key, e->value);
     }
     dawni_memo_clear(&pl->costs);

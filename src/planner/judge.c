@@ -7,13 +7,27 @@
 #include "memory/program.h"
 #include "planner/planner.h"
 
+/* Microbatches behind those in flight at first, in the step of an estimate */
+#define STEADY 6
+/* Part of an arena that may come on top where the step is longer */
+#define DRIFT 2048
+
+/* What is asked about a rank. */
+struct query {
+    int rank;
+    uint64_t cap;     /* 0: none */
+    int microbatches; /* only the first so many; 0: all */
+};
+
 /* Digest of all that the memory of a rank depends on. */
 static uint64_t digest(const struct dawni_planner *pl, struct dawn_plan *plan,
-                       int rank)
+                       const struct query *q)
 {
     struct dawni_hash hash;
+    int rank = q->rank;
 
     dawni_hash_init(&hash);
+    dawni_hash_add_u64(&hash, (uint64_t)q->microbatches);
     for (int x = 0; x < pl->l; x++)
         dawni_hash_add_u64(&hash, (uint64_t)dawn_plan_stage(plan, x)->first);
     for (int x = rank; x < pl->l; x += pl->ranks)
@@ -28,15 +42,19 @@ static uint64_t digest(const struct dawni_planner *pl, struct dawn_plan *plan,
 }
 
 static enum dawn_status find_memory(struct dawni_planner *pl,
-                                    struct dawn_plan *plan, int rank,
-                                    uint64_t cap, struct dawn_memory *memory,
+                                    struct dawn_plan *plan,
+                                    const struct query *q,
+                                    struct dawn_memory *memory,
                                     struct dawn_error *err)
 {
     int *cut = dawni_calloc(pl->l, sizeof *cut);
     struct dawni_program *program = NULL;
     struct dawni_cuts cuts = {0};
-    struct dawni_lower_opts opts = {
-        .sizes = &pl->sizes, .cuts = &cuts, .rank = rank, .cap_bytes = cap};
+    struct dawni_lower_opts opts = {.sizes = &pl->sizes,
+                                    .cuts = &cuts,
+                                    .rank = q->rank,
+                                    .cap_bytes = q->cap,
+                                    .microbatches = q->microbatches};
     enum dawn_status st;
 
     for (int x = 0; cut && x < pl->l; x++)
@@ -55,18 +73,18 @@ static enum dawn_status find_memory(struct dawni_planner *pl,
     return st;
 }
 
-enum dawn_status dawni_rank_memory(struct dawni_planner *pl,
-                                   struct dawn_plan *plan, int rank,
-                                   uint64_t cap, struct dawn_memory *memory,
-                                   struct dawn_error *err)
+static enum dawn_status answer(struct dawni_planner *pl, struct dawn_plan *plan,
+                               const struct query *q,
+                               struct dawn_memory *memory,
+                               struct dawn_error *err)
 {
-    struct dawni_known_memory *known = &pl->known[rank * DAWNI_KNOWN];
+    struct dawni_known_memory *known = &pl->known[q->rank * DAWNI_KNOWN];
     struct dawni_known_memory *k = NULL;
-    uint64_t key = digest(pl, plan, rank);
+    uint64_t key = digest(pl, plan, q), cap = q->cap;
     enum dawn_status st = DAWN_OK;
 
     if (pl->additive)
-        return dawn_memory_of(plan, pl->profile, rank, memory, err);
+        return dawn_memory_of(plan, pl->profile, q->rank, memory, err);
     for (int i = 0; i < DAWNI_KNOWN && !k; i++)
         if (known[i].valid && known[i].key == key &&
             (known[i].packed || (cap && known[i].memory.peak_bytes > cap)))
@@ -74,13 +92,62 @@ enum dawn_status dawni_rank_memory(struct dawni_planner *pl,
     if (!k) { /* forget the oldest */
         memmove(known + 1, known, (DAWNI_KNOWN - 1) * sizeof *known);
         k = known;
-        st = find_memory(pl, plan, rank, cap, &k->memory, err);
+        st = find_memory(pl, plan, q, &k->memory, err);
         k->valid = !st;
         k->key = key;
         k->packed = !cap || k->memory.peak_bytes <= cap;
     }
     if (!st)
         *memory = k->memory;
+    return st;
+}
+
+enum dawn_status dawni_rank_memory(struct dawni_planner *pl,
+                                   struct dawn_plan *plan, int rank,
+                                   uint64_t cap, struct dawn_memory *memory,
+                                   struct dawn_error *err)
+{
+    struct query q = {rank, cap, 0};
+
+    return answer(pl, plan, &q, memory, err);
+}
+
+enum dawn_status dawni_rank_estimate(struct dawni_planner *pl,
+                                     struct dawn_plan *plan, int rank,
+                                     uint64_t cap, struct dawn_memory *memory,
+                                     struct dawn_error *err)
+{
+    struct query q = {rank, cap, STEADY};
+    enum dawn_status st;
+
+    for (int x = rank; x < pl->l; x += pl->ranks)
+        q.microbatches += pl->stage[x].in_flight;
+    if (q.microbatches > pl->m / 2)
+        return dawni_rank_memory(pl, plan, rank, cap, memory, err);
+    st = answer(pl, plan, &q, memory, err);
+    if (!st)
+        memory->arena_bytes += memory->arena_bytes / DRIFT;
+    return st;
+}
+
+enum dawn_status dawni_verify(struct dawni_planner *pl, struct dawn_plan *plan,
+                              bool *fits_p, struct dawn_error *err)
+{
+    enum dawn_status st = DAWN_OK;
+
+    *fits_p = true;
+    for (int x = 0; x < pl->l && !st; x++) {
+        struct dawni_stage_spec *s = &pl->stage[x];
+        struct dawn_memory memory;
+        if (s->cap == UINT64_MAX)
+            continue;
+        st = dawni_rank_memory(pl, plan, x % pl->ranks, s->cap, &memory, err);
+        if (st || memory.arena_bytes <= s->cap)
+            continue;
+        s->whole = true;
+        dawni_cost_forget(pl, x, true);
+        *fits_p = false;
+    }
     return st;
 }
 
@@ -103,7 +170,7 @@ static void learn(struct dawni_planner *pl, int x,
         over += over / 2; /* the next packing differs a little */
         s->budget = base > over ? base - over : 0;
     }
-    dawni_cost_forget(pl, x);
+    dawni_cost_forget(pl, x, true);
 }
 
 static enum dawn_status judge_stage(struct dawni_planner *pl,

@@ -13,6 +13,9 @@ static const struct dawni_policy_ops *const policy[] = {
 
 #define POLICIES ((int)(sizeof policy / sizeof policy[0]))
 
+/* Each but the last finds out of some stage that it must not be estimated. */
+#define MOST_SEARCHES 16
+
 /* What plans where no policy is asked for: the better one of both. */
 static const struct dawni_policy_ops *const standard[] = {
     &dawni_policy_dawnpiper,
@@ -109,28 +112,15 @@ enum dawn_status dawni_decide_stage(struct dawni_planner *pl,
     return st;
 }
 
-/* Put the i-th policy to work; false: there is none. The first has learnt
- * nothing yet; what it learns is as true for those behind it. */
+/* Put the i-th policy to work; false: there is none. What one learns is as true
+ * for those behind it. */
 static bool put_to_work(struct dawni_planner *pl, int i)
 {
     if (i >= (pl->standard ? STANDARDS : 1))
         return false;
     if (pl->standard)
         pl->policy = standard[i];
-    if (i == 0)
-        dawni_planner_forget(pl);
     return true;
-}
-
-enum dawn_status dawni_plan_make(struct dawni_planner *pl,
-                                 struct dawn_plan **plan_p,
-                                 struct dawn_error *err)
-{
-    enum dawn_status st = DAWN_E_NOFIT;
-
-    for (int i = 0; st == DAWN_E_NOFIT && put_to_work(pl, i); i++)
-        st = dawni_plan_by_rounds(pl, plan_p, err);
-    return st;
 }
 
 double dawni_objective_of(struct dawn_plan *plan)
@@ -141,35 +131,93 @@ double dawni_objective_of(struct dawn_plan *plan)
                                                         : info->step_ns;
 }
 
-enum dawn_status dawni_plan_best(struct dawni_planner *pl,
-                                 struct dawn_plan **plan_p,
-                                 struct dawn_error *err)
+static enum dawn_status first_plan(struct dawni_planner *pl,
+                                   struct dawn_plan **plan_p,
+                                   struct dawn_error *err)
+{
+    enum dawn_status st = DAWN_E_NOFIT;
+
+    for (int i = 0; st == DAWN_E_NOFIT && put_to_work(pl, i); i++)
+        st = dawni_plan_by_rounds(pl, plan_p, err);
+    return st;
+}
+
+static enum dawn_status best_plan(struct dawni_planner *pl,
+                                  struct dawn_plan **plan_p,
+                                  struct dawn_error *err)
 {
     struct dawn_plan *best = NULL;
     double worth = pl->worth;
+    enum dawn_status st = DAWN_E_NOFIT;
 
-    for (int i = 0; put_to_work(pl, i); i++) {
+    for (int i = 0; (!st || st == DAWN_E_NOFIT) && put_to_work(pl, i); i++) {
         struct dawn_plan *plan = NULL;
         pl->worth = best ? dawni_objective_of(best) : worth;
-        enum dawn_status st = dawni_plan_by_rounds(pl, &plan, err);
+        st = dawni_plan_by_rounds(pl, &plan, err);
         pl->worth = worth;
-        if (st == DAWN_E_NOFIT)
+        if (st)
             continue;
-        if (!st)
-            st = dawni_price_plan(pl, plan, NULL, err);
-        if (st) {
-            dawn_plan_destroy(plan);
-            dawn_plan_destroy(best);
-            return st;
-        }
         bool better =
             !best || dawni_objective_of(plan) < dawni_objective_of(best);
         dawn_plan_destroy(better ? best : plan);
         best = better ? plan : best;
     }
-    if (best)
+    if (best && st == DAWN_E_NOFIT)
+        st = DAWN_OK;
+    if (st)
+        dawn_plan_destroy(best);
+    else
         *plan_p = best;
-    return best ? DAWN_OK : DAWN_E_NOFIT;
+    return st;
+}
+
+typedef enum dawn_status (*search_fn)(struct dawni_planner *,
+                                      struct dawn_plan **, struct dawn_error *);
+
+/* Search until what is found fits. */
+static enum dawn_status verified(struct dawni_planner *pl, search_fn search,
+                                 struct dawn_plan **plan_p,
+                                 struct dawn_error *err)
+{
+    enum dawn_status st = DAWN_OK;
+    bool fits = false;
+
+    put_to_work(pl, 0);
+    dawni_planner_forget(pl);
+    for (int i = 0; i < MOST_SEARCHES && !st && !fits; i++) {
+        struct dawn_plan *plan = NULL;
+        st = search(pl, &plan, err);
+        if (!st)
+            st = dawni_verify(pl, plan, &fits, err);
+        if (!st && fits)
+            *plan_p = plan;
+        else
+            dawn_plan_destroy(plan);
+    }
+    return !st && !fits ? DAWN_E_NOFIT : st;
+}
+
+enum dawn_status dawni_plan_make(struct dawni_planner *pl,
+                                 struct dawn_plan **plan_p,
+                                 struct dawn_error *err)
+{
+    return verified(pl, first_plan, plan_p, err);
+}
+
+enum dawn_status dawni_plan_best(struct dawni_planner *pl,
+                                 struct dawn_plan **plan_p,
+                                 struct dawn_error *err)
+{
+    struct dawn_plan *plan = NULL;
+    enum dawn_status st = verified(pl, best_plan, &plan, err);
+
+    if (!st)
+        st = dawni_price_plan(pl, plan, NULL, err);
+    if (st)
+        dawn_plan_destroy(plan);
+    else
+        *plan_p = plan;
+    return st;
 }
 
 static void count_tokens(struct dawn_plan *plan, int64_t tokens_per_sample)

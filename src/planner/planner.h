@@ -47,6 +47,7 @@ struct dawni_stage_spec { /* what stage x has to live with */
     /* learnt: least that runs took for messages, as a share of their `comm`
      * bytes, or for packing; INFINITY: nothing yet */
     double least_messages, least_packing;
+    bool whole;   /* an estimate of its memory was too low: no more of them */
     double speed; /* of its device */
 };
 
@@ -210,7 +211,8 @@ enum dawn_status dawni_plan_create(const struct dawni_planner *pl,
 /* What the plan is to be the least in. */
 double dawni_objective_of(struct dawn_plan *plan);
 
-/* rounds.c: the plan of the policy at work. */
+/* rounds.c: the plan of the policy at work, of which times are priced. That all
+ * stages fit may be estimated. */
 enum dawn_status dawni_plan_by_rounds(struct dawni_planner *pl,
                                       struct dawn_plan **plan_p,
                                       struct dawn_error *err);
@@ -304,6 +306,18 @@ enum dawn_status dawni_rank_memory(struct dawni_planner *pl,
                                    uint64_t cap, struct dawn_memory *memory,
                                    struct dawn_error *err);
 
+/* The same of a shorter step, which has all that is in flight at one time: most
+ * often as much, and sooner known. */
+enum dawn_status dawni_rank_estimate(struct dawni_planner *pl,
+                                     struct dawn_plan *plan, int rank,
+                                     uint64_t cap, struct dawn_memory *memory,
+                                     struct dawn_error *err);
+
+/* Is it really? If not, the stages that are above their caps are not judged by
+ * estimates from now on, and what they cost is forgotten. */
+enum dawn_status dawni_verify(struct dawni_planner *pl, struct dawn_plan *plan,
+                              bool *fits_p, struct dawn_error *err);
+
 /* Is every rank within its cap? DAWN_E_NOFIT: no, and its stage has less room
  * from now on. priced: by stage. */
 enum dawn_status dawni_judge(struct dawni_planner *pl, struct dawn_plan *plan,
@@ -354,9 +368,9 @@ struct dawni_stage_cost dawni_stage_cost_of(struct dawni_planner *pl, int first,
 void dawni_cost_judged(struct dawni_planner *pl, int first, int last, int x,
                        const struct dawni_decided *d, uint64_t budget);
 
-/* Forget the costs of stage x, whose budget has changed, but for those that
- * were judged. */
-void dawni_cost_forget(struct dawni_planner *pl, int x);
+/* Forget the costs of stage x, whose budget has changed; those that were judged
+ * only if `all`. */
+void dawni_cost_forget(struct dawni_planner *pl, int x, bool all);
 
 /* decide.c */
 
@@ -445,6 +459,7 @@ struct dawni_stage_times { /* by stage */
     /* what is offloaded, and where each stage's begins; NULL: nothing */
     const struct dawni_transfers *transfers;
     const int *transfer_first;
+    bool totals_only; /* see dawn_sim_costs */
 };
 
 enum dawn_status dawni_stage_times_create(int stages,

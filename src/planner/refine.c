@@ -7,7 +7,7 @@
 
 /* Simulations for each cut; and actions, of all simulations together */
 #define MOST_SIMULATIONS 24
-#define MOST_ACTIONS 4000000
+#define MOST_ACTIONS 2000000
 
 static const int move[] = {-1, 1, -2, 2, -4, 4};
 #define MOVES ((int)(sizeof move / sizeof move[0]))
@@ -116,6 +116,7 @@ bool dawni_refine(struct dawni_planner *pl, int *cut)
 
     if (st)
         return dawni_planner_fail(pl, st, NULL);
+    r.times.totals_only = true;
     for (int x = 0; x < pl->l; x++)
         time_stage(&r, x);
     whole = simulate(&r, &r.step_ns) && move_cuts(&r) && !pl->status;

@@ -26,12 +26,13 @@
 #define MOST_MESSAGES 4
 
 static const struct effort {
-    int rounds;  /* at most */
-    int unlucky; /* rounds in a row that found no better plan */
-    int tries;   /* decisions to make a stage fit */
-    double near; /* to keep everything is tried where its price is above the
-                    cap by no more than this share of it */
-} quick = {60, 10, 8, 0.25}, slow = {16, 2, 4, 0};
+    int rounds;     /* at most */
+    int unlucky;    /* rounds in a row that found no better plan */
+    int tries;      /* decisions to make a stage fit */
+    double near;    /* to keep everything is tried where its price is above the
+                       cap by no more than this share of it */
+    bool estimates; /* stages are judged by the memory of a shorter step */
+} quick = {60, 10, 8, 0.25, false}, slow = {16, 2, 4, 0, true};
 
 struct rounds {
     struct dawni_planner *pl;
@@ -105,7 +106,10 @@ static enum dawn_status judge(struct rounds *r, struct dawn_plan *plan,
         t->fails = t->made;
         return DAWN_OK;
     }
-    st = dawni_rank_memory(pl, plan, t->x % pl->ranks, cap, &memory, err);
+    if (r->effort->estimates && !pl->stage[t->x].whole)
+        st = dawni_rank_estimate(pl, plan, t->x % pl->ranks, cap, &memory, err);
+    else
+        st = dawni_rank_memory(pl, plan, t->x % pl->ranks, cap, &memory, err);
     if (st)
         return st;
     learn(r, t->x, &t->now, memory.arena_bytes);
@@ -238,7 +242,7 @@ static void think(struct rounds *r, int x, double messages, double packing)
         return;
     s->messages = messages;
     s->budget = budget;
-    dawni_cost_forget(r->pl, x);
+    dawni_cost_forget(r->pl, x, false);
     r->news = true;
 }
 
@@ -255,6 +259,16 @@ static void think_again(struct rounds *r)
     }
 }
 
+static enum dawn_status price_times(struct rounds *r, struct dawn_plan *plan,
+                                    struct dawn_error *err)
+{
+    struct dawn_sim_result result = {0};
+    enum dawn_status st = dawni_price_times(r->pl, plan, &result, err);
+
+    dawn_sim_result_clear(&result);
+    return st;
+}
+
 /* Is the plan below all that is known? */
 static bool is_news(const struct rounds *r, struct dawn_plan *plan)
 {
@@ -269,15 +283,13 @@ static bool is_news(const struct rounds *r, struct dawn_plan *plan)
 static enum dawn_status is_worth_it(struct rounds *r, struct dawn_plan *plan,
                                     bool *worth_p, struct dawn_error *err)
 {
-    struct dawn_sim_result result = {0};
     enum dawn_status st = DAWN_OK;
 
     *worth_p = true;
     if (r->pl->worth > 0 || r->best) {
-        st = dawni_price_times(r->pl, plan, &result, err);
+        st = price_times(r, plan, err);
         *worth_p = !st && is_news(r, plan);
     }
-    dawn_sim_result_clear(&result);
     return st;
 }
 
@@ -285,7 +297,7 @@ static enum dawn_status is_worth_it(struct rounds *r, struct dawn_plan *plan,
 static enum dawn_status keep_better(struct rounds *r, struct dawn_plan *plan,
                                     bool *better_p, struct dawn_error *err)
 {
-    enum dawn_status st = dawni_price_plan(r->pl, plan, NULL, err);
+    enum dawn_status st = price_times(r, plan, err);
 
     *better_p = !st && is_news(r, plan);
     if (!*better_p) {
@@ -393,6 +405,8 @@ static enum dawn_status learn_budgets(struct rounds *r, struct dawn_error *err)
         if (pl->policy->blind)
             break;
     }
+    if (r->best)
+        st = price_times(r, r->best, err);
     return st == DAWN_E_NOFIT ? DAWN_OK : st;
 }
 

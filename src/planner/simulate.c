@@ -135,6 +135,7 @@ enum dawn_status dawni_simulate_cuts(const struct dawni_planner *pl,
             .latency_ns = s.latency,
             .bytes_per_s = s.rate,
             .host_copies = pl->host_copies,
+            .totals_only = times->totals_only,
         };
         set_tiers(&s, pl, times, &costs);
         st = dawn_simulate(s.schedule, &costs, result, err);
