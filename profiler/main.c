@@ -213,6 +213,36 @@ done:
     return code;
 }
 
+#define MOST_SPREAD 10   /* of rounds that measure a link */
+#define SLICE_NS 1000000 /* no message within a host takes so long */
+
+/* "vm:0" and "vm:1" */
+static bool same_host(const struct dawn_machine *machine, int a, int b)
+{
+    const char *x = dawn_machine_device(machine, a)->name;
+    const char *y = dawn_machine_device(machine, b)->name;
+    size_t n = strcspn(x, ":");
+
+    return strcspn(y, ":") == n && strncmp(x, y, n) == 0;
+}
+
+/* Were links measured while other work had the processor? */
+static void warn_links(const struct dawn_machine *machine, double spread)
+{
+    int slow = 0;
+
+    for (int i = 1; i < dawn_machine_devices(machine); i++)
+        slow += same_host(machine, i - 1, i) &&
+                dawn_machine_link(machine, i - 1, i)->latency_ns >= SLICE_NS;
+    if (spread < MOST_SPREAD && !slow)
+        return;
+    fprintf(stderr,
+            "dawn-profile: warning: other work had the processor while links "
+            "were measured (slowest round / best: %.1f): measure again when it "
+            "is quiet\n",
+            spread);
+}
+
 static void print_machine(const struct dawn_machine *machine)
 {
     int devices = dawn_machine_devices(machine);
@@ -241,8 +271,9 @@ static int profile_machine(const struct options *o)
     const char *path = o->output ? o->output : "machine.yaml";
     struct dawn_machine *machine = NULL;
     struct dawn_error err = {0};
+    double spread;
     enum dawn_status st =
-        dawn_machine_measure(o->cli.comm, o->dir, &machine, &err);
+        dawn_machine_measure(o->cli.comm, o->dir, &machine, &spread, &err);
     int code = cli_agree(&o->cli, st, &err);
 
     if (!code) {
@@ -252,6 +283,7 @@ static int profile_machine(const struct options *o)
     }
     if (!code && cli_first(&o->cli)) {
         print_machine(machine);
+        warn_links(machine, spread);
         printf("written to %s\n", path);
     }
     dawn_machine_destroy(machine);

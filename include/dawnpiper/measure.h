@@ -41,10 +41,15 @@ DAWN_API enum dawn_status dawn_profile_measure(
 
 /* Measure this machine: hwloc's tree, memory, links between the ranks, the disk
  * behind `dir` (NULL: no disk). Collective; every rank gets the result.
+ *
+ *   spread_p  out, may be NULL: how far the rounds of measuring a link differ,
+ *             the slowest over the best, which counts; the most of all links.
+ *             Much above 1: other work ran meanwhile. 1: one rank
  */
 DAWN_API enum dawn_status dawn_machine_measure(struct dawn_comm *comm,
                                                const char *dir,
                                                struct dawn_machine **machine_p,
+                                               double *spread_p,
                                                struct dawn_error *err);
 
 #ifdef __cplusplus

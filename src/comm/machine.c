@@ -15,10 +15,15 @@ enum {
     TAG = 32000,
     SMALL = 64,      /* bytes of a message that has latency only */
     LARGE = 4 << 20, /* and of one that has bandwidth as well */
-    SMALL_TURNS = 31,
-    LARGE_TURNS = 7,
+    SMALL_TURNS = 9, /* of a round */
+    LARGE_TURNS = 3,
+    COPY_TURNS = 7,
     WARM_UP = 2, /* turns before those that count */
+    ROUNDS = 5,
+    NUMBERS = 3, /* of a pair: time of a small and of a large message, spread */
 };
+/* Who yields the processor to other work gets it back a time slice later. */
+#define PATIENCE_NS 2000000
 #define DISK_BYTES (UINT64_C(256) << 20)
 
 /* Links */
@@ -38,13 +43,15 @@ static enum dawn_status wait(const struct pair *pair, struct dawni_req *req,
     bool done;
 
     while (!(st = ops->test(req, &done, err)) && !done) {
-        if ((double)(dawni_now_ns() - from) > pair->comm->timeout_s * 1e9)
+        uint64_t waited_ns = dawni_now_ns() - from;
+        if ((double)waited_ns > pair->comm->timeout_s * 1e9)
             return dawn_fail(err, DAWN_E_TIMEOUT,
                              "link of rank %d and rank %d: no message for "
                              "%.1f s",
                              pair->comm->rank, pair->peer,
                              pair->comm->timeout_s);
-        dawni_comm_idle(pair->comm);
+        if (pair->comm->crowded || waited_ns > PATIENCE_NS)
+            dawni_comm_idle(pair->comm);
     }
     return st;
 }
@@ -73,14 +80,34 @@ static int ascending(const void *a, const void *b)
     return (*x > *y) - (*x < *y);
 }
 
-/* The median time of a message of `bytes` bytes, one way. */
+/* The median time of a message, one way, in a round of turns. */
+static enum dawn_status time_round(const struct pair *pair, int turns,
+                                   double *ns_p, struct dawn_error *err)
+{
+    double ns[SMALL_TURNS];
+    enum dawn_status st;
+
+    for (int i = 0; i < turns; i++) {
+        uint64_t from = dawni_now_ns();
+        if ((st = turn(pair, err)))
+            return st;
+        ns[i] = (double)(dawni_now_ns() - from) / 2;
+    }
+    qsort(ns, (size_t)turns, sizeof *ns, ascending);
+    *ns_p = ns[turns / 2];
+    return DAWN_OK;
+}
+
+/* The best round's time of a message of `bytes` bytes: in others the processor
+ * may have been with other work. *spread: at least the slowest round over the
+ * best. */
 static enum dawn_status time_messages(struct pair *pair, char *buffer,
-                                      int bytes, double *ns_p,
+                                      int bytes, double *ns_p, double *spread,
                                       struct dawn_error *err)
 {
     const struct dawni_comm_ops *ops = pair->comm->ops;
     int turns = bytes == SMALL ? SMALL_TURNS : LARGE_TURNS;
-    double ns[SMALL_TURNS];
+    double ns[ROUNDS];
     enum dawn_status st;
 
     if ((st = ops->send_init(pair->comm, buffer, (uint64_t)bytes,
@@ -90,15 +117,16 @@ static enum dawn_status time_messages(struct pair *pair, char *buffer,
                              (struct dawni_peer){pair->peer, TAG}, &pair->recv,
                              err)))
         goto out;
-    for (int i = -WARM_UP; i < turns; i++) {
-        uint64_t from = dawni_now_ns();
+    for (int i = 0; i < WARM_UP; i++)
         if ((st = turn(pair, err)))
             goto out;
-        if (i >= 0)
-            ns[i] = (double)(dawni_now_ns() - from) / 2;
-    }
-    qsort(ns, (size_t)turns, sizeof *ns, ascending);
-    *ns_p = ns[turns / 2];
+    for (int i = 0; i < ROUNDS; i++)
+        if ((st = time_round(pair, turns, &ns[i], err)))
+            goto out;
+    qsort(ns, ROUNDS, sizeof *ns, ascending);
+    *ns_p = ns[0];
+    if (*spread < ns[ROUNDS - 1] / ns[0])
+        *spread = ns[ROUNDS - 1] / ns[0];
 out:
     ops->req_destroy(pair->send);
     ops->req_destroy(pair->recv);
@@ -107,44 +135,47 @@ out:
 }
 
 /* The link of a rank with itself: a copy. */
-static enum dawn_status time_copy(char *buffer, double *small_ns,
-                                  double *large_ns)
+static void time_copy(char *buffer, double numbers[NUMBERS])
 {
-    double ns[LARGE_TURNS];
+    double ns[COPY_TURNS];
 
-    for (int i = -WARM_UP; i < LARGE_TURNS; i++) {
+    for (int i = -WARM_UP; i < COPY_TURNS; i++) {
         uint64_t from = dawni_now_ns();
         memcpy(buffer + LARGE, buffer, LARGE);
         if (i >= 0)
             ns[i] = (double)(dawni_now_ns() - from);
     }
-    qsort(ns, LARGE_TURNS, sizeof *ns, ascending);
-    *small_ns = 0;
-    *large_ns = ns[LARGE_TURNS / 2];
-    return DAWN_OK;
+    qsort(ns, COPY_TURNS, sizeof *ns, ascending);
+    numbers[1] = ns[COPY_TURNS / 2];
 }
 
 static enum dawn_status measure_pair(struct pair *pair, char *buffer,
-                                     double *small_ns, double *large_ns,
+                                     double numbers[NUMBERS],
                                      struct dawn_error *err)
 {
     enum dawn_status st;
 
-    if (pair->peer == pair->comm->rank)
-        return time_copy(buffer, small_ns, large_ns);
-    st = time_messages(pair, buffer, SMALL, small_ns, err);
-    return st ? st : time_messages(pair, buffer, LARGE, large_ns, err);
+    numbers[0] = 0;
+    numbers[2] = 1;
+    if (pair->peer == pair->comm->rank) {
+        time_copy(buffer, numbers);
+        return DAWN_OK;
+    }
+    st = time_messages(pair, buffer, SMALL, &numbers[0], &numbers[2], err);
+    return st ? st
+              : time_messages(pair, buffer, LARGE, &numbers[1], &numbers[2],
+                              err);
 }
 
-/* Pair after pair, so that none disturbs another. times: two numbers for each
- * ordered pair of ranks, in ns; this rank fills those of its pairs with itself
- * and higher ranks. */
-static enum dawn_status measure_pairs(struct dawn_comm *comm, double *times,
+/* Pair after pair, so that none disturbs another. numbers: NUMBERS of each
+ * ordered pair of ranks; this rank fills those of its pairs with itself and
+ * higher ranks. */
+static enum dawn_status measure_pairs(struct dawn_comm *comm, double *numbers,
                                       struct dawn_error *err)
 {
     enum dawn_status st = DAWN_OK;
     char *buffer = calloc(2, LARGE);
-    double unused[2];
+    double unused[NUMBERS];
 
     if (!buffer)
         st = dawn_fail(err, DAWN_E_NOMEM, "no memory for the link test");
@@ -153,56 +184,56 @@ static enum dawn_status measure_pairs(struct dawn_comm *comm, double *times,
         for (int b = a; b < comm->size && !st; b++) {
             bool is_mine = comm->rank == a || comm->rank == b;
             struct pair pair = {comm, comm->rank == a ? b : a, NULL, NULL};
-            double *to =
-                &times[2 * ((size_t)a * (size_t)comm->size + (size_t)b)];
-            if (comm->rank != a)
-                to = unused;
+            double *to = &numbers[NUMBERS *
+                                  ((size_t)a * (size_t)comm->size + (size_t)b)];
             if (is_mine)
-                st = measure_pair(&pair, buffer, &to[0], &to[1], err);
+                st = measure_pair(&pair, buffer, comm->rank == a ? to : unused,
+                                  err);
             st = dawni_agree(comm, st, err);
         }
     free(buffer);
     return st;
 }
 
-static enum dawn_status share_times(struct dawn_comm *comm, double *times,
-                                    struct dawn_error *err)
+static enum dawn_status share_numbers(struct dawn_comm *comm, double *numbers,
+                                      struct dawn_error *err)
 {
-    size_t row = 2 * (size_t)comm->size;
+    size_t row = NUMBERS * (size_t)comm->size;
     enum dawn_status st = DAWN_OK;
 
     for (int rank = 0; rank < comm->size && !st; rank++)
-        st = comm->ops->bcast(comm, times + row * (size_t)rank,
-                              row * sizeof *times, rank, err);
+        st = comm->ops->bcast(comm, numbers + row * (size_t)rank,
+                              row * sizeof *numbers, rank, err);
     return st;
 }
 
 static enum dawn_status measure_links(struct dawn_comm *comm,
                                       struct dawn_machine *machine,
-                                      struct dawn_error *err)
+                                      double *spread, struct dawn_error *err)
 {
-    int size = comm->size, numbers = 2 * size * size;
-    double *times = dawni_calloc(numbers, sizeof *times);
+    int size = comm->size, count = NUMBERS * size * size;
+    double *numbers = dawni_calloc(count, sizeof *numbers);
     enum dawn_status st = DAWN_OK;
 
-    if (!times)
-        st = dawn_fail(err, DAWN_E_NOMEM, "no memory for %d links", numbers);
+    if (!numbers)
+        st = dawn_fail(err, DAWN_E_NOMEM, "no memory for %d links", count);
     if ((st = dawni_agree(comm, st, err)) ||
-        (st = measure_pairs(comm, times, err)) ||
-        (st = share_times(comm, times, err)))
+        (st = measure_pairs(comm, numbers, err)) ||
+        (st = share_numbers(comm, numbers, err)))
         goto out;
     for (int a = 0; a < size; a++)
         for (int b = a; b < size; b++) {
-            const double *ns = &times[2 * (a * size + b)];
+            const double *n = &numbers[NUMBERS * (a * size + b)];
             /* on a busy machine a small message may wait for its turn as long
              * as a large one takes */
-            double moving = ns[1] > 2 * ns[0] ? ns[1] - ns[0] : ns[1];
-            struct dawn_machine_link link = {ns[0], LARGE / moving * 1e9};
+            double moving = n[1] > 2 * n[0] ? n[1] - n[0] : n[1];
+            struct dawn_machine_link link = {n[0], LARGE / moving * 1e9};
             *dawn_machine_link(machine, a, b) = link;
             *dawn_machine_link(machine, b, a) = link;
+            *spread = *spread > n[2] ? *spread : n[2];
         }
 out:
-    free(times);
+    free(numbers);
     return st;
 }
 
@@ -315,17 +346,20 @@ static enum dawn_status measure_disk(struct dawn_comm *comm,
 
 enum dawn_status dawn_machine_measure(struct dawn_comm *comm, const char *dir,
                                       struct dawn_machine **machine_p,
-                                      struct dawn_error *err)
+                                      double *spread_p, struct dawn_error *err)
 {
     struct dawn_machine *machine = NULL;
+    double spread = 1;
     enum dawn_status st = dawn_machine_create(comm->size, &machine, err);
 
     if ((st = dawni_agree(comm, st, err)) ||
         (st = measure_hosts(comm, machine, err)) ||
-        (st = measure_links(comm, machine, err)) ||
+        (st = measure_links(comm, machine, &spread, err)) ||
         (dir && (st = measure_disk(comm, machine, dir, err))))
         goto fail;
     *machine_p = machine;
+    if (spread_p)
+        *spread_p = spread;
     return DAWN_OK;
 fail:
     dawn_machine_destroy(machine);
