@@ -78,11 +78,11 @@ static enum dawn_status sweep(const struct dawn_profile *profile,
 int main(void)
 {
     static const struct dawn_model_opts model[] = {
-        {"gpt2", 6, 256, 8, 256, 256, 0, true, DAWN_BF16},
-        {"gpt2", 6, 256, 8, 256, 256, 0.1, false, DAWN_BF16},
-        {"gpt2", 4, 64, 4, 64, 256, 0.1, true, DAWN_F32},
-        {"gpt2", 4, 64, 4, 64, 256, 0, false, DAWN_F32},
-        {"gpt2-124m", 12, 768, 12, 1024, 50257, 0, true, DAWN_BF16},
+        {"gpt2", 6, 256, 8, 256, 256, 0, true, DAWN_BF16, 0},
+        {"gpt2", 6, 256, 8, 256, 256, 0.1, false, DAWN_BF16, 0},
+        {"gpt2", 4, 64, 4, 64, 256, 0.1, true, DAWN_F32, 0},
+        {"gpt2", 4, 64, 4, 64, 256, 0, false, DAWN_F32, 0},
+        {"gpt2-124m", 12, 768, 12, 1024, 50257, 0, true, DAWN_BF16, 0},
     };
     double worst = 0;
 

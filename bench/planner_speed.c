@@ -36,7 +36,7 @@ static struct {
 static enum dawn_status write_profile(int nodes, struct dawn_error *err)
 {
     static const struct dawn_model_opts gpt2 = {
-        "gpt2-124m", 12, 768, 12, 1024, 50257, 0, true, DAWN_BF16};
+        "gpt2-124m", 12, 768, 12, 1024, 50257, 0, true, DAWN_BF16, 0};
     struct dawn_profile *profile = NULL;
     enum dawn_status st = nodes ? bench_chain_profile(nodes, &profile, err)
                                 : bench_model_profile(&gpt2, &profile, err);

@@ -69,6 +69,25 @@ DAWN_API enum dawn_status dawn_tokens_sequential(
     const struct dawn_tokens *tokens, uint64_t sample,
     const struct dawn_tokens_batch *batch, struct dawn_error *err);
 
+/* Tokens to be filled in: of each sample `masked` places, all sets of them as
+ * likely. (Devlin et al., "BERT", 2019, section 3.1) */
+struct dawn_tokens_mask {
+    int64_t samples, context; /* >= 1 */
+    int64_t masked;           /* of a sample, 1 to context */
+    int32_t vocab;
+    int32_t token;    /* what stands for a masked one, below vocab */
+    int32_t *tokens;  /* (samples, context): masked here; NULL: places only */
+    int32_t *places;  /* (samples, masked), ascending; NULL: not wanted */
+    int32_t *targets; /* (samples, masked): what was there; or NULL */
+};
+
+/* Mask tokens. Row i is a function of seed, step, sample + i and the tokens of
+ * that row. Returns DAWN_OK or DAWN_E_INVAL. */
+DAWN_API enum dawn_status dawn_tokens_mask(uint64_t seed, uint64_t step,
+                                           uint64_t sample,
+                                           const struct dawn_tokens_mask *mask,
+                                           struct dawn_error *err);
+
 #ifdef __cplusplus
 }
 #endif

@@ -12,11 +12,13 @@ extern "C" {
 #endif
 
 struct dawn_model_opts { /* model: */
-    char preset[32];     /* "gpt2", "gpt2-124m", "gpt2-tiny" */
+    char preset[32];     /* "gpt2", "gpt2-124m", "gpt2-tiny", "bert",
+                            "bert-base", "bert-large", "bert-tiny" */
     int layers, hidden, heads, context, vocab;
     double dropout;
     bool fused_attention;
     enum dawn_dtype dtype; /* DAWN_BF16 or DAWN_F32 */
+    int masked; /* tokens of a sample that BERT fills in; 0: 15% of them */
 };
 
 struct dawn_job {
@@ -25,6 +27,7 @@ struct dawn_job {
         char train[4096], eval[4096]; /* files; relative to the job file's
                                          folder; eval may be "" */
         char format[16];              /* "bytes", "llmc", "uint16" */
+        int mask; /* the token that stands for a masked one: the last */
     } data;
     struct {
         uint64_t steps;
@@ -55,13 +58,18 @@ struct dawn_job {
 DAWN_API enum dawn_status dawn_job_load(const char *path, struct dawn_job *job,
                                         struct dawn_error *err);
 
-/* Build the graph of a model: inputs "tokens" and "targets" (b, context) i32.
- * The caller destroys it. Returns DAWN_OK, DAWN_E_INVAL (hidden no multiple of
- * heads, ...) or DAWN_E_NOMEM.
+/* Build the graph of a model: inputs "tokens" and "targets" (b, context) i32;
+ * of BERT "tokens" (b, context), and "places" and "targets" (b, masked): where
+ * the masked tokens are, and which they were. The caller destroys it. Returns
+ * DAWN_OK, DAWN_E_INVAL (hidden no multiple of heads, ...) or DAWN_E_NOMEM.
  */
 DAWN_API enum dawn_status dawn_model_build(const struct dawn_model_opts *opts,
                                            struct dawn_graph **graph_p,
                                            struct dawn_error *err);
+
+/* How many tokens of a sample the model fills in; 0: it predicts the next one
+ * of each. */
+DAWN_API int dawn_model_masked(const struct dawn_model_opts *opts);
 
 /* Learning rate of a step: linear warm-up, then the decay. */
 DAWN_API double dawn_job_lr(const struct dawn_job *job, uint64_t step);

@@ -65,6 +65,7 @@ struct dawn_layer_fns {
  * attn_values     probs (H,T,T), qkv                    heads -> (T,C)
  * dropout         x                                     p
  * add             a, b
+ * gather          x (T,C), rows (M) i32                 -> (M,C), of the sample
  * cross_entropy   logits (T,V), targets (T) i32         -> loss, scalar f32
  *
  * Of the attributes, causal and fused are 1 and eps is 1e-5 unless given; heads

@@ -51,6 +51,7 @@ static const struct dawni_yaml_field model_fields[] = {
     FIELD("dropout", DOUBLE, opts.dropout, .lo = 0, .hi = 0.99),
     FIELD("attention", CHOICE, attention, .choices = attentions),
     FIELD("dtype", CHOICE, dtype, .choices = dtypes),
+    FIELD("masked", INT, opts.masked, .ilo = 1, .ihi = 1 << 24),
 };
 #undef FIELD
 
@@ -60,6 +61,7 @@ static const struct dawni_yaml_field data_fields[] = {
     FIELD("train", STRING, data.train, .required = true),
     FIELD("eval", STRING, data.eval),
     FIELD("format", WORD, data.format, .choices = formats),
+    FIELD("mask", INT, data.mask, .ilo = 0, .ihi = 1 << 24),
 };
 
 static const struct dawni_yaml_field train_fields[] = {
@@ -93,7 +95,7 @@ static const struct dawni_yaml_field device_fields[] = {
 static void set_defaults(struct dawn_job *job)
 {
     *job = (struct dawn_job){
-        .data = {.format = "bytes"},
+        .data = {.format = "bytes", .mask = -1},
         .train = {.microbatch = 1,
                   .microbatches = 8,
                   .lr = 1e-3,
@@ -157,6 +159,13 @@ static enum dawn_status read_model(const struct dawni_yaml *map,
                                model.opts.hidden, model.opts.heads);
     if (model.dtype >= 0 || !preset->sized)
         model.opts.dtype = model.dtype == 1 ? DAWN_F32 : DAWN_BF16;
+    if (model.opts.masked && !preset->masked)
+        return dawni_yaml_fail(dawni_yaml_get(map, "masked"), DAWN_E_FORMAT,
+                               err, "key 'masked': %s masks no tokens",
+                               preset->name);
+    if (model.opts.masked > model.opts.context)
+        return dawni_yaml_fail(dawni_yaml_get(map, "masked"), DAWN_E_FORMAT,
+                               err, "key 'masked': is above context");
     model.opts.fused_attention = model.attention != 1;
     *opts = model.opts;
     return DAWN_OK;
@@ -192,6 +201,12 @@ static enum dawn_status read_data(const struct dawni_yaml *map,
         return st;
     if (!*job->data.train)
         return dawni_yaml_expected(dawni_yaml_get(map, "train"), "a file", err);
+    if (job->data.mask < 0)
+        job->data.mask = job->model.vocab - 1;
+    if (job->data.mask >= job->model.vocab)
+        return dawni_yaml_fail(dawni_yaml_get(map, "mask"), DAWN_E_FORMAT, err,
+                               "key 'mask': the vocabulary has %d tokens",
+                               job->model.vocab);
     if ((st = place_path(map, "train", job_path, job->data.train, err)))
         return st;
     return place_path(map, "eval", job_path, job->data.eval, err);

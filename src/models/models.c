@@ -4,30 +4,26 @@
 
 #include <string.h>
 
+#define SIZES(preset_, layers_, hidden_, heads_, context_, vocab_)             \
+    {                                                                          \
+        .preset = preset_, .layers = layers_, .hidden = hidden_,               \
+        .heads = heads_, .context = context_, .vocab = vocab_,                 \
+        .fused_attention = true, .dtype = DAWN_BF16                            \
+    }
+
 const struct dawni_preset dawni_presets[] = {
-    {"gpt2", false, {.preset = "gpt2"}, dawni_gpt2_build},
-    {"gpt2-124m",
-     true,
-     {.preset = "gpt2-124m",
-      .layers = 12,
-      .hidden = 768,
-      .heads = 12,
-      .context = 1024,
-      .vocab = 50257,
-      .fused_attention = true,
-      .dtype = DAWN_BF16},
+    {"gpt2", false, false, {.preset = "gpt2"}, dawni_gpt2_build},
+    {"gpt2-124m", true, false, SIZES("gpt2-124m", 12, 768, 12, 1024, 50257),
      dawni_gpt2_build},
-    {"gpt2-tiny",
-     true,
-     {.preset = "gpt2-tiny",
-      .layers = 4,
-      .hidden = 256,
-      .heads = 4,
-      .context = 256,
-      .vocab = 256,
-      .fused_attention = true,
-      .dtype = DAWN_BF16},
+    {"gpt2-tiny", true, false, SIZES("gpt2-tiny", 4, 256, 4, 256, 256),
      dawni_gpt2_build},
+    {"bert", false, true, {.preset = "bert"}, dawni_bert_build},
+    {"bert-base", true, true, SIZES("bert-base", 12, 768, 12, 512, 30522),
+     dawni_bert_build},
+    {"bert-large", true, true, SIZES("bert-large", 24, 1024, 16, 512, 30522),
+     dawni_bert_build},
+    {"bert-tiny", true, true, SIZES("bert-tiny", 4, 256, 4, 256, 256),
+     dawni_bert_build},
     {0},
 };
 
@@ -68,7 +64,25 @@ static enum dawn_status check_sizes(const struct dawn_model_opts *opts,
     if (opts->dtype != DAWN_F32 && opts->dtype != DAWN_BF16)
         return dawn_fail(err, DAWN_E_INVAL,
                          "model '%s': dtype must be f32 or bf16", opts->preset);
+    if (opts->masked && !dawni_preset_find(opts->preset)->masked)
+        return dawn_fail(err, DAWN_E_INVAL, "model '%s' has no masked tokens",
+                         opts->preset);
+    if (opts->masked < 0 || opts->masked > opts->context)
+        return dawn_fail(err, DAWN_E_INVAL,
+                         "model '%s': masked %d, must be 1 to %d, the context",
+                         opts->preset, opts->masked, opts->context);
     return DAWN_OK;
+}
+
+int dawn_model_masked(const struct dawn_model_opts *opts)
+{
+    const struct dawni_preset *preset = dawni_preset_find(opts->preset);
+
+    if (!preset || !preset->masked)
+        return 0;
+    if (opts->masked)
+        return opts->masked;
+    return opts->context < 7 ? 1 : (opts->context * 3 + 10) / 20;
 }
 
 enum dawn_status dawn_model_build(const struct dawn_model_opts *opts,

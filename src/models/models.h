@@ -9,6 +9,7 @@
 struct dawni_preset {
     const char *name; /* NULL ends the list */
     bool sized;       /* false: every size must be given */
+    bool masked;      /* fills in masked tokens */
     struct dawn_model_opts opts;
     /* Fill an empty graph; what fails is remembered in it. */
     void (*build)(struct dawn_graph *graph, const struct dawn_model_opts *opts);
@@ -21,6 +22,8 @@ extern const struct dawni_preset dawni_presets[];
 const struct dawni_preset *dawni_preset_find(const char *name);
 
 void dawni_gpt2_build(struct dawn_graph *graph,
+                      const struct dawn_model_opts *opts);
+void dawni_bert_build(struct dawn_graph *graph,
                       const struct dawn_model_opts *opts);
 
 #endif

@@ -6,10 +6,11 @@
 #include <string.h>
 
 static const struct dawni_op_def *const defs[] = {
-    &dawni_op_embedding,   &dawni_op_position, &dawni_op_layer_norm,
-    &dawni_op_linear,      &dawni_op_gelu,     &dawni_op_attention,
-    &dawni_op_attn_scores, &dawni_op_softmax,  &dawni_op_attn_values,
-    &dawni_op_dropout,     &dawni_op_add,      &dawni_op_cross_entropy,
+    &dawni_op_embedding,     &dawni_op_position, &dawni_op_layer_norm,
+    &dawni_op_linear,        &dawni_op_gelu,     &dawni_op_attention,
+    &dawni_op_attn_scores,   &dawni_op_softmax,  &dawni_op_attn_values,
+    &dawni_op_dropout,       &dawni_op_add,      &dawni_op_gather,
+    &dawni_op_cross_entropy,
 };
 
 #define DEFS (sizeof defs / sizeof defs[0])

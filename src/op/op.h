@@ -67,6 +67,7 @@ extern const struct dawni_op_def dawni_op_softmax;
 extern const struct dawni_op_def dawni_op_attn_values;
 extern const struct dawni_op_def dawni_op_dropout;
 extern const struct dawni_op_def dawni_op_add;
+extern const struct dawni_op_def dawni_op_gather;
 extern const struct dawni_op_def dawni_op_cross_entropy;
 
 /* Remember that the node is wrong; the text follows "node NAME (OP): ".

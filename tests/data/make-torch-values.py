@@ -1,8 +1,9 @@
 #!/usr/bin/env python3
 # SPDX-License-Identifier: Apache-2.0
-"""Write gpt2-torch.txt: a small GPT-2 as PyTorch computes it, in f64.
+"""Write MODEL-torch.txt: a small GPT-2 or BERT as PyTorch computes it, in f64.
 
-    python3 tests/data/make-torch-values.py > tests/data/gpt2-torch.txt
+    python3 tests/data/make-torch-values.py gpt2 > tests/data/gpt2-torch.txt
+    python3 tests/data/make-torch-values.py bert > tests/data/bert-torch.txt
 
 Needs PyTorch >= 2.0 (CPU). Parameters and tokens come from an integer hash, so
 that a test makes the same ones without a file:
@@ -17,21 +18,25 @@ that a test makes the same ones without a file:
     token i of the stream        = hash("stream", i) % vocab
 
 Sample n of the run reads stream[n*T .. n*T+T) and its targets are one further.
-Step s has samples 2s and 2s+1. Matrices (wte and wpe too) decay, vectors do not.
+Step s has samples 2s and 2s+1. BERT's targets are 5 tokens of the sample itself,
+at places hash("places", n) % 3 + 3 i, where the last token of the vocabulary
+stands for them. Matrices (embeddings too) decay, vectors do not.
 
 Lines: "NAME VALUE" of a setting; "loss STEP X"; "grad_norm STEP X", before
 clipping; "param_grad_norm NAME X", "grad NAME I X", of step 0 before clipping;
 "param NAME I X", after the last step; "final_loss X", of step 0's samples then.
-No elements of attn.c_attn.bias of a key are given: their gradient is 0 but for
+No elements of a key's bias are given: their gradient is 0 but for
 rounding, and AdamW makes steps of rounding.
 """
 
 import math
+import sys
 
 import torch
 import torch.nn.functional as F
 
 VOCAB, WIDTH, HEADS, PLACES, LAYERS, BATCH, STEPS = 61, 32, 4, 16, 2, 2, 3
+MASKED = 5
 LR, BETA1, BETA2, EPS, DECAY, CLIP = 1e-2, 0.9, 0.95, 1e-8, 0.1, 1.0
 M32 = 0xFFFFFFFF
 
@@ -53,12 +58,13 @@ def unit(name, i):
 def element(name, dims, i):
     if dims == 2:
         return unit(name, i) / 8
-    if ".ln_" in name and name.endswith("weight") or name == "ln_f.weight":
+    norm = ".ln_" in name or "LayerNorm" in name or name.startswith("ln_f")
+    if norm and name.endswith("weight"):
         return 1 + unit(name, i) / 16
     return unit(name, i) / 16
 
 
-def shapes():
+def gpt2_shapes():
     """Every parameter in the order of the graph."""
     yield "wte", (VOCAB, WIDTH)
     yield "wpe", (PLACES, WIDTH)
@@ -76,7 +82,32 @@ def shapes():
     yield "ln_f.bias", (WIDTH,)
 
 
-def make_params():
+def bert_shapes():
+    def norm(name):
+        yield name + ".weight", (WIDTH,)
+        yield name + ".bias", (WIDTH,)
+
+    def linear(name, rows, columns):
+        yield name + ".weight", (rows, columns)
+        yield name + ".bias", (rows,)
+
+    yield "embeddings.word_embeddings.weight", (VOCAB, WIDTH)
+    yield "embeddings.position_embeddings.weight", (PLACES, WIDTH)
+    yield from norm("embeddings.LayerNorm")
+    for i in range(LAYERS):
+        layer = f"encoder.layer.{i}."
+        yield from linear(layer + "attention.self.qkv", 3 * WIDTH, WIDTH)
+        yield from linear(layer + "attention.output.dense", WIDTH, WIDTH)
+        yield from norm(layer + "attention.output.LayerNorm")
+        yield from linear(layer + "intermediate.dense", 4 * WIDTH, WIDTH)
+        yield from linear(layer + "output.dense", WIDTH, 4 * WIDTH)
+        yield from norm(layer + "output.LayerNorm")
+    yield from linear("cls.predictions.transform.dense", WIDTH, WIDTH)
+    yield from norm("cls.predictions.transform.LayerNorm")
+    yield "cls.predictions.bias", (VOCAB,)
+
+
+def make_params(shapes):
     params = {}
     for name, shape in shapes():
         n = math.prod(shape)
@@ -100,16 +131,25 @@ def batch(step):
     )
 
 
-def attention(qkv):
+def places_of(step):
+    return torch.tensor([
+        [hash32("places", n) % 3 + 3 * i for i in range(MASKED)]
+        for n in range(step * BATCH, (step + 1) * BATCH)
+    ])
+
+
+def attention(qkv, causal):
     def heads(x):
         return x.reshape(BATCH, PLACES, HEADS, WIDTH // HEADS).transpose(1, 2)
 
     q, k, v = (heads(x) for x in qkv.split(WIDTH, dim=2))
-    y = F.scaled_dot_product_attention(q, k, v, is_causal=True)
+    y = F.scaled_dot_product_attention(q, k, v, is_causal=causal)
     return y.transpose(1, 2).reshape(BATCH, PLACES, WIDTH)
 
 
-def loss_of(p, tokens, targets):
+def gpt2_loss(p, step):
+    tokens, targets = batch(step)
+
     def norm(x, name):
         return F.layer_norm(
             x, (WIDTH,), p[name + ".weight"], p[name + ".bias"], 1e-5
@@ -121,7 +161,7 @@ def loss_of(p, tokens, targets):
     x = p["wte"][tokens] + p["wpe"]
     for i in range(LAYERS):
         y = linear(norm(x, f"h.{i}.ln_1"), f"h.{i}.attn.c_attn")
-        x = x + linear(attention(y), f"h.{i}.attn.c_proj")
+        x = x + linear(attention(y, True), f"h.{i}.attn.c_proj")
         y = linear(norm(x, f"h.{i}.ln_2"), f"h.{i}.mlp.c_fc")
         y = F.gelu(y, approximate="tanh")
         x = x + linear(y, f"h.{i}.mlp.c_proj")
@@ -129,10 +169,43 @@ def loss_of(p, tokens, targets):
     return F.cross_entropy(logits.reshape(-1, VOCAB), targets.reshape(-1))
 
 
+def bert_loss(p, step):
+    tokens, _ = batch(step)
+    places = places_of(step)
+    targets = tokens.gather(1, places)
+    tokens = tokens.scatter(1, places, VOCAB - 1)
+
+    def norm(x, name):
+        return F.layer_norm(
+            x, (WIDTH,), p[name + ".weight"], p[name + ".bias"], 1e-12
+        )
+
+    def linear(x, name):
+        return F.linear(x, p[name + ".weight"], p[name + ".bias"])
+
+    words = p["embeddings.word_embeddings.weight"]
+    x = words[tokens] + p["embeddings.position_embeddings.weight"]
+    x = norm(x, "embeddings.LayerNorm")
+    for i in range(LAYERS):
+        layer = f"encoder.layer.{i}."
+        y = attention(linear(x, layer + "attention.self.qkv"), False)
+        y = linear(y, layer + "attention.output.dense")
+        x = norm(x + y, layer + "attention.output.LayerNorm")
+        y = F.gelu(linear(x, layer + "intermediate.dense"), approximate="tanh")
+        y = linear(y, layer + "output.dense")
+        x = norm(x + y, layer + "output.LayerNorm")
+    x = x.gather(1, places[:, :, None].expand(-1, -1, WIDTH))
+    x = linear(x, "cls.predictions.transform.dense")
+    x = norm(F.gelu(x, approximate="tanh"),
+             "cls.predictions.transform.LayerNorm")
+    logits = F.linear(x, words, p["cls.predictions.bias"])
+    return F.cross_entropy(logits.reshape(-1, VOCAB), targets.reshape(-1))
+
+
 def chosen(name, n):
     """Some elements of a parameter of n, none of a key's bias."""
     picks = {hash32("pick " + name, i) % n for i in range(6)}
-    if name.endswith("c_attn.bias"):
+    if name.endswith(("c_attn.bias", "qkv.bias")):
         picks = {i for i in picks if not WIDTH <= i < 2 * WIDTH}
     return sorted(picks)
 
@@ -144,12 +217,16 @@ def write_settings():
         ("context", PLACES), ("vocab", VOCAB), ("batch", BATCH),
         ("steps", STEPS), ("lr", LR), ("beta1", BETA1), ("beta2", BETA2),
         ("eps", EPS), ("weight_decay", DECAY), ("clip", CLIP),
+        ("masked", MASKED),
     ):
         print(name, value)
 
 
 def main():
-    params = make_params()
+    shapes, loss_of = {
+        "gpt2": (gpt2_shapes, gpt2_loss), "bert": (bert_shapes, bert_loss),
+    }[sys.argv[1]]
+    params = make_params(shapes)
     optimizer = torch.optim.AdamW(
         [
             {"params": [p for p in params.values() if p.dim() == 2]},
@@ -161,7 +238,7 @@ def main():
     write_settings()
     for step in range(STEPS):
         optimizer.zero_grad()
-        loss = loss_of(params, *batch(step))
+        loss = loss_of(params, step)
         loss.backward()
         print(f"loss {step} {loss.item():.15g}")
         if step == 0:
@@ -176,7 +253,7 @@ def main():
         for i in chosen(name, p.numel()):
             print(f"param {name} {i} {p.flatten()[i].item():.15g}")
     with torch.no_grad():
-        print(f"final_loss {loss_of(params, *batch(0)).item():.15g}")
+        print(f"final_loss {loss_of(params, 0).item():.15g}")
 
 
 if __name__ == "__main__":

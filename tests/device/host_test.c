@@ -72,6 +72,7 @@ static const struct op_case cases[] = {
      .attrs = 1,
      .attr = {{"p", 0.5}}},
     {.op = "add", .inputs = 2, .in = {X2, X2}},
+    {.op = "gather", .inputs = 2, .in = {X2, INDEX}},
     {.op = "cross_entropy", .inputs = 2, .in = {X2, INDEX}},
 };
 

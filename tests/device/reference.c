@@ -414,6 +414,33 @@ static void add_backward(const struct ref_io *io)
         io->din[0][i] = io->din[1][i] = io->dout[i];
 }
 
+/* x's element where out's element i comes from */
+static int64_t gathered(const struct ref_io *io, int64_t i)
+{
+    int64_t width = last_extent(&io->c->in[0]), m = io->c->in[1].shape[0];
+    int64_t row = i / width, first = row / m * io->c->in[0].shape[0];
+    return (first + (int64_t)io->in[1][row]) * width + i % width;
+}
+
+static int64_t gathers(const struct ref_io *io)
+{
+    return io->c->b * io->c->in[1].shape[0] * last_extent(&io->c->in[0]);
+}
+
+static void gather_forward(const struct ref_io *io)
+{
+    for (int64_t i = 0; i < gathers(io); i++)
+        io->out[0][i] = io->in[0][gathered(io, i)];
+}
+
+static void gather_backward(const struct ref_io *io)
+{
+    for (int64_t i = 0; i < elements(io); i++)
+        io->din[0][i] = 0;
+    for (int64_t i = 0; i < gathers(io); i++)
+        io->din[0][gathered(io, i)] += io->dout[i];
+}
+
 static void entropy_forward(const struct ref_io *io)
 {
     int64_t v = last_extent(&io->c->in[0]), rows = elements(io) / v;
@@ -449,6 +476,7 @@ static const struct reference references[] = {
     {"attn_values", attn_values_forward, attn_values_backward},
     {"dropout", dropout_forward, dropout_backward},
     {"add", add_forward, add_backward},
+    {"gather", gather_forward, gather_backward},
     {"cross_entropy", entropy_forward, entropy_backward},
 };
 

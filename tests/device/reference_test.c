@@ -92,6 +92,7 @@ static const struct op_case cases[] = {
      .attrs = 1,
      .attr = {{"p", 0.3}}},
     {.op = "add", .b = 2, .inputs = 2, .in = {{1, {5}, 0}, {1, {5}, 0}}},
+    {.op = "gather", .b = 2, .inputs = 2, .in = {{2, {5, 3}, 0}, {1, {4}, 5}}},
     {.op = "cross_entropy",
      .b = 2,
      .inputs = 2,

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* A small GPT-2, three steps of training, against what PyTorch computed
- * (tests/data/gpt2-torch.txt): graph, operators and AdamW, without the runtime.
+/* A small GPT-2 and BERT, three steps of training, against what PyTorch
+ * computed (tests/data/MODEL-torch.txt): graph, operators and AdamW, without
+ * the runtime.
  */
 #include "device/kernel.h"
 #include "tap.h"
@@ -15,7 +16,7 @@
 
 /* The stored values: lines "KIND [NAME] [I] X". */
 struct value {
-    char kind[32], name[64];
+    char kind[32], name[80];
     long i;
     double x;
 };
@@ -38,12 +39,13 @@ static bool read_line(char *line, struct value *v)
     return true;
 }
 
-static bool read_values(void)
+static bool read_values(const char *model)
 {
     char path[4096], line[256];
     const char *top = getenv("top_srcdir");
-    snprintf(path, sizeof path, "%s/tests/data/gpt2-torch.txt",
-             top ? top : ".");
+    snprintf(path, sizeof path, "%s/tests/data/%s-torch.txt", top ? top : ".",
+             model);
+    nvalues = 0;
     FILE *file = fopen(path, "r");
     if (!file)
         return false;
@@ -156,11 +158,11 @@ static void make_params(struct net *net)
     }
 }
 
-static bool make_net(struct net *net, enum dawn_dtype dtype, bool fused)
+static bool make_net(struct net *net, const char *model, enum dawn_dtype dtype,
+                     bool fused)
 {
     struct dawn_error err;
     struct dawn_model_opts opts = {
-        .preset = "gpt2",
         .layers = (int)stored("layers", 0),
         .hidden = (int)stored("hidden", 0),
         .heads = (int)stored("heads", 0),
@@ -169,6 +171,9 @@ static bool make_net(struct net *net, enum dawn_dtype dtype, bool fused)
         .fused_attention = fused,
         .dtype = dtype,
     };
+    snprintf(opts.preset, sizeof opts.preset, "%s", model);
+    if (strcmp(model, "bert") == 0)
+        opts.masked = (int)stored("masked", 0);
     *net = (struct net){.batch = (int64_t)stored("batch", 0)};
     if (!ok(dawn_model_build(&opts, &net->graph, &err) == DAWN_OK,
             "the model is built"))
@@ -319,6 +324,23 @@ static void backward(struct net *net)
         backward_node(net, node);
 }
 
+/* Some tokens of each sample become targets, a mask takes their place. */
+static void mask_batch(struct net *net, int step, int32_t *tokens)
+{
+    int64_t context = (int64_t)stored("context", 0);
+    int64_t masked = (int64_t)stored("masked", 0);
+    int32_t *places = net->value[dawn_graph_find_tensor(net->graph, "places")];
+    int32_t *targets =
+        net->value[dawn_graph_find_tensor(net->graph, "targets")];
+    for (int64_t i = 0; i < net->batch * masked; i++) {
+        int64_t row = i / masked;
+        uint32_t sample = (uint32_t)(step * net->batch + row);
+        places[i] = (int32_t)(hash32("places", sample) % 3 + 3 * (i % masked));
+        targets[i] = tokens[row * context + places[i]];
+        tokens[row * context + places[i]] = (int32_t)stored("vocab", 0) - 1;
+    }
+}
+
 static void set_batch(struct net *net, int step)
 {
     int64_t places = (int64_t)stored("context", 0), n = net->batch * places;
@@ -326,11 +348,15 @@ static void set_batch(struct net *net, int step)
     int32_t *tokens = net->value[dawn_graph_find_tensor(net->graph, "tokens")];
     int32_t *targets =
         net->value[dawn_graph_find_tensor(net->graph, "targets")];
+    bool masked = dawn_graph_find_tensor(net->graph, "places") >= 0;
     for (int64_t i = 0; i < n; i++) {
         uint32_t at = (uint32_t)(step * n + i);
         tokens[i] = (int32_t)(hash32("stream", at) % vocab);
-        targets[i] = (int32_t)(hash32("stream", at + 1) % vocab);
+        if (!masked)
+            targets[i] = (int32_t)(hash32("stream", at + 1) % vocab);
     }
+    if (masked)
+        mask_batch(net, step, tokens);
 }
 
 static double loss_of(const struct net *net)
@@ -407,7 +433,7 @@ static double worst_norm(const struct net *net)
 }
 
 struct setting {
-    const char *name;
+    const char *model, *name;
     enum dawn_dtype dtype;
     bool fused;
     double loss, norm, element, param; /* relative; elements: of the rms */
@@ -416,7 +442,7 @@ struct setting {
 static void train(const struct setting *s)
 {
     struct net net;
-    if (!make_net(&net, s->dtype, s->fused))
+    if (!make_net(&net, s->model, s->dtype, s->fused))
         return;
     for (int step = 0; step < (int)stored("steps", 0); step++) {
         set_batch(&net, step);
@@ -449,15 +475,18 @@ int main(void)
     /* AdamW divides by the gradient's size: where rounding to bf16 decides the
      * sign of a small one, a parameter moves by up to a step more. */
     static const struct setting settings[] = {
-        {"f32", DAWN_F32, true, 1e-6, 2e-6, 1e-5, 1e-5},
-        {"f32 unfused", DAWN_F32, false, 1e-6, 2e-6, 1e-5, 1e-5},
-        {"bf16", DAWN_BF16, true, 2e-3, 1e-2, 0.1, 0.5},
-        {"bf16 unfused", DAWN_BF16, false, 2e-3, 1e-2, 0.1, 0.5},
+        {"gpt2", "f32", DAWN_F32, true, 1e-6, 2e-6, 1e-5, 1e-5},
+        {"gpt2", "f32 unfused", DAWN_F32, false, 1e-6, 2e-6, 1e-5, 1e-5},
+        {"gpt2", "bf16", DAWN_BF16, true, 2e-3, 1e-2, 0.1, 0.5},
+        {"gpt2", "bf16 unfused", DAWN_BF16, false, 2e-3, 1e-2, 0.1, 0.5},
+        {"bert", "bert f32", DAWN_F32, true, 1e-6, 2e-6, 1e-5, 5e-5},
+        {"bert", "bert f32 unfused", DAWN_F32, false, 1e-6, 2e-6, 1e-5, 5e-5},
+        {"bert", "bert bf16", DAWN_BF16, true, 2e-3, 1e-2, 0.1, 0.5},
     };
     plan_lazy();
-    if (!ok(read_values(), "the stored values are read"))
-        return done_testing();
     for (size_t i = 0; i < sizeof settings / sizeof settings[0]; i++)
-        train(&settings[i]);
+        if (ok(read_values(settings[i].model), "%s: stored values are read",
+               settings[i].name))
+            train(&settings[i]);
     return done_testing();
 }

@@ -16,6 +16,7 @@ extern const struct dawni_kernel_ops dawni_host_softmax;
 extern const struct dawni_kernel_ops dawni_host_attn_values;
 extern const struct dawni_kernel_ops dawni_host_dropout;
 extern const struct dawni_kernel_ops dawni_host_add;
+extern const struct dawni_kernel_ops dawni_host_gather;
 extern const struct dawni_kernel_ops dawni_host_cross_entropy;
 extern const struct dawni_kernel_ops dawni_host_layer; /* user callbacks */
 
