@@ -1,40 +1,10 @@
 #!/bin/sh
 # SPDX-License-Identifier: Apache-2.0
 # dawn-plan from its command line: what it writes, what it says, how it fails.
-set -u
-: "${top_builddir:=.}" "${top_srcdir:=.}"
-srcdir=$(cd "$top_srcdir" && pwd)
-plan=$(cd "$top_builddir" && pwd)/dawn-plan
-make_profile=$(cd "$top_builddir" && pwd)/tests/planner/make_profile
-dir=$(mktemp -d) || exit 1
-trap 'rm -rf "$dir"' EXIT
-cd "$dir" || exit 1
-n=0
+program=dawn-plan
+. "$(dirname "$0")/../program.sh"
 
-ok() { # CLAIM, after a command
-    status=$?
-    n=$((n + 1))
-    [ $status -eq 0 ] && echo "ok $n - $1" && return
-    echo "not ok $n - $1"
-    sed 's/^/# /' out err
-}
-
-run() { # WANTED_STATUS ARG...
-    wanted=$1
-    shift
-    "$plan" "$@" >out 2>err
-    [ $? -eq "$wanted" ]
-}
-
-fails() { # STATUS TEXT CLAIM ARG...
-    wanted=$1 text=$2 claim=$3
-    shift 3
-    run "$wanted" "$@" && grep -q "^dawn-plan: .*$text" err &&
-        [ "$(wc -l <err)" -eq 1 ] && [ ! -s out ]
-    ok "$claim: exit $wanted, $text"
-}
-
-"$make_profile" profile.yaml
+"$build/tests/planner/make_profile" profile.yaml
 ok "a profile to plan with"
 
 run 0 profile.yaml --stages 2 && grep -q '^dawn: plan/1' plan.yaml &&

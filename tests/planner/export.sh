@@ -1,29 +1,9 @@
 #!/bin/sh
 # SPDX-License-Identifier: Apache-2.0
 # dawn-plan --export: cuts in the words of other trainers.
-set -u
-: "${top_builddir:=.}" "${top_srcdir:=.}"
-plan=$(cd "$top_builddir" && pwd)/dawn-plan
-gpt2=$(cd "$top_srcdir" && pwd)/tests/fuzz/corpus/fuzz_profile/gpt2.yaml
-dir=$(mktemp -d) || exit 1
-trap 'rm -rf "$dir"' EXIT
-cd "$dir" || exit 1
-n=0
-
-ok() { # CLAIM, after a command
-    status=$?
-    n=$((n + 1))
-    [ $status -eq 0 ] && echo "ok $n - $1" && return
-    echo "not ok $n - $1"
-    sed 's/^/# /' out err
-}
-
-run() { # WANTED_STATUS ARG...
-    wanted=$1
-    shift
-    "$plan" "$@" >out 2>err
-    [ $? -eq "$wanted" ]
-}
+program=dawn-plan
+. "$(dirname "$0")/../program.sh"
+gpt2=$srcdir/tests/fuzz/corpus/fuzz_profile/gpt2.yaml
 
 says() { # LINE: all that was printed
     [ "$(cat out)" = "$1" ]

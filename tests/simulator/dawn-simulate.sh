@@ -1,36 +1,8 @@
 #!/bin/sh
 # SPDX-License-Identifier: Apache-2.0
 # dawn-simulate: what it prints and draws agrees with the plan's predictions.
-set -u
-: "${top_builddir:=.}"
-build=$(cd "$top_builddir" && pwd)
-dir=$(mktemp -d) || exit 1
-trap 'rm -rf "$dir"' EXIT
-cd "$dir" || exit 1
-n=0
-
-ok() { # CLAIM, after a command
-    status=$?
-    n=$((n + 1))
-    [ $status -eq 0 ] && echo "ok $n - $1" && return
-    echo "not ok $n - $1"
-    sed 's/^/# /' out err
-}
-
-run() { # WANTED_STATUS ARG...
-    wanted=$1
-    shift
-    "$build/dawn-simulate" "$@" >out 2>err
-    [ $? -eq "$wanted" ]
-}
-
-fails() { # STATUS TEXT CLAIM ARG...
-    wanted=$1 text=$2 claim=$3
-    shift 3
-    run "$wanted" "$@" && grep -q "^dawn-simulate: .*$text" err &&
-        [ "$(wc -l <err)" -eq 1 ] && [ ! -s out ]
-    ok "$claim: exit $wanted, $text"
-}
+program=dawn-simulate
+. "$(dirname "$0")/../program.sh"
 
 numbers() { # KEY FILE: its values, rounded, one a line
     grep -oE "\"?$1\"?: *[0-9.e+]+" "$2" | sed 's/.*: *//' |
