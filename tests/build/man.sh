@@ -14,15 +14,17 @@ verdict() { # WORDS CLAIM
     echo "missing:" $1 | sed 's/^/# /'
 }
 
-# Those of the words on stdin that a page lacks. A minus may be escaped.
-missing() { # PAGE
-    sed 's/\\-/-/g' "$top_srcdir/man/$1" | tr -c 'a-z0-9_-' '\n' |
+# Those of the words on stdin that a page lacks, or a section of it. A minus may
+# be escaped.
+missing() { # PAGE [SECTION]
+    awk -v want="${2-}" '/^\.SH / { now = $2 } !want || now == want' \
+        "$top_srcdir/man/$1" | sed 's/\\-/-/g' | tr -c 'a-z0-9_-' '\n' |
         LC_ALL=C sort -u >"$words"
     LC_ALL=C sort -u | LC_ALL=C comm -23 - "$words"
 }
 
 options() { # PROGRAM
-    "$top_builddir/$1" --help | grep -oE '^ +(-., )?--[a-z-]+' |
+    "$top_builddir/$1" --help | grep -oE '^ {2,6}(-., )?--[a-z-]+' |
         grep -oE -e '--[a-z-]+'
 }
 
@@ -41,6 +43,9 @@ for program in dawn-plan dawn-profile dawn-simulate dawn-train; do
         "$program lists its options"
     verdict "$(options $program | missing $program.1)" \
         "$program(1) names each option"
+    # -o is said by its letter, what every program has not at all
+    verdict "$(options $program | grep -vE 'help|usage|version|output' |
+        missing $program.1 SYNOPSIS)" "$program(1) has each in its synopsis"
 done
 verdict "$(keys src/plan/file.c | missing plan.yaml.5)" \
     "plan.yaml(5) names each key"
