@@ -104,8 +104,10 @@ static void print_stage(const struct check *c, int x)
     printf("stage %d", x);
     if (report_replicas(&c->now, x) > 1)
         printf(" on %d devices", report_replicas(&c->now, x));
-    printf(": %s to %s, %s", dawn_graph_node(g, s->first)->name,
-           dawn_graph_node(g, s->last)->name, TIME(stage_ns(s)));
+    printf(": %s", dawn_graph_node(g, s->first)->name);
+    if (s->first < s->last)
+        printf(" to %s", dawn_graph_node(g, s->last)->name);
+    printf(", %s", TIME(stage_ns(s)));
     if (stage_ns(said) > 0)
         printf(" (file: %s)", TIME(stage_ns(said)));
     printf(", arena %s", SIZE(s->predicted.arena_bytes));
@@ -141,8 +143,10 @@ static void print_check(const struct check *c)
     double ns = report_objective(&c->now);
 
     printf("%s: %s%s\n", c->path,
-           c->edited ? "edited since it was priced"
-                     : "its predictions are of these stages and decisions",
+           c->edited             ? "edited since it was priced"
+           : c->said.step_ns > 0 ? "its predictions are of these stages and "
+                                   "decisions"
+                                 : "it predicts nothing yet",
            c->other_profile ? "; priced from another profile" : "");
     for (int x = 0; x < dawn_plan_info(c->now.plan)->stages; x++)
         print_stage(c, x);
@@ -184,11 +188,10 @@ static void json_check(const struct check *c)
            "\"objective\": \"%s\",\n",
            c->wrong ? "false" : "true", c->edited ? "true" : "false",
            c->other_profile ? "true" : "false", report_objective_name(&c->now));
-    printf(" \"step_ns\": %.0f, \"bottleneck_ns\": %.0f, \"bound_ns\": %.0f, "
-           "\"tokens_per_s\": %.1f,\n",
-           info->step_ns, info->bottleneck_ns, info->bound_ns,
-           info->tokens_per_s);
-    printf(" \"file_step_ns\": %.0f, \"file_bottleneck_ns\": %.0f,\n",
+    printf(" \"step_ns\": %.0f, \"bottleneck_ns\": %.0f, \"bound_ns\": %.0f",
+           info->step_ns, info->bottleneck_ns, info->bound_ns);
+    report_json_tokens(info);
+    printf(",\n \"file_step_ns\": %.0f, \"file_bottleneck_ns\": %.0f,\n",
            c->said.step_ns, c->said.bottleneck_ns);
     if (c->own.plan)
         printf(" \"own_policy\": \"%s\", \"own_step_ns\": %.0f, "

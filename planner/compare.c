@@ -119,9 +119,9 @@ static void json_row(const struct row *row)
            "\"above_bound\": %.6f,\n",
            report_objective_name(r), info->step_ns, info->bottleneck_ns,
            info->bound_ns, report_above(r) / 100);
-    printf("  \"microbatch\": %lld, \"tokens_per_s\": %.1f, "
-           "\"idle_bytes\": ",
-           (long long)info->microbatch, info->tokens_per_s);
+    printf("  \"microbatch\": %lld", (long long)info->microbatch);
+    report_json_tokens(info);
+    printf(", \"idle_bytes\": ");
     if (caps)
         printf("%" PRIu64 ", \"idle_share\": %.6f,\n", idle,
                (double)idle / (double)caps);

@@ -144,10 +144,12 @@ static void print_stage(const struct report *r, int x, int in_flight)
     else
         printf("stage %d on rank %d%s%s: ", x, s->rank,
                device ? ", device " : "", device ? device : "");
-    printf("nodes %s to %s (%d), %d in flight\n",
-           dawn_graph_node(g, s->first)->name,
-           dawn_graph_node(g, s->last)->name, s->last - s->first + 1,
-           in_flight);
+    if (s->first == s->last)
+        printf("node %s", dawn_graph_node(g, s->first)->name);
+    else
+        printf("nodes %s to %s (%d)", dawn_graph_node(g, s->first)->name,
+               dawn_graph_node(g, s->last)->name, s->last - s->first + 1);
+    printf(", %d in flight\n", in_flight);
     printf(
         "  time    F %s, B %s (recompute %s), W %s, stall %s; optimizer %s a "
         "step",

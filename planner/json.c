@@ -98,6 +98,12 @@ static void print_stage(const struct report *r, int x)
     printf("]}");
 }
 
+void report_json_tokens(const struct dawn_plan_info *info)
+{
+    if (info->tokens_per_s > 0)
+        printf(", \"tokens_per_s\": %.1f", info->tokens_per_s);
+}
+
 void report_json(const struct report *r)
 {
     const struct dawn_plan_info *info = dawn_plan_info(r->plan);
@@ -109,10 +115,10 @@ void report_json(const struct report *r)
     printf("  \"microbatches\": %d, \"microbatch\": %lld,\n", m,
            (long long)info->microbatch);
     printf("  \"step_ns\": %.0f, \"bottleneck_ns\": %.0f, "
-           "\"bound_ns\": %.0f, \"tokens_per_s\": %.1f,\n",
-           info->step_ns, info->bottleneck_ns, info->bound_ns,
-           info->tokens_per_s);
-    printf("  \"bubble_of_step\": %.6f, \"bubble_over_ideal\": %.6f, "
+           "\"bound_ns\": %.0f",
+           info->step_ns, info->bottleneck_ns, info->bound_ns);
+    report_json_tokens(info);
+    printf(",\n  \"bubble_of_step\": %.6f, \"bubble_over_ideal\": %.6f, "
            "\"idle_simulated\": %.6f,\n",
            (l - 1.0) / (m + l - 1), (l - 1.0) / m, report_idle(r));
     if (info->size_low)

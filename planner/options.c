@@ -2,6 +2,7 @@
 #include "options.h"
 #include "../profiler/units.h"
 #include <argp.h>
+#include <dawnpiper/schedule.h>
 #include <errno.h>
 #include <stdarg.h>
 #include <stdio.h>
@@ -38,10 +39,10 @@ static const struct argp_option option[] = {
      "machine.yaml: memory, links and speed of the "
      "devices; without it they are equal, with links of 5 GB/s",
      0},
-    {"import", KEY_IMPORT, "pipedream|piper", 0,
-     "PROFILE is one that others published: a graph.txt of PipeDream or "
-     "DAPPLE, "
-     "or JSON of Piper; nothing is written but with -o",
+    {"import", KEY_IMPORT, "FORMAT", 0,
+     "PROFILE is one that others published: pipedream, a graph.txt of "
+     "PipeDream or DAPPLE, or piper, JSON of Piper; nothing is written but "
+     "with -o",
      0},
     {"profile-out", KEY_PROFILE_OUT, "FILE", 0,
      "write what --import read as profile.yaml", 0},
@@ -84,15 +85,15 @@ static const struct argp_option option[] = {
      "wrong with it and what is slower; with -o it is written with what is "
      "predicted now, if nothing is wrong",
      0},
-    {"objective", KEY_OBJECTIVE, "step|bottleneck", 0,
-     "what to make least: the simulated step, or the time of the slowest stage "
-     "as if messages took none (default: step)",
+    {"objective", KEY_OBJECTIVE, "WHAT", 0,
+     "what to make least: step, the simulated one, or bottleneck, the time of "
+     "the slowest stage as if messages took none (default: step)",
      0},
     {"recompute", KEY_RECOMPUTE, "auto|none", 0,
      "none: keep every saved tensor (default: auto)", 0},
-    {"offload", KEY_OFFLOAD, "auto|none|host|ssd", 0,
-     "where saved tensors may be moved meanwhile; auto: to any tier that the "
-     "machine has (default: auto)",
+    {"offload", KEY_OFFLOAD, "TIER", 0,
+     "where saved tensors may be moved meanwhile: none, host, ssd, or auto, "
+     "any tier that the machine has (default: auto)",
      0},
     {"placement", KEY_PLACEMENT, "auto|given", 0,
      "auto: choose which device runs which stage where devices or links "
@@ -102,10 +103,10 @@ static const struct argp_option option[] = {
     {"hostfile", KEY_HOSTFILE, "FILE", 0,
      "write the hosts of the plan's ranks, for mpirun --map-by seq --hostfile",
      0},
-    {"export", KEY_EXPORT, "torch|megatron", 0,
-     "print the cuts for another trainer: names of modules at which "
-     "torch.distributed.pipelining splits, or Megatron-Core's pipeline layout; "
-     "nothing is written but with -o",
+    {"export", KEY_EXPORT, "TRAINER", 0,
+     "print the cuts for another trainer: torch, names of modules at which "
+     "torch.distributed.pipelining splits, or megatron, Megatron-Core's "
+     "pipeline layout; nothing is written but with -o",
      0},
     {"snap", KEY_SNAP, NULL, 0,
      "move cuts to where --export can say them, and price the plan again", 0},
@@ -117,6 +118,7 @@ static const struct argp_option option[] = {
      "stdout",
      0},
     {"help", '?', NULL, 0, "print this help and exit", -1},
+    {NULL, 'h', NULL, OPTION_HIDDEN, NULL, -1},
     {"usage", KEY_USAGE, NULL, 0, "print a short help and exit", -1},
     {"version", KEY_VERSION, NULL, 0, "print the version and exit", -1},
     {0},
@@ -165,6 +167,21 @@ static int choice(const char *name, const char *text, const char *const *word)
         if (strcmp(word[i], text) == 0)
             return i;
         snprintf(all + used, sizeof all - used, "%s%s", i ? ", " : "", word[i]);
+    }
+    wrong("--%s=%s: one of %s", name, text, all);
+}
+
+/* One of the names that list(0), list(1), ... are. */
+static const char *known(const char *name, const char *text,
+                         const char *(*list)(int))
+{
+    char all[200] = "";
+
+    for (int i = 0; list(i); i++) {
+        size_t used = strlen(all);
+        if (strcmp(list(i), text) == 0)
+            return text;
+        snprintf(all + used, sizeof all - used, "%s%s", i ? ", " : "", list(i));
     }
     wrong("--%s=%s: one of %s", name, text, all);
 }
@@ -228,10 +245,10 @@ static error_t parse_plan(int key, const char *arg, struct dawn_planner_opts *o)
         o->max_batch = true;
         return 0;
     case KEY_SCHEDULE:
-        o->schedule = arg;
+        o->schedule = known("schedule", arg, dawn_schedule_kind);
         return 0;
     case KEY_POLICY:
-        o->policy = arg;
+        o->policy = known("policy", arg, dawn_planner_policy);
         return 0;
     case KEY_OBJECTIVE:
         o->objective =
@@ -305,6 +322,7 @@ static error_t parse(int key, char *arg, struct argp_state *state)
 
     switch (key) {
     case '?':
+    case 'h':
         argp_help(state->root_argp, stdout, ARGP_HELP_STD_HELP, program);
         exit(0);
     case KEY_USAGE:

@@ -152,12 +152,15 @@ void report_summary(const struct report *r, const char *path)
         arena = s->predicted.arena_bytes;
         cap = report_cap(r, s->rank);
     }
-    printf("%s: %d stages", path ? path : "the plan", info->stages);
+    printf("%s: %d stage%s", path ? path : "the plan", info->stages,
+           info->stages == 1 ? "" : "s");
     if (report_replicated(r))
         printf(" on %d devices", report_devices(r));
-    printf(", %d x %lld samples, step %s, %.1f%% above the bound,"
-           " at most %s%s%s a rank%s\n",
-           info->microbatches, (long long)info->microbatch, TIME(info->step_ns),
+    printf(", %d x %lld samples, step %s, ", info->microbatches,
+           (long long)info->microbatch, TIME(info->step_ns));
+    if (info->objective == DAWN_OBJECTIVE_BOTTLENECK)
+        printf("bottleneck %s, ", TIME(info->bottleneck_ns));
+    printf("%.1f%% above the bound, arenas of at most %s%s%s a rank%s\n",
            report_above(r), SIZE(arena), cap ? " of " : "",
            cap ? SIZE(cap) : "",
            info->size_low ? "; that many samples were not profiled" : "");

@@ -45,6 +45,8 @@ enum dawn_status report_explain(const struct report *r, struct dawn_error *err);
 void report_json(const struct report *r);
 /* path NULL: it was not written */
 void report_summary(const struct report *r, const char *path);
+/* A member of a JSON object, where it is known how many tokens a sample has. */
+void report_json_tokens(const struct dawn_plan_info *info);
 /* Members of a JSON object that say why there is no plan. */
 void report_json_nofit(const struct dawn_planner_nofit *nofit, const char *why);
 

@@ -12,6 +12,7 @@ enum { KEY_HELP = 1000, KEY_USAGE, KEY_VERSION };
 
 static const struct argp_option common_options[] = {
     {"help", '?', NULL, 0, "Give this help list", -1},
+    {NULL, 'h', NULL, OPTION_HIDDEN, NULL, -1},
     {"usage", KEY_USAGE, NULL, 0, "Give a short usage message", -1},
     {"version", 'V', NULL, 0, "Print program version", -1},
     {0},
@@ -44,6 +45,7 @@ static error_t parse_common(int key, char *arg, struct argp_state *state)
                   state->argv[state->next - 1]);
         return 0;
     case '?':
+    case 'h':
         show_help(state->root_argp, ARGP_HELP_STD_HELP, in->cli->program);
         return 0;
     case KEY_USAGE:

@@ -18,6 +18,7 @@ static const struct argp_option option[] = {
     {"svg", KEY_SVG, "FILE", 0, "draw them", 0},
     {"json", KEY_JSON, NULL, 0, "print the figures as JSON", 0},
     {"help", '?', NULL, 0, "print this help and exit", -1},
+    {NULL, 'h', NULL, OPTION_HIDDEN, NULL, -1},
     {"usage", KEY_USAGE, NULL, 0, "print a short help and exit", -1},
     {"version", 'V', NULL, 0, "print the version and exit", -1},
     {0},
@@ -59,6 +60,7 @@ static error_t parse(int key, char *arg, struct argp_state *state)
         o->json = true;
         return 0;
     case '?':
+    case 'h':
         argp_help(state->root_argp, stdout, ARGP_HELP_STD_HELP, program);
         exit(0);
     case KEY_USAGE:

@@ -414,9 +414,9 @@ enum dawn_status dawni_additive_nofit(struct dawni_planner *pl,
         *nofit = need;
     return dawn_fail(
         err, DAWN_E_NOFIT,
-        "no plan of %d stages fits %s%s; the smallest cap found to "
-        "work is %s, which stage %d takes",
-        pl->l, dawni_size_text(cap, asked, sizeof asked),
+        "no plan of %d stage%s fits %s%s; the smallest cap found to "
+        "work is about %s, which stage %d takes",
+        pl->l, pl->l == 1 ? "" : "s", dawni_size_text(cap, asked, sizeof asked),
         pl->no_recompute ? " without recompute" : "",
         dawni_size_text(need.works_bytes, works, sizeof works), need.stage);
 }

@@ -86,8 +86,9 @@ enum dawn_status dawni_planner_set_machine(struct dawni_planner *pl,
 {
     if (dawn_machine_devices(machine) < pl->ranks)
         return dawn_fail(err, DAWN_E_INVAL,
-                         "%d ranks, but the machine has only %d devices",
-                         pl->ranks, dawn_machine_devices(machine));
+                         "%d ranks, but the machine has only %d device%s",
+                         pl->ranks, dawn_machine_devices(machine),
+                         dawn_machine_devices(machine) == 1 ? "" : "s");
     pl->machine = machine;
     pl->max_speed = 0;
     pl->host_copies = false;

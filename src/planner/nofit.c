@@ -112,9 +112,10 @@ static enum dawn_status find_least(struct dawni_planner *pl, uint64_t fails,
 }
 
 /* Which policies. */
-static const char *who(const struct dawni_planner *pl)
+static const char *who(const struct dawni_planner *pl, char text[64])
 {
-    return pl->standard ? "dawnpiper and exact" : pl->policy->name;
+    snprintf(text, 64, "policy %s", pl->policy->name);
+    return pl->standard ? "policies dawnpiper and exact" : text;
 }
 
 enum dawn_status dawni_plan_nofit(struct dawni_planner *pl,
@@ -122,7 +123,8 @@ enum dawn_status dawni_plan_nofit(struct dawni_planner *pl,
                                   struct dawn_error *err)
 {
     const char *how = pl->no_recompute ? " without recompute" : "";
-    char asked[32], works[32];
+    const char *plural = pl->l == 1 ? "" : "s";
+    char asked[32], works[32], policy[64];
     uint64_t cap = UINT64_MAX;
     struct need need = {0};
     enum dawn_status st;
@@ -139,13 +141,13 @@ enum dawn_status dawni_plan_nofit(struct dawni_planner *pl,
     if (nofit)
         *nofit = (struct dawn_planner_nofit){need.cap, need.x, need.arena};
     if (st == DAWN_E_NOFIT)
-        return dawn_fail(err, st, "policy %s: no plan of %d stages fits %s%s",
-                         who(pl), pl->l, asked, how);
+        return dawn_fail(err, st, "%s: no plan of %d stage%s fits %s%s",
+                         who(pl, policy), pl->l, plural, asked, how);
     return dawn_fail(err, DAWN_E_NOFIT,
-                     "policy %s: no plan of %d stages fits %s%s; the smallest "
-                     "cap found to work is %s, where stage %d (%s to %s) takes "
-                     "%" PRIu64 " bytes",
-                     who(pl), pl->l, asked, how,
+                     "%s: no plan of %d stage%s fits %s%s; the smallest cap "
+                     "found to work is about %s, where stage %d (%s to %s) "
+                     "takes %" PRIu64 " bytes",
+                     who(pl, policy), pl->l, plural, asked, how,
                      dawni_size_text(need.cap, works, sizeof works), need.x,
                      pl->graph->node[need.first].desc.name,
                      pl->graph->node[need.last].desc.name, need.arena);

@@ -176,6 +176,18 @@ fail:
     return st;
 }
 
+static enum dawn_status fail_kind(const char *kind, struct dawn_error *err)
+{
+    char text[200] = "";
+    int used = 0;
+
+    for (int i = 0; (size_t)used < sizeof text && dawn_schedule_kind(i); i++)
+        used += snprintf(text + used, sizeof text - (size_t)used, " %s",
+                         dawn_schedule_kind(i));
+    return dawn_fail(err, DAWN_E_INVAL, "unknown schedule '%s'; there are%s",
+                     kind, text);
+}
+
 enum dawn_status dawn_schedule_create(const struct dawn_schedule_opts *opts,
                                       struct dawn_schedule **schedule_p,
                                       struct dawn_error *err)
@@ -186,8 +198,7 @@ enum dawn_status dawn_schedule_create(const struct dawn_schedule_opts *opts,
 
     ops = opts->kind ? dawni_schedule_kind_find(opts->kind) : NULL;
     if (!ops)
-        return dawn_fail(err, DAWN_E_INVAL, "unknown schedule '%s'",
-                         opts->kind ? opts->kind : "");
+        return fail_kind(opts->kind ? opts->kind : "", err);
     if ((st = create_empty(opts, &s, err)))
         return st;
     if ((st = ops->fill(s, err)))

@@ -312,8 +312,9 @@ static void test_arguments(void)
         const char *text;
     } table[] = {
         {{.kind = "zigzag", .stages = 2, .microbatches = 2},
-         "unknown schedule 'zigzag'"},
-        {{.kind = NULL, .stages = 2, .microbatches = 2}, "unknown schedule ''"},
+         "unknown schedule 'zigzag'; there are gpipe 1f1b"},
+        {{.kind = NULL, .stages = 2, .microbatches = 2},
+         "unknown schedule ''; there are gpipe 1f1b"},
         {{.kind = "1f1b", .stages = 0, .microbatches = 2},
          "stages 0, must be >= 1"},
         {{.kind = "1f1b", .stages = 2, .microbatches = 0},
