@@ -240,13 +240,13 @@ struct dawni_stage_cost dawni_stage_cost_of(struct dawni_planner *pl, int first,
 }
 
 void dawni_cost_judged(struct dawni_planner *pl, int first, int last, int x,
-                       const struct dawni_decided *d, uint64_t budget)
+                       const struct dawni_decided *d,
+                       const struct dawni_way *way)
 {
     struct dawni_stage_cost c = make_cost(pl, first, last, x, d);
 
     c.judged = true;
-    c.budget = budget;
-    c.messages = pl->stage[x].messages;
+    c.way = *way;
     remember(pl, dawni_memo_key(first, last, x), &c);
 }
 

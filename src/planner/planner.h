@@ -51,17 +51,23 @@ struct dawni_stage_spec { /* what stage x has to live with */
     double speed; /* of its device */
 };
 
+struct dawni_way {   /* to make decisions once more */
+    uint64_t budget; /* dawni_decide's, with this budget ... */
+    double messages; /* ... and this share for messages; */
+    bool by_set;     /* or dawni_set_decide's ... */
+    unsigned set;    /* ... of this set */
+};
+
 struct dawni_stage_cost { /* of a run of nodes as stage x */
     bool fits;
     uint64_t peak; /* M_x; the least that was found where it does not fit */
-    double recompute_ns; /* part of T_x */
-    double stall_ns;     /* part of T_x: waiting for offloaded tensors */
-    double comm_ns;      /* part of T_x: messages that its processor moves */
-    double time_ns;      /* T_x */
-    double step_ns;      /* S_x; INFINITY where it does not fit */
-    bool judged;         /* by its exact memory */
-    uint64_t budget;     /* with which its decisions were made, if so ... */
-    double messages;     /* ... and with this share for messages */
+    double recompute_ns;  /* part of T_x */
+    double stall_ns;      /* part of T_x: waiting for offloaded tensors */
+    double comm_ns;       /* part of T_x: messages that its processor moves */
+    double time_ns;       /* T_x */
+    double step_ns;       /* S_x; INFINITY where it does not fit */
+    bool judged;          /* by its exact memory, with decisions ... */
+    struct dawni_way way; /* ... that were made in this way */
 };
 
 struct dawni_decided {
@@ -364,9 +370,10 @@ void dawni_traffic(struct dawni_planner *pl, int first, int last, double *in,
 struct dawni_stage_cost dawni_stage_cost_of(struct dawni_planner *pl, int first,
                                             int last, int x);
 
-/* From now on the run costs what was decided, and judged, with that budget. */
+/* From now on the run costs what was decided that way, and judged. */
 void dawni_cost_judged(struct dawni_planner *pl, int first, int last, int x,
-                       const struct dawni_decided *d, uint64_t budget);
+                       const struct dawni_decided *d,
+                       const struct dawni_way *way);
 
 /* Forget the costs of stage x, whose budget has changed; those that were judged
  * only if `all`. */
@@ -391,6 +398,30 @@ struct dawni_decided dawni_decide(struct dawni_planner *pl, int first, int last,
 struct dawni_decided dawni_price_decisions(struct dawni_planner *pl, int first,
                                            int last, int x,
                                            const uint8_t *decision);
+
+/* sets.c: all sets of tensors that a small stage may recompute */
+
+#define DAWNI_SET_TENSORS 10
+
+struct dawni_sets {
+    int tensors; /* that can be in a set; too many: -1, and no sets */
+    int tensor[DAWNI_SET_TENSORS];
+    int sets; /* that may fit, least time first */
+    struct dawni_set {
+        unsigned set; /* bit i: of tensor[i] */
+        struct dawni_decided priced;
+    } * set;
+};
+
+enum dawn_status dawni_sets_create(struct dawni_planner *pl, int first,
+                                   int last, int x, struct dawni_sets *s,
+                                   struct dawn_error *err);
+void dawni_sets_clear(struct dawni_sets *s);
+
+/* Recompute the tensors of a set on stage x, and keep the rest. */
+enum dawn_status dawni_set_decide(const struct dawni_planner *pl,
+                                  struct dawn_plan *plan, int x, unsigned set,
+                                  struct dawn_error *err);
 
 /* bottleneck.c */
 

@@ -32,7 +32,8 @@ static const struct effort {
     double near;    /* to keep everything is tried where its price is above the
                        cap by no more than this share of it */
     bool estimates; /* stages are judged by the memory of a shorter step */
-} quick = {60, 10, 8, 0.25, false}, slow = {16, 2, 4, 0, true};
+    int packings;   /* of sets of tensors, to find the best that fits a stage */
+} quick = {60, 10, 8, 0.25, false, 200}, slow = {16, 2, 4, 0, true, 0};
 
 struct rounds {
     struct dawni_planner *pl;
@@ -55,6 +56,8 @@ struct trial { /* decisions with a budget, and what budgets did */
     uint64_t fits, fails;      /* budgets; 0: none did */
     struct dawni_decided best; /* with the budget `fits` */
     bool hopeless;             /* nothing fits, by its price */
+    bool by_set;               /* `best` is of this set, not of a budget: */
+    unsigned set;
 };
 
 /* What decisions cost a microbatch. */
@@ -62,6 +65,11 @@ static double lost_ns(const struct rounds *r, int x,
                       const struct dawni_decided *d)
 {
     return d->recompute_ns / r->pl->stage[x].speed + d->stall_ns;
+}
+
+static bool fits_at_no_cost(const struct rounds *r, const struct trial *t)
+{
+    return t->fits && lost_ns(r, t->x, &t->best) == 0;
 }
 
 /* Put down what a run took on top of its price: for messages if that makes
@@ -156,7 +164,7 @@ static enum dawn_status try_all(struct rounds *r, struct dawn_plan *plan,
     struct trial all = {.x = t->x, .budget = UINT64_MAX};
     enum dawn_status st;
 
-    if ((t->fits && lost_ns(r, t->x, &t->best) == 0) ||
+    if (fits_at_no_cost(r, t) ||
         (double)d.peak > (double)pl->stage[t->x].cap * (1 + r->effort->near))
         return DAWN_OK;
     st = decide(r, plan, &all, err);
@@ -182,6 +190,60 @@ static enum dawn_status fit_stage(struct rounds *r, struct dawn_plan *plan,
     return decide(r, plan, t, err);
 }
 
+/* Go through the sets until one fits, or costs no less than what does. */
+static enum dawn_status go_through_sets(struct rounds *r,
+                                        struct dawn_plan *plan,
+                                        const struct dawni_sets *s,
+                                        struct trial *t, struct dawn_error *err)
+{
+    struct dawni_planner *pl = r->pl;
+    uint64_t cap = pl->stage[t->x].cap;
+    enum dawn_status st = DAWN_OK;
+
+    for (int i = 0; i < s->sets && i < r->effort->packings && !st; i++) {
+        const struct dawni_set *set = &s->set[i];
+        struct dawn_memory memory;
+        if (t->fits &&
+            lost_ns(r, t->x, &set->priced) >= lost_ns(r, t->x, &t->best))
+            break;
+        st = dawni_set_decide(pl, plan, t->x, set->set, err);
+        if (!st)
+            st = dawni_rank_memory(pl, plan, t->x % pl->ranks, cap, &memory,
+                                   err);
+        if (st || memory.arena_bytes > cap)
+            continue;
+        t->by_set = true;
+        t->set = set->set;
+        t->best = set->priced;
+        break;
+    }
+    return st;
+}
+
+/* See if some other decisions fit at less cost; else make again those that do.
+ */
+static enum dawn_status try_sets(struct rounds *r, struct dawn_plan *plan,
+                                 struct trial *t, struct dawn_error *err)
+{
+    struct dawni_planner *pl = r->pl;
+    struct dawni_sets sets;
+    enum dawn_status st;
+
+    if (!r->effort->packings || fits_at_no_cost(r, t) || pl->additive ||
+        pl->no_recompute || dawni_may_offload(pl))
+        return DAWN_OK;
+    st = dawni_sets_create(pl, r->cut[t->x], r->cut[t->x + 1] - 1, t->x, &sets,
+                           err);
+    if (st)
+        return st;
+    st = go_through_sets(r, plan, &sets, t, err);
+    dawni_sets_clear(&sets);
+    if (st || t->by_set || !t->fits)
+        return st;
+    t->budget = t->fits;
+    return decide(r, plan, t, err);
+}
+
 /* Decide about stage x as is thought best, or as was judged. */
 static enum dawn_status decide_as_thought(struct rounds *r,
                                           struct dawn_plan *plan, int x,
@@ -192,9 +254,11 @@ static enum dawn_status decide_as_thought(struct rounds *r,
     struct dawni_stage_spec *s = &r->pl->stage[x], now = *s;
     enum dawn_status st;
 
+    if (c.judged && c.way.by_set)
+        return dawni_set_decide(r->pl, plan, x, c.way.set, err);
     if (c.judged) {
-        s->budget = c.budget;
-        s->messages = c.messages;
+        s->budget = c.way.budget;
+        s->messages = c.way.messages;
     }
     st = dawni_decide_stage(r->pl, plan, x, &r->priced[x], err);
     *s = now;
@@ -216,15 +280,18 @@ static enum dawn_status judge_stage(struct rounds *r, struct dawn_plan *plan,
         return DAWN_OK;
     }
     st = fit_stage(r, plan, &t, err);
+    if (!st)
+        st = try_sets(r, plan, &t, err);
     if (st)
         return st;
-    r->news |= !t.fits || lost_ns(r, x, &t.best) >
-                              (c.recompute_ns + c.stall_ns) * (1 + 1e-9);
-    t.best.fits = t.fits > 0;
-    if (!t.fits)
+    t.best.fits = t.fits > 0 || t.by_set;
+    r->news |= !t.best.fits || lost_ns(r, x, &t.best) >
+                                   (c.recompute_ns + c.stall_ns) * (1 + 1e-9);
+    if (!t.best.fits)
         t.best.peak = t.fails;
     *fits_p &= t.best.fits;
-    dawni_cost_judged(pl, first, last, x, &t.best, t.fits);
+    struct dawni_way way = {t.fits, pl->stage[x].messages, t.by_set, t.set};
+    dawni_cost_judged(pl, first, last, x, &t.best, &way);
     return DAWN_OK;
 }
 
