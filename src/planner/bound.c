@@ -133,10 +133,10 @@ double dawni_bound(struct dawni_planner *pl)
     struct bound s = {.pl = pl};
     double bound = INFINITY;
 
+    if (pl->additive) /* branchy or not: its memory is no other bound's */
+        return dawni_additive_bound(pl);
     if (!dawni_graph_is_chain(pl->graph))
         return dawni_bound_any_order(pl);
-    if (pl->additive)
-        return dawni_additive_bound(pl);
     if (begin(&s))
         bound = dawni_bottleneck(pl, step_of, &s, NULL);
     free(s.bytes);

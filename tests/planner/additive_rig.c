@@ -27,7 +27,7 @@ static struct dawn_graph *graph_of(const struct additive_model *m)
         for (int k = 0; k < i; k++)
             if (m->edge[k][i])
                 input[inputs++] = k;
-        struct dawn_param_desc w = {.name = name, .dims = 1, .shape = {1}};
+        struct dawn_param_desc w = {.name = name, .dims = 1, .shape = {20}};
         struct dawn_tensor_desc y = {.name = name,
                                      .batched = true,
                                      .dims = 1,

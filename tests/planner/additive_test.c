@@ -193,7 +193,7 @@ static void test_policies(void)
 
     for (int p = 0; dawn_planner_policy(p); p++) {
         struct tally t = {0};
-        int fits = 0;
+        int fits = 0, bounded = 0;
         for (int i = 0; i < GRAPHS / 2; i++) {
             additive_make(&m, &small, i + 100);
             struct brute b = {.m = &m,
@@ -209,6 +209,9 @@ static void test_policies(void)
                 t.ruled += by_the_rule(&b, plan);
                 t.below +=
                     dawn_plan_info(plan)->bottleneck_ns < b.best * (1 - 1e-9);
+                bounded +=
+                    dawn_plan_info(plan)->bound_ns > b.best / 3 &&
+                    dawn_plan_info(plan)->bound_ns <= b.best * (1 + 1e-9);
             }
             dawn_plan_destroy(plan);
             dawn_profile_destroy(m.profile);
@@ -216,6 +219,7 @@ static void test_policies(void)
         ok(fits > GRAPHS / 6, "%s has plans", dawn_planner_policy(p));
         is_int(t.ruled, fits, "of the rule, under the cap");
         is_int(t.below, 0, "and none that is better than the best");
+        is_int(bounded, fits, "whose bound is one of all plans");
     }
 }
 
