@@ -4,6 +4,7 @@
 #include <errno.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/stat.h>
 #include <unistd.h>
 
 static enum dawn_status no_memory(struct dawn_error *err)
@@ -96,6 +97,14 @@ uint64_t simulation_peak(const struct simulation *s, int rank)
     return peak;
 }
 
+/* A terminal, a pipe, a device: nothing to put another file in place of. */
+static bool is_special(const char *path)
+{
+    struct stat s;
+
+    return !stat(path, &s) && !S_ISREG(s.st_mode) && !S_ISDIR(s.st_mode);
+}
+
 /* Output files are whole or not there. */
 static enum dawn_status write_file(const struct simulation *s, const char *path,
                                    void (*print)(const struct simulation *,
@@ -103,10 +112,10 @@ static enum dawn_status write_file(const struct simulation *s, const char *path,
                                    struct dawn_error *err)
 {
     char *temporary;
-    bool whole;
+    bool whole, special = is_special(path);
     FILE *file;
 
-    if (asprintf(&temporary, "%s.tmp", path) < 0)
+    if (asprintf(&temporary, special ? "%s" : "%s.tmp", path) < 0)
         return no_memory(err);
     file = fopen(temporary, "w");
     if (file)
@@ -114,10 +123,10 @@ static enum dawn_status write_file(const struct simulation *s, const char *path,
     whole = file && !ferror(file);
     if (file && fclose(file))
         whole = false;
-    if (whole && rename(temporary, path))
+    if (whole && !special && rename(temporary, path))
         whole = false;
     int reason = errno;
-    if (!whole)
+    if (!whole && !special)
         unlink(temporary);
     free(temporary);
     return whole ? DAWN_OK

@@ -3,6 +3,7 @@
 #include <argp.h>
 #include <stdarg.h>
 #include <stdlib.h>
+#include <string.h>
 
 enum { KEY_TRACE = 1000, KEY_SVG, KEY_JSON, KEY_USAGE };
 
@@ -80,6 +81,8 @@ static error_t parse(int key, char *arg, struct argp_state *state)
     case ARGP_KEY_END:
         if (!o->plan)
             wrong("which PLAN?");
+        if (o->trace && o->svg && strcmp(o->trace, o->svg) == 0)
+            wrong("--trace and --svg want a file each");
         return 0;
     default:
         return ARGP_ERR_UNKNOWN;

@@ -57,6 +57,14 @@ ok "a line a rank for people"
     grep -q '>all-reduce<' two.svg && ! grep -q '>all-reduce<' picture.svg
 ok "each replica of a stage has a line, a row and a sum of gradients"
 
+mkfifo pipe
+cat pipe >piped &
+run 0 plan.yaml --trace pipe
+wait
+cmp -s piped first.json && [ -p pipe ]
+ok "--trace writes into a pipe"
+fails 2 "a file each" "one file for two" plan.yaml --trace same --svg same
+
 fails 2 "which PLAN" "no plan"
 fails 2 "unknown or incomplete option '--frobnicate'" "an unknown option" \
     --frobnicate
