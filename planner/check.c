@@ -61,7 +61,8 @@ static enum dawn_status price(struct check *c, struct dawn_error *err)
         dawn_planner_price(plan, c->p->profile, c->p->machine, err);
     double tokens = (double)c->p->options.plan.tokens_per_sample *
                     (double)info->microbatch * info->microbatches;
-    info->tokens_per_s = st ? 0 : tokens / info->step_ns * 1e9;
+    info->tokens_per_s =
+        !st && info->step_ns > 0 ? tokens / info->step_ns * 1e9 : 0;
     for (int x = 0; x < l && !st; x++)
         c->wrong += over(c, x) > 0;
     return st;
@@ -150,8 +151,9 @@ static void print_check(const struct check *c)
            c->other_profile ? "; priced from another profile" : "");
     for (int x = 0; x < dawn_plan_info(c->now.plan)->stages; x++)
         print_stage(c, x);
-    printf("%s %s, %.1f%% above the bound", report_objective_name(&c->now),
-           TIME(ns), report_above(&c->now));
+    printf("%s %s", report_objective_name(&c->now), TIME(ns));
+    if (report_above(&c->now) >= 0)
+        printf(", %.1f%% above the bound", report_above(&c->now));
     if (objective_of(&c->said) > 0)
         print_beside(ns, objective_of(&c->said), "the file says");
     if (c->own.plan)
@@ -168,8 +170,7 @@ static void json_stage(const struct check *c, int x)
     const struct dawn_plan_stage *said = &c->said_of[x];
 
     printf("  {\"rank\": %d, \"replicas\": %d, \"nodes\": [\"%s\", \"%s\"], "
-           "\"time_ns\": %.0f, "
-           "\"file_time_ns\": %.0f,\n",
+           "\"time_ns\": %.0f, \"file_time_ns\": %.0f,\n",
            s->rank, report_replicas(&c->now, x),
            dawn_graph_node(g, s->first)->name,
            dawn_graph_node(g, s->last)->name, stage_ns(s), stage_ns(said));

@@ -61,7 +61,7 @@ static void print_peaks(const struct report *r)
 static void print_row(const struct row *row)
 {
     const struct dawn_plan_info *info;
-    char idle[40] = "-";
+    char idle[40] = "-", above[40] = "-";
     uint64_t caps;
 
     if (!row->r.plan && row->nofit.works_bytes)
@@ -76,10 +76,11 @@ static void print_row(const struct row *row)
     if (caps)
         snprintf(idle, sizeof idle, "%s (%.1f%%)", SIZE(bytes),
                  100 * (double)bytes / (double)caps);
-    printf("%-14s %6lld %10s %10s %6.1f%% %18s %10s  ", row->policy,
+    if (report_above(&row->r) >= 0)
+        snprintf(above, sizeof above, "%.1f%%", report_above(&row->r));
+    printf("%-14s %6lld %10s %10s %7s %18s %10s  ", row->policy,
            (long long)info->microbatch, TIME(info->step_ns),
-           TIME(info->bottleneck_ns), report_above(&row->r), idle,
-           TIME(row->r.plan_ns));
+           TIME(info->bottleneck_ns), above, idle, TIME(row->r.plan_ns));
     print_peaks(&row->r);
 }
 
@@ -116,9 +117,13 @@ static void json_row(const struct row *row)
     idle = idle_bytes(r, &caps);
     printf(" \"feasible\": true, \"objective\": \"%s\",\n  \"step_ns\": %.0f, "
            "\"bottleneck_ns\": %.0f, \"bound_ns\": %.0f, "
-           "\"above_bound\": %.6f,\n",
+           "\"above_bound\": ",
            report_objective_name(r), info->step_ns, info->bottleneck_ns,
-           info->bound_ns, report_above(r) / 100);
+           info->bound_ns);
+    if (report_above(r) >= 0)
+        printf("%.6f,\n", report_above(r) / 100);
+    else
+        printf("null,\n");
     printf("  \"microbatch\": %lld", (long long)info->microbatch);
     report_json_tokens(info);
     printf(", \"idle_bytes\": ");

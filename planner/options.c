@@ -195,6 +195,12 @@ static void finish(const struct options *o)
         wrong("which PROFILE?");
     if (o->profile_out && !o->import)
         wrong("--profile-out writes what --import reads");
+    if ((o->output && !*o->output) || (o->profile_out && !*o->profile_out))
+        wrong("a file to write wants a name");
+    if (o->profile_out && strcmp(o->profile_out, "-") == 0)
+        wrong("--profile-out wants a file, not stdout");
+    if (o->profile_out && o->output && strcmp(o->profile_out, o->output) == 0)
+        wrong("--profile-out and --output want a file each");
     if (o->check &&
         (o->compare || o->plan.policy || o->plan.stages ||
          o->plan.microbatches || o->plan.microbatch || o->plan.schedule ||

@@ -82,10 +82,9 @@ const char *report_objective_name(const struct report *r)
 double report_above(const struct report *r)
 {
     const struct dawn_plan_info *info = dawn_plan_info(r->plan);
-    double above = info->bound_ns > 0
-                       ? 100 * (report_objective(r) / info->bound_ns - 1)
-                       : 0;
-
+    if (!(info->bound_ns > 0))
+        return -1;
+    double above = 100 * (report_objective(r) / info->bound_ns - 1);
     return above > 0 ? above : 0;
 }
 
@@ -160,8 +159,9 @@ void report_summary(const struct report *r, const char *path)
            (long long)info->microbatch, TIME(info->step_ns));
     if (info->objective == DAWN_OBJECTIVE_BOTTLENECK)
         printf("bottleneck %s, ", TIME(info->bottleneck_ns));
-    printf("%.1f%% above the bound, arenas of at most %s%s%s a rank%s\n",
-           report_above(r), SIZE(arena), cap ? " of " : "",
-           cap ? SIZE(cap) : "",
+    if (report_above(r) >= 0)
+        printf("%.1f%% above the bound, ", report_above(r));
+    printf("arenas of at most %s%s%s a rank%s\n", SIZE(arena),
+           cap ? " of " : "", cap ? SIZE(cap) : "",
            info->size_low ? "; that many samples were not profiled" : "");
 }

@@ -70,7 +70,7 @@ double report_idle(const struct report *r);
 double report_objective(const struct report *r);
 /* "step" */
 const char *report_objective_name(const struct report *r);
-/* Percent above the lower bound; 0 if there is none. */
+/* Percent above the lower bound; below 0 if none is known. */
 double report_above(const struct report *r);
 /* Microbatches in flight on each stage; the caller frees it. */
 enum dawn_status report_in_flight(const struct report *r, int **in_flight_p,

@@ -222,6 +222,23 @@ run 0 profile.yaml -m machine.yaml -s 2 -M 80KiB --offload host &&
     fails 1 "stage [01] offloads '.*' to host, but the machine has no such" \
         "a plan without its tier" --check plan.yaml profile.yaml
 
+sed 's/ward_compute_time=[0-9.]*/ward_compute_time=0/g' \
+    $import/fuzz_pipedream/branch.txt >zero.txt
+run 0 --import pipedream zero.txt -s 2 -o zero.yaml && ! grep -q bound out
+ok "a step of no time has no distance to a bound"
+run 0 --import pipedream zero.txt --check zero.yaml --json &&
+    ! grep -q 'nan\|tokens_per_s' out
+ok "nor has it tokens a second"
+mkfifo pipe
+cat pipe >piped &
+run 0 profile.yaml -s 2 -o pipe
+wait
+run 0 profile.yaml -s 2 -o direct.yaml && cmp -s piped direct.yaml && [ -p pipe ]
+ok "-o writes into a pipe"
+fails 2 'wants a name' "-o of nothing" profile.yaml -o ''
+fails 2 'not stdout' "--profile-out -" --import pipedream zero.txt \
+    --profile-out -
+
 run 0 profile.yaml --devices 4 --replicas 2 --explain -o two.yaml &&
     [ "$(grep -c 'on 2 devices: nodes' out)" -eq 2 ] &&
     grep -q 'gradients summed in' out &&
