@@ -6,4 +6,5 @@ set -eu
 top=$(cd "$(dirname "$0")/.." && pwd)
 "$top/scripts/install-deps.sh"
 "$top/scripts/build.sh" "$top/build" --enable-werror "$@"
-exec make -C "$top/build" -j"$(nproc)" check
+# -O: tests that run beside each other do not tear each other's lines.
+exec make -C "$top/build" -s -O -j"$(nproc)" check
