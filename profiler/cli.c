@@ -6,6 +6,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/stat.h>
 #include <unistd.h>
 
 enum { KEY_HELP = 1000, KEY_USAGE, KEY_VERSION };
@@ -158,6 +159,31 @@ bool cli_int(const char *text, int64_t least, int64_t most, int64_t *value_p)
         return false;
     *value_p = value;
     return true;
+}
+
+enum dawn_status cli_writable(const struct cli *cli, const char *path,
+                              struct dawn_error *err)
+{
+    const char *slash = strrchr(path, '/');
+    struct stat s;
+    char *folder;
+
+    if (!cli_first(cli))
+        return DAWN_OK;
+    bool is_there = stat(path, &s) == 0;
+    if (is_there && S_ISDIR(s.st_mode))
+        return dawn_fail(err, DAWN_E_IO, "%s: is a folder", path);
+    if (is_there && !S_ISREG(s.st_mode))
+        return DAWN_OK; /* a pipe: it is not replaced */
+    folder = strdup(path);
+    if (!folder)
+        return dawn_fail(err, DAWN_E_NOMEM, "%s: no memory", path);
+    folder[slash ? slash - path + 1 : 0] = 0;
+    int failed = access(*folder ? folder : ".", W_OK | X_OK);
+    free(folder);
+    return failed ? dawn_fail(err, DAWN_E_IO, "%s: cannot write there: %s",
+                              path, strerror(errno))
+                  : DAWN_OK;
 }
 
 const char *cli_mib(uint64_t bytes, char text[32])

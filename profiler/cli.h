@@ -52,6 +52,10 @@ bool cli_terminal(void);
 /* Whole number of an option's text. False: not one, or out of range. */
 bool cli_int(const char *text, int64_t least, int64_t most, int64_t *value_p);
 
+/* Rank 0: can a file be written there? For what takes long to make. */
+enum dawn_status cli_writable(const struct cli *cli, const char *path,
+                              struct dawn_error *err);
+
 /* "123.4 MiB" */
 const char *cli_mib(uint64_t bytes, char text[32]);
 

@@ -159,19 +159,18 @@ static enum dawn_status load(const struct options *o, struct dawn_job *job,
 static int write_profile(const struct options *o,
                          const struct dawn_profile *profile)
 {
-    const char *path = o->output ? o->output : "profile.yaml";
     struct dawn_error err = {0};
     enum dawn_status st = DAWN_OK;
 
     if (cli_first(&o->cli))
-        st = dawn_profile_save(profile, path, &err);
+        st = dawn_profile_save(profile, o->output, &err);
     int code = cli_agree(&o->cli, st, &err);
     if (!code && cli_first(&o->cli)) {
         printf("%s%s, %s\n", cli_terminal() ? "\r\033[K" : "",
                dawn_graph_name(dawn_profile_graph(profile)),
                dawn_profile_description(profile));
         table_print(profile, stdout);
-        printf("written to %s\n", path);
+        printf("written to %s\n", o->output);
     }
     return code;
 }
@@ -268,7 +267,6 @@ static void print_machine(const struct dawn_machine *machine)
 
 static int profile_machine(const struct options *o)
 {
-    const char *path = o->output ? o->output : "machine.yaml";
     struct dawn_machine *machine = NULL;
     struct dawn_error err = {0};
     double spread;
@@ -278,13 +276,13 @@ static int profile_machine(const struct options *o)
 
     if (!code) {
         if (cli_first(&o->cli))
-            st = dawn_machine_save(machine, path, &err);
+            st = dawn_machine_save(machine, o->output, &err);
         code = cli_agree(&o->cli, st, &err);
     }
     if (!code && cli_first(&o->cli)) {
         print_machine(machine);
         warn_links(machine, spread);
-        printf("written to %s\n", path);
+        printf("written to %s\n", o->output);
     }
     dawn_machine_destroy(machine);
     return code;
@@ -295,7 +293,13 @@ int main(int argc, char **argv)
     struct options o = {.cli = {.program = "dawn-profile"}};
 
     cli_parse(&o.cli, &argp, argc, argv, &o);
+    struct dawn_error err = {0};
     int code = cli_join(&o.cli, 300);
+
+    if (!o.output)
+        o.output = o.machine ? "machine.yaml" : "profile.yaml";
+    if (!code)
+        code = cli_agree(&o.cli, cli_writable(&o.cli, o.output, &err), &err);
     if (!code)
         code = o.machine ? profile_machine(&o) : profile_job(&o);
     dawn_comm_destroy(o.cli.comm);

@@ -66,4 +66,12 @@ refused 2 'goes with --machine' job.yaml --dir .
 refused 1 'nowhere.yaml' nowhere.yaml
 refused 1 'abacus' job.yaml --device abacus
 refused 1 'nowhere/p.yaml' job.yaml --repeats 1 --microbatch 1 -o nowhere/p.yaml
+! grep measured out
+report $? "before anything is measured"
+refused 1 'nowhere/m.yaml' --machine -o nowhere/m.yaml
+mkdir folder
+refused 1 'folder: is a folder' --machine -o folder
+profile 1 --machine -o /dev/stdout
+grep -q '^dawn: machine/1' out
+report $? "the output may be a pipe"
 done_testing
