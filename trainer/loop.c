@@ -163,11 +163,18 @@ static void say_unprotected(const struct trainer *t)
                  (unsigned long long)t->steps);
 }
 
-static void say_end(const struct trainer *t, int signal_number)
+/* begin: the step that the run went on from. */
+static void say_end(const struct trainer *t, uint64_t begin, int signal_number)
 {
     if (!t->progress)
         return;
-    if (signal_number)
+    if (begin >= t->steps)
+        progress_say(t->progress,
+                     "nothing to do up to step %llu: the checkpoint in %s is "
+                     "of step %llu",
+                     (unsigned long long)t->steps, t->job.out,
+                     (unsigned long long)begin);
+    else if (signal_number)
         progress_say(t->progress,
                      "stopped by %s after step %llu of %llu: go on with "
                      "--resume",
@@ -226,6 +233,7 @@ int train_loop(struct trainer *t)
 {
     struct dawn_error err = {0};
     struct note sum = {0};
+    uint64_t begin = t->step;
     int in_a_row = 0;
     struct note *all = calloc((size_t)dawn_comm_size(t->cli.comm), sizeof *all);
     enum dawn_status st = DAWN_OK;
@@ -245,7 +253,7 @@ int train_loop(struct trainer *t)
     }
     st = finish(t, st, &err);
     if (!st)
-        say_end(t, sum.signal);
+        say_end(t, begin, sum.signal);
     free(all);
     st = explain(t, st, &err);
     return cli_report(&t->cli, st, &err);

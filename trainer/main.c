@@ -15,7 +15,7 @@ enum {
 };
 
 static const struct argp_option options[] = {
-    {"plan", KEY_PLAN, "FILE", 0, "Train under this plan (plan.yaml)", 0},
+    {"plan", KEY_PLAN, "FILE", 0, "Train under this plan; required", 0},
     {"steps", KEY_STEPS, "N", 0, "Stop after N steps (the job's)", 0},
     {"resume", KEY_RESUME, NULL, 0,
      "Go on from the newest complete checkpoint, on any number of stages", 0},

@@ -65,6 +65,20 @@ static void warn_host(const struct trainer *t)
             rank, wanted, here);
 }
 
+static enum dawn_status load_plan(struct trainer *t, struct dawn_error *err)
+{
+    struct dawn_error why;
+    enum dawn_status st =
+        dawn_plan_load(t->options.plan, t->graph, &t->plan, &why);
+
+    if (st == DAWN_E_MISMATCH)
+        return dawn_fail(err, st,
+                         "%s: the job is another one, or has changed: run "
+                         "dawn-profile and dawn-plan again",
+                         why.text);
+    return st ? dawn_fail(err, st, "%s", why.text) : DAWN_OK;
+}
+
 static enum dawn_status load(struct trainer *t, struct dawn_error *err)
 {
     enum dawn_status st = dawn_job_load(t->options.job, &t->job, err);
@@ -72,7 +86,7 @@ static enum dawn_status load(struct trainer *t, struct dawn_error *err)
     if (!st)
         st = dawn_model_build(&t->job.model, &t->graph, err);
     if (!st)
-        st = dawn_plan_load(t->options.plan, t->graph, &t->plan, err);
+        st = load_plan(t, err);
     if (!st)
         st = check_ranks(t, err);
     if (!st)
@@ -100,6 +114,12 @@ static void count(struct trainer *t)
                 "dawn-train: warning: the plan has %lld samples a step, the "
                 "job %lld: the plan's are trained\n",
                 (long long)t->samples, (long long)wanted);
+    if (t->job.train.warmup > t->job.train.steps && cli_first(&t->cli))
+        fprintf(stderr,
+                "dawn-train: warning: warmup: %llu in a job of %llu steps: lr "
+                "is not reached\n",
+                (unsigned long long)t->job.train.warmup,
+                (unsigned long long)t->job.train.steps);
 }
 
 static enum dawn_status make_folder(const char *path, struct dawn_error *err)

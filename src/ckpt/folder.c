@@ -184,7 +184,11 @@ enum dawn_status dawni_folder_steps(const char *path, uint64_t **step_p,
     int steps = 0, room = 0;
 
     if (!dir)
-        return fail_errno(err, path, "open the folder");
+        return errno == ENOENT
+                   ? dawn_fail(err, DAWN_E_IO,
+                               "%s: no checkpoint, there is no such folder",
+                               path)
+                   : fail_errno(err, path, "open the folder");
     while ((entry = readdir(dir))) {
         if (!parse_step(entry->d_name, &number))
             continue;

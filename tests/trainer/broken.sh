@@ -47,7 +47,7 @@ refused "a plan torn inside a line" 1 'torn.yaml:[0-9]+: ' \
     run 2 job.yaml --plan torn.yaml
 sed 's/layers: 2/layers: 3/' good.yaml > deep.yaml
 refused "a plan for another graph" 1 \
-    'plan.yaml:[0-9]+: .*xxh3:[0-9a-f]{16}.*xxh3:[0-9a-f]{16}' \
+    'plan.yaml:[0-9]+: .*xxh3:[0-9a-f]{16}.*xxh3:[0-9a-f]{16}.*dawn-plan again' \
     run 2 deep.yaml --plan plan.yaml
 refused "a plan that is not there" 1 'none.yaml: ' \
     run 2 job.yaml --plan none.yaml
@@ -97,7 +97,7 @@ refused "a bad number of steps" 2 '--steps many' \
 refused "a bad timeout" 2 '--timeout 0' \
     run 2 job.yaml --plan plan.yaml --timeout 0
 
-refused "--resume without a checkpoint" 1 '.*run' \
+refused "--resume without a checkpoint" 1 'run: no checkpoint' \
     run 2 job.yaml --plan plan.yaml --resume
 train 2 plan.yaml --steps 2
 for file in run/step-*/rank-1.safetensors; do
@@ -118,6 +118,12 @@ for stages in 3 4; do
 done
 cmp -s job.yaml good.yaml
 report $? "the inputs are as they were"
+
+sed 's/warmup: 5/warmup: 21/' good.yaml > job.yaml
+train 2 plan.yaml --steps 1
+[ "$(grep -c 'warning: warmup: 21 in a job of 20 steps' train.log)" -eq 1 ]
+report $? "a warmup that never ends: a warning"
+rm -rf run
 
 cp good.yaml job.yaml
 sed "s/^stages:/devices: [\"elsewhere:0\", \"$(uname -n):1\"]\nstages:/" plan.yaml \

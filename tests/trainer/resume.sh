@@ -40,6 +40,11 @@ report $same "every step is there once, with the bits of the unbroken run"
 [ "$(tail -n 1 resumed)" = "$(tail -n 1 wanted)" ]
 report $? "the last held-out loss too"
 
+train 2 plan2.yaml --resume --steps 4
+status=$?
+[ $status -eq 0 ] && grep -q 'nothing to do up to step 4: .* of step 20' train.log
+report $? "going on to a step that was passed: it says so"
+
 train 2 plan2.yaml
 status=$?
 [ $status -eq 1 ] && grep -q 'step-00000020.*--resume' train.log
