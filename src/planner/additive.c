@@ -333,10 +333,11 @@ static uint64_t least_bytes(const struct dawni_planner *pl, int first, int last,
     return dawni_additive_bytes(bytes);
 }
 
-/* What the knapsack makes of it, with a tier or without; `none` if nothing. */
+/* What the knapsack makes of it with a part of the tier's rate; `none` if
+ * nothing. */
 static struct dawni_decided try_knapsack(struct dawni_planner *pl,
                                          const struct dawni_knapsack_opts *opts,
-                                         int x, bool tier, uint8_t *decision)
+                                         int x, double share, uint8_t *decision)
 {
     struct dawni_partition_problem problem = dawni_additive_problem(pl);
     struct dawni_additive *a = pl->additive;
@@ -344,8 +345,7 @@ static struct dawni_decided try_knapsack(struct dawni_planner *pl,
     struct dawni_knapsack result;
     enum dawn_status st;
 
-    if (!tier)
-        problem.tier_bytes_per_s = 0;
+    problem.tier_bytes_per_s *= share;
     st = dawni_knapsack_solve(&problem, opts, a->choice, a->offloaded, &result,
                               &pl->error);
     if (st)
@@ -371,8 +371,10 @@ struct dawni_decided dawni_additive_decide(struct dawni_planner *pl, int first,
                                            int last, int x, bool thorough,
                                            uint8_t *decision)
 {
+    static const double share[] = {1, 0, 0.8, 0.65, 0.5, 0.4, 0.3, 0.2, 0.1};
     struct dawni_decided d = dawni_additive_price(pl, first, last, x, NULL);
     bool tier = dawni_additive_tier(pl) != DAWN_KEEP;
+    int shares = thorough ? (int)(sizeof share / sizeof share[0]) : 2;
     struct dawni_additive *a = pl->additive;
     struct dawni_knapsack_opts opts = {
         .node = a->node,
@@ -389,9 +391,11 @@ struct dawni_decided dawni_additive_decide(struct dawni_planner *pl, int first,
         return d;
     for (int i = first; i <= last; i++)
         a->node[i - first] = i;
-    for (int with = tier; with >= 0; with--) {
+    for (int k = tier ? 0 : 1; k < (tier ? shares : 2); k++) {
+        if (k == 2)
+            opts.method = DAWNI_KNAPSACK_GREEDY; /* it is a guess anyway */
         struct dawni_decided now =
-            try_knapsack(pl, &opts, x, with, a->decision);
+            try_knapsack(pl, &opts, x, share[k], a->decision);
         if (!now.fits || (d.fits && cost_of(pl, x, &d) <= cost_of(pl, x, &now)))
             continue;
         d = now;
@@ -399,6 +403,28 @@ struct dawni_decided dawni_additive_decide(struct dawni_planner *pl, int first,
             int t = pl->graph->node[i].output[0];
             decision[t] = a->decision[t];
         }
+        if (k == 0 && now.stall_ns <= 0)
+            break; /* less of the tier gains nothing */
     }
     return d;
+}
+
+void dawni_additive_mend(struct dawni_planner *pl, int first, int last, int x,
+                         uint8_t *decision)
+{
+    struct dawni_decided d = dawni_additive_price(pl, first, last, x, decision);
+    struct dawni_decided other;
+    uint8_t *mended;
+
+    if (d.stall_ns <= 0)
+        return;
+    mended = dawni_calloc(pl->graph->tensors, sizeof *mended);
+    if (!mended) {
+        dawni_planner_fail(pl, DAWN_E_NOMEM, "no memory for decisions");
+        return;
+    }
+    other = dawni_additive_decide(pl, first, last, x, true, mended);
+    if (other.fits && cost_of(pl, x, &other) < cost_of(pl, x, &d))
+        memcpy(decision, mended, (size_t)pl->graph->tensors);
+    free(mended);
 }

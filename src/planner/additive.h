@@ -33,6 +33,11 @@ struct dawni_decided dawni_additive_price(struct dawni_planner *pl, int first,
                                           int last, int x,
                                           const uint8_t *decision);
 
+/* Where decisions stall, decide anew if that costs less. Failures: pl->status.
+ */
+void dawni_additive_mend(struct dawni_planner *pl, int first, int last, int x,
+                         uint8_t *decision);
+
 /* dawni_transfers_add, of these decisions. */
 bool dawni_additive_transfers(struct dawni_planner *pl, int first, int last,
                               int x, const uint8_t *decision,

@@ -165,28 +165,49 @@ static enum dawn_status own_graph(const struct layout *o,
     return st;
 }
 
+/* Decide as the solver does about stage x, or, if that stalls, better. */
+static enum dawn_status decide_stage(const struct layout *o, int x,
+                                     uint8_t *decision, struct dawn_plan *plan,
+                                     struct dawn_error *err)
+{
+    struct dawni_planner *pl = o->pl;
+    int first = o->cut[x], last = o->cut[x + 1] - 1;
+    const struct dawni_partition *part = o->part;
+    enum dawn_status st = DAWN_OK;
+
+    for (int i = first; i <= last; i++)
+        decision[pl->graph->node[i].output[0]] =
+            part->offloaded[o->order[i]] ? (uint8_t)dawni_additive_tier(pl)
+            : part->variant[o->order[i]] ? DAWN_RECOMPUTE
+                                         : DAWN_KEEP;
+    dawni_additive_mend(pl, first, last, x, decision);
+    for (int i = first; i <= last && !st; i++) {
+        int t = pl->graph->node[i].output[0];
+        if (decision[t] != DAWN_KEEP)
+            st = dawn_plan_decide(plan, x, t, decision[t], err);
+    }
+    return st;
+}
+
 /* The solver's plan. */
 static enum dawn_status write_plan(const struct layout *o,
                                    struct dawn_plan **plan_p,
                                    struct dawn_error *err)
 {
     struct dawni_planner *pl = o->pl;
+    uint8_t *decision = dawni_calloc(pl->graph->tensors, sizeof *decision);
     struct dawn_plan *plan = NULL;
     enum dawn_status st = dawni_plan_create(pl, o->cut, &plan, err);
 
-    for (int i = 0; i < pl->n && !st; i++) {
-        enum dawn_decision d = o->part->offloaded[o->order[i]]
-                                   ? dawni_additive_tier(pl)
-                               : o->part->variant[o->order[i]] ? DAWN_RECOMPUTE
-                                                               : DAWN_KEEP;
-        if (d != DAWN_KEEP)
-            st = dawn_plan_decide(plan, dawn_plan_stage_of(plan, i),
-                                  pl->graph->node[i].output[0], d, err);
-    }
+    if (!st && !decision)
+        st = dawn_fail(err, DAWN_E_NOMEM, "no memory for decisions");
+    for (int x = 0; x < pl->l && !st; x++)
+        st = decide_stage(o, x, decision, plan, err);
     if (!st)
         st = dawni_price_plan(pl, plan, NULL, err);
     if (!st)
         st = own_graph(o, plan, err);
+    free(decision);
     if (st)
         dawn_plan_destroy(plan);
     else
