@@ -11,6 +11,9 @@
 #define MOST_NODES (1 << 24)
 #define MOST_STAGES 1024
 
+/* Microbatches times stages: each takes kilobytes to plan and to simulate */
+#define MOST_PIECES (1 << 18)
+
 bool dawni_planner_fail(struct dawni_planner *pl, enum dawn_status status,
                         const char *text)
 {
@@ -40,6 +43,11 @@ static enum dawn_status check_counts(const struct dawni_planner *pl,
     if (pl->m < 1)
         return dawn_fail(err, DAWN_E_INVAL, "microbatches %d, must be >= 1",
                          pl->m);
+    if ((int64_t)pl->l * pl->m > MOST_PIECES)
+        return dawn_fail(err, DAWN_E_INVAL,
+                         "%d microbatches on %d stages: a step has at most %d "
+                         "pieces",
+                         pl->m, pl->l, MOST_PIECES);
     return DAWN_OK;
 }
 

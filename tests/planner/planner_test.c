@@ -261,6 +261,8 @@ static void test_refusals(void)
         {{.stages = 6, .microbatches = 1},
          "stages 6, but the model has only 5"},
         {{.stages = 0, .microbatches = 1}, "stages 0"},
+        {{.stages = 2, .microbatches = 1 << 18},
+         "262144 microbatches on 2 stages: a step has at most 262144 pieces"},
         {{.stages = 1, .microbatches = 0}, "microbatches 0"},
         {{.stages = 1, .microbatches = 1, .policy = "best"},
          "there are dawnpiper exact pipedream vpipe"},
