@@ -118,9 +118,11 @@ void report_json(const struct report *r)
            "\"bound_ns\": %.0f",
            info->step_ns, info->bottleneck_ns, info->bound_ns);
     report_json_tokens(info);
-    printf(",\n  \"bubble_of_step\": %.6f, \"bubble_over_ideal\": %.6f, "
-           "\"idle_simulated\": %.6f,\n",
-           (l - 1.0) / (m + l - 1), (l - 1.0) / m, report_idle(r));
+    printf(",\n  ");
+    if (!report_replicated(r))
+        printf("\"bubble_of_step\": %.6f, \"bubble_over_ideal\": %.6f, ",
+               (l - 1.0) / (m + l - 1), (l - 1.0) / m);
+    printf("\"idle_simulated\": %.6f,\n", report_idle(r));
     if (info->size_low)
         printf("  \"size_low\": %lld, \"size_high\": %lld,\n",
                (long long)info->size_low, (long long)info->size_high);

@@ -132,6 +132,10 @@ enum dawn_status dawni_plan_nofit(struct dawni_planner *pl,
     for (int x = 0; x < pl->l; x++)
         if (pl->stage[x].cap < cap)
             cap = pl->stage[x].cap;
+    if (cap == UINT64_MAX)
+        return dawn_fail(err, DAWN_E_INVAL,
+                         "no plan of %d stage%s has a step of finite time",
+                         pl->l, plural);
     dawni_size_text(cap, asked, sizeof asked);
     st = find_some(pl, &need, err);
     if (st == DAWN_OK && !pl->policy->blind)

@@ -239,6 +239,14 @@ fails 2 'wants a name' "-o of nothing" profile.yaml -o ''
 fails 2 'not stdout' "--profile-out -" --import pipedream zero.txt \
     --profile-out -
 
+cat >far.yaml <<'EOF'
+dawn: machine/1
+devices: [{}, {}]
+links: {default: {latency_ns: 1.0e+308, bytes_per_s: 1.0e-300}}
+EOF
+fails 1 'no plan of 2 stages has a step of finite time' "links of no use" \
+    profile.yaml -m far.yaml -s 2
+
 run 0 profile.yaml --devices 4 --replicas 2 --explain -o two.yaml &&
     [ "$(grep -c 'on 2 devices: nodes' out)" -eq 2 ] &&
     grep -q 'gradients summed in' out &&
@@ -247,7 +255,7 @@ run 0 profile.yaml --devices 4 --replicas 2 --explain -o two.yaml &&
 ok "--devices: stages with replicas"
 run 0 profile.yaml --devices 4 --replicas 2 --json -o two.json.yaml &&
     [ "$(grep -c '"replicas": 2' out)" -eq 2 ] &&
-    grep -q '"reduce_ns": [1-9]' out && cmp -s two.yaml two.json.yaml
+    grep -q '"reduce_ns": [1-9]' out && ! grep -q bubble_of_step out && cmp -s two.yaml two.json.yaml
 ok "and as JSON; the same plan, byte for byte"
 run 0 --check two.yaml profile.yaml -o again.yaml &&
     grep -q 'stage 1 on 2 devices' out && grep -q 'as fast as the file' out &&
