@@ -96,7 +96,7 @@ static int most_simulations(const struct refinement *r)
 static bool move_cuts(struct refinement *r)
 {
     int l = r->pl->l, most = most_simulations(r);
-    bool moved = true;
+    bool moved = most >= l; /* else one round would be too much */
 
     while (moved && r->simulations < most) {
         moved = false;
