@@ -3,6 +3,7 @@
  */
 #include "report.h"
 #include <dawnpiper/import.h>
+#include <malloc.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -177,12 +178,23 @@ static enum dawn_status run(struct program *p, struct dawn_error *err)
     return st;
 }
 
+/* Packing takes some MB for each rank and gives them back. Keep them: glibc
+ * would have the kernel clear them each time. */
+static void keep_memory(void)
+{
+#ifdef __GLIBC__
+    mallopt(M_MMAP_THRESHOLD, 64 << 20);
+    mallopt(M_TRIM_THRESHOLD, 64 << 20);
+#endif
+}
+
 int main(int argc, char **argv)
 {
     struct program p = {0};
     struct dawn_error err = {0};
     enum dawn_status st;
 
+    keep_memory();
     options_parse(&p.options, argc, argv);
     st = run(&p, &err);
     dawn_machine_destroy(p.machine);
