@@ -68,6 +68,20 @@ static enum dawn_status price(struct check *c, struct dawn_error *err)
     return st;
 }
 
+/* Of the machine's largest device; with more, or 0, each has its own cap. */
+static uint64_t most_memory(const struct program *p)
+{
+    uint64_t most = 0;
+
+    for (int d = 0; p->machine && d < dawn_machine_devices(p->machine); d++) {
+        uint64_t bytes = dawn_machine_device(p->machine, d)->memory_bytes;
+        if (!bytes)
+            return UINT64_MAX;
+        most = bytes > most ? bytes : most;
+    }
+    return p->machine ? most : UINT64_MAX;
+}
+
 /* What the planner makes of the same task. */
 static enum dawn_status plan_own(struct check *c, struct dawn_error *err)
 {
@@ -87,7 +101,8 @@ static enum dawn_status plan_own(struct check *c, struct dawn_error *err)
     p.options.plan.microbatch = info->microbatch;
     p.options.plan.schedule = info->schedule;
     p.options.plan.objective = info->objective;
-    p.options.plan.cap_bytes = info->cap_bytes;
+    if (!p.options.plan.cap_bytes && info->cap_bytes < most_memory(c->p))
+        p.options.plan.cap_bytes = info->cap_bytes;
     st = program_plan(&p, NULL, &c->own, NULL, &why);
     if (st && st != DAWN_E_NOFIT)
         return dawn_fail(err, st, "%s", why.text);
@@ -257,8 +272,6 @@ enum dawn_status check(struct program *p, struct dawn_error *err)
                         err);
     if (st)
         return st;
-    if (!p->options.plan.cap_bytes) /* for the reports */
-        p->options.plan.cap_bytes = dawn_plan_info(c.now.plan)->cap_bytes;
     st = run(&c, err);
     dawn_plan_destroy(c.now.plan);
     dawn_plan_destroy(c.own.plan);

@@ -36,17 +36,29 @@ bool report_replicated(const struct report *r)
     return report_devices(r) > dawn_plan_info(r->plan)->stages;
 }
 
+/* Of the devices that replicas may run on. */
+static uint64_t least_memory(const struct report *r)
+{
+    uint64_t least = UINT64_MAX;
+
+    for (int d = 0; r->machine && d < report_devices(r); d++) {
+        uint64_t own = dawn_machine_device(r->machine, d)->memory_bytes;
+        least = own && own < least ? own : least;
+    }
+    return least < UINT64_MAX ? least : 0;
+}
+
 uint64_t report_cap(const struct report *r, int rank)
 {
-    const struct dawn_machine_device *device;
+    uint64_t cap = dawn_plan_info(r->plan)->cap_bytes, own = 0;
 
-    if (report_replicated(r)) /* of the smallest device */
-        return dawn_plan_info(r->plan)->cap_bytes;
-
-    if (r->options->plan.cap_bytes || !r->machine)
+    if (r->options->plan.cap_bytes)
         return r->options->plan.cap_bytes;
-    device = report_device(r, rank);
-    return device ? device->memory_bytes : 0;
+    if (report_replicated(r))
+        own = least_memory(r);
+    else if (report_device(r, rank))
+        own = report_device(r, rank)->memory_bytes;
+    return cap && (!own || cap < own) ? cap : own; /* cap: of the largest */
 }
 
 double report_idle(const struct report *r)

@@ -84,7 +84,8 @@ uint64_t simulation_cap(const struct simulation *s, int rank)
                   s->machine, dawn_planner_device(s->plan, s->machine, rank))
             : NULL;
 
-    return cap ? cap : device ? device->memory_bytes : 0;
+    uint64_t own = device ? device->memory_bytes : 0;
+    return cap && (!own || cap < own) ? cap : own; /* the largest device's */
 }
 
 uint64_t simulation_peak(const struct simulation *s, int rank)

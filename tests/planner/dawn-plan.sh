@@ -239,6 +239,26 @@ fails 2 'wants a name' "-o of nothing" profile.yaml -o ''
 fails 2 'not stdout' "--profile-out -" --import pipedream zero.txt \
     --profile-out -
 
+cat >even.yaml <<'EOF'
+dawn: machine/1
+devices: [{memory_bytes: 200KiB}, {memory_bytes: 200KiB}]
+EOF
+cat >uneven.yaml <<'EOF'
+dawn: machine/1
+devices: [{memory_bytes: 20KiB}, {memory_bytes: 200KiB}]
+EOF
+run 0 profile.yaml -m even.yaml -s 2 -o even.plan &&
+    grep -q '^memory: 204800' even.plan &&
+    run 0 --check even.plan profile.yaml -m even.yaml
+ok "the cap in a plan is that of the devices"
+run 1 --check even.plan profile.yaml -m uneven.yaml &&
+    grep -q '^stage 0: .*over its cap of 20.0 KiB' out &&
+    ! grep -q '^stage 1: .*over' out
+ok "a device that has less is over it"
+run 0 profile.yaml -m even.yaml --devices 2 --replicas 2 -M 300KiB -o even.plan &&
+    run 1 --check even.plan profile.yaml -m uneven.yaml &&
+    grep -q '^stage 0 on 2 devices.*over its cap of 20.0 KiB' out
+ok "also one of several for a stage"
 cat >far.yaml <<'EOF'
 dawn: machine/1
 devices: [{}, {}]

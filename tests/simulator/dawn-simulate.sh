@@ -57,6 +57,13 @@ ok "a line a rank for people"
     grep -q '>all-reduce<' two.svg && ! grep -q '>all-reduce<' picture.svg
 ok "each replica of a stage has a line, a row and a sum of gradients"
 
+cat >uneven.yaml <<'EOF'
+dawn: machine/1
+devices: [{memory_bytes: 20KiB}, {}, {}, {memory_bytes: 1GiB}]
+EOF
+run 0 plan.yaml -m uneven.yaml && grep -q '^   0 .* 20.0 KiB$' out &&
+    grep -q '^   3 .* 146.5 KiB$' out
+ok "a rank's cap is the plan's or its device's, whichever is less"
 mkfifo pipe
 cat pipe >piped &
 run 0 plan.yaml --trace pipe
