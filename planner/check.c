@@ -57,15 +57,16 @@ static enum dawn_status price(struct check *c, struct dawn_error *err)
         snprintf(info->policy, sizeof info->policy, "hand");
     if (c->p->options.plan.cap_bytes)
         info->cap_bytes = c->p->options.plan.cap_bytes;
+    struct dawn_error why;
     enum dawn_status st =
-        dawn_planner_price(plan, c->p->profile, c->p->machine, err);
+        dawn_planner_price(plan, c->p->profile, c->p->machine, &why);
     double tokens = (double)c->p->options.plan.tokens_per_sample *
                     (double)info->microbatch * info->microbatches;
     info->tokens_per_s =
         !st && info->step_ns > 0 ? tokens / info->step_ns * 1e9 : 0;
     for (int x = 0; x < l && !st; x++)
         c->wrong += over(c, x) > 0;
-    return st;
+    return st ? dawn_fail(err, st, "%s: %s", c->path, why.text) : DAWN_OK;
 }
 
 /* Of the machine's largest device; with more, or 0, each has its own cap. */

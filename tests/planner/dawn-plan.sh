@@ -289,7 +289,7 @@ sed 's/replicas: 2/replicas: none/' two.yaml >bad.yaml
 fails 1 "bad.yaml:[0-9]*: key 'replicas': expected an integer from 1" \
     "no such count" --check bad.yaml profile.yaml
 sed 's/kind: 1f1b/kind: gpipe/' two.yaml >bad.yaml
-fails 1 'replicas and schedule gpipe' "replicas are for 1f1b" \
+fails 1 'bad.yaml: .*replicas and schedule gpipe' "replicas are for 1f1b" \
     --check bad.yaml profile.yaml
 fails 2 'replicas goes with --devices' "--replicas alone" profile.yaml \
     --replicas 2
