@@ -137,8 +137,9 @@ static void print_curve(const struct simulation *s, int rank, int y, FILE *out)
         double next =
             i + 1 < end ? s->result.event[i + 1].start_ns : s->result.step_ns;
         double at = y + CURVE - scale * (double)bytes[i - first];
-        fprintf(out, "L%.2f %.2fL%.2f %.2f",
-                x_of(s, s->result.event[i].start_ns), at, x_of(s, next), at);
+        double from = i > first ? s->result.event[i].start_ns : 0;
+        fprintf(out, "L%.2f %.2fL%.2f %.2f", x_of(s, from), at, x_of(s, next),
+                at);
     }
     fprintf(out, "L%d %dZ'/>\n", LEFT + WIDTH, y + CURVE);
     double at = y + CURVE - scale * (double)peak, label = at + 4;

@@ -277,6 +277,10 @@ static enum dawn_status check_opts(const struct dawn_planner_opts *o, int nodes,
         return dawn_fail(err, DAWN_E_INVAL,
                          "stages %d, must be at most %d devices and %d nodes",
                          o->stages, o->devices, nodes);
+    if ((int64_t)o->stages * o->replicas > o->devices)
+        return dawn_fail(err, DAWN_E_INVAL,
+                         "%d stages of %d replicas, but only %d devices",
+                         o->stages, o->replicas, o->devices);
     if (o->replicas < 0 || o->replicas > o->devices ||
         o->replicas > o->microbatches)
         return dawn_fail(err, DAWN_E_INVAL,

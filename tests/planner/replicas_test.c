@@ -455,6 +455,8 @@ static void test_refusals(void)
          "schedule gpipe"},
         {{.devices = 4, .microbatches = 4, .stages = 5}, "stages 5, must be"},
         {{.devices = 4, .microbatches = 4, .replicas = 5}, "replicas 5, must"},
+        {{.devices = 4, .microbatches = 4, .replicas = 3, .stages = 2},
+         "2 stages of 3 replicas, but only 4 devices"},
         {{.devices = 4, .microbatches = 4, .max_batch = true}, "largest"},
         {{.devices = 4, .microbatches = 4, .cap_bytes = 64},
          "no plan for 4 devices"},

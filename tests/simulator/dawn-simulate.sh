@@ -64,6 +64,8 @@ EOF
 run 0 plan.yaml -m uneven.yaml && grep -q '^   0 .* 20.0 KiB$' out &&
     grep -q '^   3 .* 146.5 KiB$' out
 ok "a rank's cap is the plan's or its device's, whichever is less"
+[ "$(grep -cE "d='M90 [0-9]+L90\.00 " two.svg)" -eq 4 ]
+ok "its memory is there from the beginning of the step"
 mkfifo pipe
 cat pipe >piped &
 run 0 plan.yaml --trace pipe
