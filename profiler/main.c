@@ -212,8 +212,8 @@ done:
     return code;
 }
 
-#define MOST_SPREAD 10   /* of rounds that measure a link */
-#define SLICE_NS 1000000 /* no message within a host takes so long */
+#define MOST_SPREAD 10 /* of rounds that measure a link */
+#define MOST_NS 100000 /* that a small message within a host takes */
 
 /* "vm:0" and "vm:1" */
 static bool same_host(const struct dawn_machine *machine, int a, int b)
@@ -225,20 +225,20 @@ static bool same_host(const struct dawn_machine *machine, int a, int b)
     return strcspn(y, ":") == n && strncmp(x, y, n) == 0;
 }
 
-/* Were links measured while other work had the processor? */
+/* Did ranks wait for the processor and not for messages? */
 static void warn_links(const struct dawn_machine *machine, double spread)
 {
     int slow = 0;
 
     for (int i = 1; i < dawn_machine_devices(machine); i++)
         slow += same_host(machine, i - 1, i) &&
-                dawn_machine_link(machine, i - 1, i)->latency_ns >= SLICE_NS;
+                dawn_machine_link(machine, i - 1, i)->latency_ns >= MOST_NS;
     if (spread < MOST_SPREAD && !slow)
         return;
     fprintf(stderr,
-            "dawn-profile: warning: other work had the processor while links "
-            "were measured (slowest round / best: %.1f): measure again when it "
-            "is quiet\n",
+            "dawn-profile: warning: ranks waited for a processor while links "
+            "were measured (slowest round / best: %.1f): measure again when "
+            "fewer processes run\n",
             spread);
 }
 
