@@ -19,7 +19,7 @@
 /* With so few candidates the thorough way costs nothing. */
 #define FEW_CANDIDATES 12
 /* Nodes that the search for improvements may price, all prices together. */
-#define MOST_NODES 30000
+#define MOST_NODES 8000
 /* Rounds of dropping just enough; then twice as much each time. */
 #define PATIENT_ROUNDS 8
 /* Candidates in a row that are tried in vain before the rest is let alone */
