@@ -63,7 +63,8 @@ static void set_links(struct simulation *s, const struct dawni_planner *pl)
     }
 }
 
-/* How many ranks offload to the tier; at least 1. */
+/* How many ranks offload to the tier; at least 1. By the additive rule no fewer
+ * than the bound takes. */
 static int sharers(const struct dawni_planner *pl,
                    const struct dawni_stage_times *times, int tier)
 {
@@ -77,6 +78,8 @@ static int sharers(const struct dawni_planner *pl,
                 uses |= times->transfers->transfer[i].tier == tier;
         n += uses;
     }
+    if (pl->additive && n < pl->sharers[tier])
+        n = pl->sharers[tier];
     return n ? n : 1;
 }
 

@@ -216,6 +216,52 @@ static void test_brute(void)
        "offloading gains something");
 }
 
+/* Bytes that so many nodes save, on average. */
+static uint64_t nodes_worth(const struct problem *p, int nodes)
+{
+    double sum = 0;
+
+    for (int i = 0; i < p->m.n; i++)
+        sum += p->m.v[i][0].saved_bytes + p->m.v[i][0].fixed_bytes;
+    return (uint64_t)(nodes * sum / p->m.n);
+}
+
+/* Is the step of each plan its bound at least? Also where the tier is slow and
+ * fewer stages use it than may. */
+static void test_steps(void)
+{
+    int found = 0, offloads = 0, below = 0;
+
+    for (int i = 0; i < CHAINS; i++) {
+        struct dawn_plan *plan = NULL;
+        struct problem p;
+        begin(&p, i + 1);
+        p.opts.objective = DAWN_OBJECTIVE_STEP;
+        p.opts.microbatches = 16;
+        p.opts.stages = 3;
+        p.opts.cap_bytes = nodes_worth(&p, 5 + i % 8);
+        p.opts.no_recompute = true;
+        struct dawn_machine_tier *host = dawn_machine_tier(p.machine, 0);
+        host->read_bytes_per_s /= 50; /* plans that stall */
+        host->write_bytes_per_s /= 50;
+        if (!dawn_planner_run(p.m.profile, p.machine, &p.opts, &plan, NULL)) {
+            const struct dawn_plan_info *info = dawn_plan_info(plan);
+            int tensors = 0;
+            for (int k = 0; k < p.m.n; k++)
+                tensors += dawn_plan_decision(plan, dawn_plan_stage_of(plan, k),
+                                              k) == DAWN_TO_HOST;
+            found++;
+            offloads += tensors > 0;
+            below += info->step_ns < info->bound_ns * (1 - 1e-9);
+            dawn_plan_destroy(plan);
+        }
+        end(&p);
+    }
+    diag("%d steps, %d with something offloaded", found, offloads);
+    ok(offloads > CHAINS / 20, "steps are planned with offloading");
+    is_int(below, 0, "none is shorter than its bound");
+}
+
 /* Prices */
 
 static struct {
@@ -301,6 +347,7 @@ int main(void)
 {
     plan_lazy();
     test_brute();
+    test_steps();
     test_prices();
     return done_testing();
 }
