@@ -9,7 +9,7 @@
 #include <sys/mman.h>
 #include <unistd.h>
 
-/* A file that has no name; past the page cache where the file system can. */
+/* A file that has no name. */
 static int open_file(const char *folder)
 {
     char path[4200];
@@ -21,12 +21,11 @@ static int open_file(const char *folder)
         if (file >= 0)
             unlink(path);
     }
-    if (file >= 0)
-        fcntl(file, F_SETFL, O_DIRECT);
     return file;
 }
 
-/* 0 or an errno. */
+/* 0 or an errno. Where the file system cannot, the C library writes bytes one
+ * by one: not with O_DIRECT. */
 static int make_room(int file, uint64_t bytes)
 {
     int error = bytes ? posix_fallocate(file, 0, (off_t)bytes) : 0;
@@ -53,6 +52,7 @@ static enum dawn_status create_disk(const struct dawni_tier_opts *opts,
                          opts->folder, (double)opts->room_bytes / 0x1p20,
                          strerrordesc_np(error));
     }
+    fcntl(file, F_SETFL, O_DIRECT); /* past the page cache where it can */
     if (opts->no_uring)
         return dawni_tier_thread(file, NULL, opts, tier_p, err);
     return dawni_tier_uring(file, opts, tier_p, err);

@@ -9,12 +9,19 @@
 #include "tap.h"
 
 #include <dirent.h>
+#include <errno.h>
 #include <fcntl.h>
+#include <linux/filter.h>
+#include <linux/seccomp.h>
 #include <signal.h>
+#include <stddef.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/mman.h>
+#include <sys/prctl.h>
 #include <sys/resource.h>
+#include <sys/syscall.h>
+#include <sys/wait.h>
 #include <unistd.h>
 
 #define PAGE 4096
@@ -224,6 +231,47 @@ static void test_no_room(void)
     dawni_tier_destroy(NULL);
 }
 
+/* From now on file systems cannot set room aside. */
+static bool forbid_fallocate(void)
+{
+    struct sock_filter code[] = {
+        BPF_STMT(BPF_LD | BPF_W | BPF_ABS, offsetof(struct seccomp_data, nr)),
+        BPF_JUMP(BPF_JMP | BPF_JEQ | BPF_K, SYS_fallocate, 0, 1),
+        BPF_STMT(BPF_RET | BPF_K, SECCOMP_RET_ERRNO | EOPNOTSUPP),
+        BPF_STMT(BPF_RET | BPF_K, SECCOMP_RET_ALLOW),
+    };
+    struct sock_fprog all = {sizeof code / sizeof *code, code};
+
+    return !prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0) &&
+           !prctl(PR_SET_SECCOMP, SECCOMP_MODE_FILTER, &all);
+}
+
+/* In a process of its own, whose exit status is 1 where it cannot try, and 2
+ * where that fails. */
+static void test_no_fallocate(void)
+{
+    struct dawni_tier_opts opts = {.folder = folder(), .room_bytes = 4 << 20};
+    struct dawni_tier *tier = NULL;
+    int status = 0;
+    pid_t child = fork();
+
+    if (!child) {
+        if (!forbid_fallocate())
+            _exit(1);
+        status = dawni_tier_create(&opts, &tier, NULL) ? 2 : 0;
+        dawni_tier_destroy(tier);
+        _exit(status);
+    }
+    if (child < 0 || waitpid(child, &status, 0) != child || !WIFEXITED(status))
+        status = -1;
+    else
+        status = WEXITSTATUS(status);
+    if (status == 1)
+        skip("no seccomp here");
+    else
+        is_int(status, 0, "a file system that cannot set room aside will do");
+}
+
 int main(void)
 {
     plan_lazy();
@@ -237,6 +285,7 @@ int main(void)
         test_destroy(&kinds[i]);
     }
     test_failing();
+    test_no_fallocate();
     test_nothing_left();
     test_no_room();
     munmap(arena, ARENA);
