@@ -81,10 +81,10 @@ struct dawn_step_result {
  * dawn_exec_init or a checkpoint fills them.
  *
  * Returns DAWN_OK, DAWN_E_INVAL (ranks differ from the plan's), DAWN_E_NOFIT
- * (the arena is larger than the plan's cap or than free memory; the text has
- * what takes how much), DAWN_E_IO (no room where the plan offloads to),
- * DAWN_E_NOTSUP (dtype or operator that the device
- * lacks), DAWN_E_NOMEM, DAWN_E_COMM.
+ * (the arena is larger than the plan's cap, or with what is offloaded to memory
+ * of the host than what is free; the text has what takes how much), DAWN_E_IO
+ * (no room where the plan offloads to), DAWN_E_NOTSUP (dtype or operator that
+ * the device lacks), DAWN_E_NOMEM, DAWN_E_COMM.
  */
 DAWN_API enum dawn_status dawn_exec_create(const struct dawn_exec_opts *opts,
                                            struct dawn_exec **exec_p,

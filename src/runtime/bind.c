@@ -85,6 +85,7 @@ static uint64_t free_bytes(void)
            (uint64_t)sysconf(_SC_PAGESIZE);
 }
 
+/* A rank's memory, and what it offloads to memory of the host. */
 static enum dawn_status check_fit(const struct dawn_exec *e,
                                   struct dawn_error *err)
 {
@@ -92,15 +93,19 @@ static enum dawn_status check_fit(const struct dawn_exec *e,
     uint64_t cap = dawn_plan_info(e->plan)->cap_bytes;
     uint64_t there = free_bytes() / (uint64_t)e->comm->local_size;
     bool capped = cap && m->arena_bytes > cap;
-    if (!capped && m->arena_bytes <= there)
+    uint64_t needs = m->arena_bytes + (capped ? 0 : m->host_bytes);
+    if (!capped && needs <= there)
         return DAWN_OK;
-    char by[400];
+    char by[400], offloaded[64] = "";
     table(m, by, sizeof by);
+    if (!capped && m->host_bytes)
+        snprintf(offloaded, sizeof offloaded, ", offloaded %.1f MiB",
+                 (double)m->host_bytes / 0x1p20);
     return dawn_fail(err, DAWN_E_NOFIT,
-                     "rank %d needs %.1f MiB, %s %.1f MiB: %s%s", e->comm->rank,
-                     (double)m->arena_bytes / 0x1p20,
+                     "rank %d needs %.1f MiB, %s %.1f MiB: %s%s%s",
+                     e->comm->rank, (double)needs / 0x1p20,
                      capped ? "the plan's cap is" : "free are",
-                     (double)(capped ? cap : there) / 0x1p20, by,
+                     (double)(capped ? cap : there) / 0x1p20, by, offloaded,
                      dawn_plan_info(e->plan)->size_low
                          ? "; the plan's microbatch was not profiled, so its "
                            "scratch was an estimate"
