@@ -82,7 +82,8 @@ int dawn_model_masked(const struct dawn_model_opts *opts)
         return 0;
     if (opts->masked)
         return opts->masked;
-    return opts->context < 7 ? 1 : (opts->context * 3 + 10) / 20;
+    return opts->context < 7 ? 1
+                             : (int)(((int64_t)opts->context * 3 + 10) / 20);
 }
 
 enum dawn_status dawn_model_build(const struct dawn_model_opts *opts,

@@ -4,6 +4,7 @@
 
 #include <dawnpiper/job.h>
 #include <stdio.h>
+#include <limits.h>
 #include <string.h>
 
 static const struct dawn_model_opts small = {.preset = "bert",
@@ -82,6 +83,8 @@ static void test_masked(void)
     struct dawn_graph *g = NULL;
     struct dawn_error err;
 
+    opts.context = INT_MAX;
+    is_int(dawn_model_masked(&opts), 322122547, "15%% of very many");
     opts.context = 3;
     is_int(dawn_model_masked(&opts), 1, "one of 3 tokens is masked");
     opts.masked = 2;
