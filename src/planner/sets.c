@@ -64,8 +64,10 @@ enum dawn_status dawni_sets_create(struct dawni_planner *pl, int first,
     if (s->sets)
         qsort(s->set, (size_t)s->sets, sizeof *s->set, by_time);
     free(decision);
-    return pl->status ? dawn_fail(err, pl->status, "%s", pl->error.text)
-                      : DAWN_OK;
+    if (!pl->status)
+        return DAWN_OK;
+    dawni_sets_clear(s);
+    return dawn_fail(err, pl->status, "%s", pl->error.text);
 }
 
 void dawni_sets_clear(struct dawni_sets *s)
