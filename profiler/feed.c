@@ -137,12 +137,10 @@ int feed_fill(struct feed *feed, const struct dawn_feed *what, void *data)
     int64_t width = tokens ? feed->context : feed->mask.masked;
     enum dawn_status st = DAWN_OK;
 
-    if (tokens)
-        batch.tokens = data;
-    else
-        batch.targets = data;
-    if (!feed->mask.masked)
+    if (!feed->mask.masked) {
+        *(tokens ? &batch.tokens : &batch.targets) = data;
         return read_batch(feed, what, what->sample, &batch) != DAWN_OK;
+    }
     for (int64_t i = 0; i < what->samples && !st; i++)
         st = fill_masked(feed, what, what->sample + (uint64_t)i,
                          (int32_t *)data + i * width);

@@ -32,7 +32,6 @@ struct uring {
     struct dawni_tier tier;
     int file;
     struct io_uring ring;
-    bool has_ring;
     char *arena;
     int parts; /* registered; 0: none */
     struct piece piece[ENTRIES];
@@ -184,8 +183,7 @@ static void destroy(struct dawni_tier *tier)
         if (tier->under_way)
             io_uring_wait_cqe(&u->ring, &cqe);
     }
-    if (u->has_ring)
-        io_uring_queue_exit(&u->ring);
+    io_uring_queue_exit(&u->ring);
     close(u->file);
     free(u);
 }
@@ -238,7 +236,6 @@ enum dawn_status dawni_tier_uring(int file, const struct dawni_tier_opts *opts,
         return dawni_tier_thread(file, NULL, opts, tier_p, err);
     }
     u->tier.ops = &ops;
-    u->has_ring = true;
     u->file = file;
     register_arena(u, opts);
     *tier_p = &u->tier;
