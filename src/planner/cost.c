@@ -225,6 +225,24 @@ static void remember(struct dawni_planner *pl, uint64_t key,
         pl->cost[pl->cost_count++] = *c;
 }
 
+/* What the policy at work would decide. */
+static struct dawni_decided decided_by_policy(struct dawni_planner *pl,
+                                              int first, int last, int x)
+{
+    struct dawni_decided none = {0};
+    uint8_t *decision = dawni_calloc(pl->graph->tensors, sizeof *decision);
+
+    if (!decision) {
+        dawni_planner_fail(pl, DAWN_E_NOMEM, "no memory for decisions");
+        return none;
+    }
+    bool whole = pl->policy->decide(pl, first, last, x, decision);
+    struct dawni_decided d =
+        whole ? dawni_price_decisions(pl, first, last, x, decision) : none;
+    free(decision);
+    return d;
+}
+
 struct dawni_stage_cost dawni_stage_cost_of(struct dawni_planner *pl, int first,
                                             int last, int x)
 {
@@ -233,7 +251,9 @@ struct dawni_stage_cost dawni_stage_cost_of(struct dawni_planner *pl, int first,
 
     if (at >= 0)
         return pl->cost[at];
-    struct dawni_decided d = dawni_decide(pl, first, last, x, false, NULL);
+    struct dawni_decided d =
+        pl->policy->priced_so ? decided_by_policy(pl, first, last, x)
+                              : dawni_decide(pl, first, last, x, false, NULL);
     struct dawni_stage_cost c = make_cost(pl, first, last, x, &d);
     remember(pl, key, &c);
     return c;

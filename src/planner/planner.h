@@ -155,6 +155,7 @@ struct dawni_policy_ops {
      * all DAWN_KEEP before. NULL: dawni_decide. */
     bool (*decide)(struct dawni_planner *pl, int first, int last, int x,
                    uint8_t *decision);
+    bool priced_so; /* dawni_stage_cost_of prices what `decide` decides */
 };
 
 extern const struct dawni_policy_ops dawni_policy_dawnpiper;
@@ -398,6 +399,11 @@ struct dawni_decided dawni_decide(struct dawni_planner *pl, int first, int last,
 struct dawni_decided dawni_price_decisions(struct dawni_planner *pl, int first,
                                            int last, int x,
                                            const uint8_t *decision);
+
+/* by_layer.c: the same for whole layers; what could be hidden is offloaded, the
+ * rest recomputed. decision: of all tensors, DAWN_KEEP before. */
+struct dawni_decided dawni_decide_by_layer(struct dawni_planner *pl, int first,
+                                           int last, int x, uint8_t *decision);
 
 /* sets.c: all sets of tensors that a small stage may recompute */
 

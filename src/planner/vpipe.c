@@ -10,9 +10,8 @@
  * A move hands nodes at a cut to the other side, many first, then fewer, one in
  * the end. It is taken if the two stages are less over their memory, or as
  * much over it and the slower one is faster. What a stage swaps or recomputes
- * is decided as for the other policies, each time anew; so the comparison is
- * one of partitions. Nothing looks at more than two stages at a time, which is
- * what sets it apart.
+ * is decided for whole layers, each time anew. Nothing looks at more than two
+ * stages at a time. Theirs cuts between modules only; this may cut anywhere.
  */
 #include "planner/planner.h"
 #include <math.h>
@@ -99,8 +98,17 @@ static bool partition(struct dawni_planner *pl, int *cut)
     return all_fit(pl, cut) && !pl->status;
 }
 
+static bool decide(struct dawni_planner *pl, int first, int last, int x,
+                   uint8_t *decision)
+{
+    dawni_decide_by_layer(pl, first, last, x, decision);
+    return !pl->status;
+}
+
 const struct dawni_policy_ops dawni_policy_vpipe = {
     .name = "vpipe",
     .text = "balance compute, make stages fit, move nodes between neighbours",
     .partition = partition,
+    .decide = decide,
+    .priced_so = true,
 };

@@ -172,6 +172,62 @@ static void test_vpipe(void)
     is_int(left, 0, "vpipe leaves no single move that helps");
 }
 
+/* Tensors that are neither dropped as a layer nor kept for another one. */
+static int split_layers(const struct dawni_planner *pl, int first, int last,
+                        const uint8_t *decision, int layer)
+{
+    const struct dawn_graph *g = pl->graph;
+    int wrong = 0;
+
+    for (int i = first; i <= last; i++) {
+        int end = i - i % layer + layer, dropped = 0, kept = 0;
+        end = end <= last ? end : last + 1;
+        for (int k = i - i % layer; k < end; k++) {
+            int t = k >= first ? g->node[k].output[0] : -1;
+            if (t < 0 || !dawni_tensor_saved(g, t, first, last))
+                continue;
+            const struct dawni_tensor *made = &g->tensor[t];
+            bool inner = !made->users || made->user[made->users - 1] < end;
+            kept += inner && decision[t] == DAWN_KEEP;
+            dropped += decision[t] == DAWN_RECOMPUTE;
+            wrong += !inner && decision[t] == DAWN_RECOMPUTE;
+        }
+        wrong += kept && dropped;
+    }
+    return wrong;
+}
+
+static void test_by_layer(void)
+{
+    int wrong = 0, fit = 0, cheaper = 0, over = 0;
+
+    for (uint64_t seed = 0; seed < 24; seed++) {
+        struct rig_opts o = {
+            .nodes = 32, .seed = seed, .layer = 4, .branchy = seed % 2};
+        struct dawn_profile *profile = rig_profile(&o);
+        struct dawni_planner *pl = rig_planner(profile, NULL, 2, 8, 0);
+        int first = 1 + (int)(seed % 5), last = 31 - (int)(seed % 3);
+        uint8_t *decision = calloc((size_t)pl->graph->tensors, 1);
+        uint64_t all = dawni_price_decisions(pl, first, last, 0, decision).peak;
+        pl->stage[0].budget = all * (60 + seed) / 100;
+        struct dawni_decided fine =
+            dawni_decide(pl, first, last, 0, true, NULL);
+        struct dawni_decided d =
+            dawni_decide_by_layer(pl, first, last, 0, decision);
+        wrong += split_layers(pl, first, last, decision, 4);
+        fit += d.fits;
+        over += d.fits && (d.peak > pl->stage[0].budget || d.recompute_ns <= 0);
+        cheaper += d.fits && d.recompute_ns < fine.recompute_ns * 0.999;
+        free(decision);
+        dawni_planner_destroy(pl);
+        dawn_profile_destroy(profile);
+    }
+    ok(fit >= 12, "deciding by layers fits %d of 24 stages", fit);
+    is_int(wrong, 0, "layers are recomputed as a whole");
+    is_int(over, 0, "what is said to fit is within its budget");
+    ok(cheaper <= 2, "deciding by tensors is dearer in %d", cheaper);
+}
+
 /* adapipe */
 
 static struct tally {
@@ -281,6 +337,7 @@ int main(void)
     test_balance(true);
     test_pipedream_memory();
     test_vpipe();
+    test_by_layer();
     test_knapsack();
     test_caps();
     return done_testing();

@@ -59,7 +59,10 @@ static void add_node(struct builder *b, int node)
                                .outputs = 1,
                                .output = t};
 
-    snprintf(name, sizeof name, "n%d", node);
+    if (o->layer)
+        snprintf(name, sizeof name, "layer%d.n%d", node / o->layer, node);
+    else
+        snprintf(name, sizeof name, "n%d", node);
     snprintf(output[0], sizeof output[0], "t%d", node);
     snprintf(output[1], sizeof output[1], "u%d", node);
     t[0].shape[0] = (int64_t)draw(b, node, 4, 64, o->even ? 96 : 1024);

@@ -10,6 +10,7 @@ struct rig_opts {
     uint64_t seed;
     bool branchy; /* nodes also take older tensors, and make two outputs */
     bool even;    /* all nodes alike, but for their size; else anything goes */
+    int layer;    /* nodes of a layer, "layer0.n1"; 0: no layers */
     bool params;  /* parameters, the first one tied to the last node's */
 };
 
