@@ -19,6 +19,21 @@ static float *part_of(const struct dawn_exec_param *p, int part)
     return part == VALUE ? p->value : part == ADAM_M ? p->adam_m : p->adam_v;
 }
 
+/* An average has a value only. */
+static int parts_of(const struct dawn_exec_param *p)
+{
+    return p->adam_m ? PARTS : 1;
+}
+
+static int state_tensors(const struct trainer *t)
+{
+    int n = 0;
+
+    for (int i = 0; i < dawn_exec_params(t->exec); i++)
+        n += parts_of(dawn_exec_param(t->exec, i));
+    return n;
+}
+
 static void name_part(char name[NAME_ROOM], const char *param, int part)
 {
     snprintf(name, NAME_ROOM, "%s%s", param, suffix[part]);
@@ -43,8 +58,10 @@ static size_t state_floats(const struct trainer *t)
 {
     size_t n = 0;
 
-    for (int i = 0; i < dawn_exec_params(t->exec); i++)
-        n += (size_t)dawn_exec_param(t->exec, i)->elements * PARTS;
+    for (int i = 0; i < dawn_exec_params(t->exec); i++) {
+        const struct dawn_exec_param *p = dawn_exec_param(t->exec, i);
+        n += (size_t)p->elements * (size_t)parts_of(p);
+    }
     return n;
 }
 
@@ -55,12 +72,12 @@ static void list_tensors(const struct trainer *t,
                          char (*names)[NAME_ROOM])
 {
     float *copy = t->copy;
+    int k = 0;
 
     for (int i = 0; i < dawn_exec_params(t->exec); i++) {
         const struct dawn_exec_param *p = dawn_exec_param(t->exec, i);
         const struct dawn_param_desc *d = dawn_graph_param(t->graph, p->param);
-        for (int part = 0; part < PARTS; part++) {
-            int k = i * PARTS + part;
+        for (int part = 0; part < parts_of(p); part++, k++) {
             name_part(names[k], p->name, part);
             tensor[k] =
                 (struct dawn_checkpoint_tensor){.name = names[k],
@@ -87,15 +104,14 @@ static enum dawn_status write_tensors(struct trainer *t,
     struct dawn_checkpoint_string string[] = {{"graph", id.graph},
                                               {"seed", id.seed},
                                               {"samples_per_step", id.samples}};
-    struct dawn_checkpoint_save_opts opts = {
-        .comm = t->cli.comm,
-        .dir = t->job.out,
-        .step = t->step,
-        .keep = t->job.train.keep,
-        .tensors = dawn_exec_params(t->exec) * PARTS,
-        .tensor = tensor,
-        .strings = 3,
-        .string = string};
+    struct dawn_checkpoint_save_opts opts = {.comm = t->cli.comm,
+                                             .dir = t->job.out,
+                                             .step = t->step,
+                                             .keep = t->job.train.keep,
+                                             .tensors = state_tensors(t),
+                                             .tensor = tensor,
+                                             .strings = 3,
+                                             .string = string};
     return dawn_checkpoint_save_begin(&opts, &t->save, err);
 }
 
@@ -124,7 +140,7 @@ enum dawn_status state_begin(struct trainer *t, struct dawn_error *err)
         if (last)
             return last;
     }
-    size_t n = (size_t)dawn_exec_params(t->exec) * PARTS + 1;
+    size_t n = (size_t)state_tensors(t) + 1;
     struct dawn_checkpoint_tensor *tensor = calloc(n, sizeof *tensor);
     char(*names)[NAME_ROOM] = calloc(n, sizeof *names);
     enum dawn_status st = DAWN_OK;
@@ -196,7 +212,7 @@ static enum dawn_status read_tensors(const struct trainer *t,
     for (int i = 0; !st && i < dawn_exec_params(t->exec); i++) {
         const struct dawn_exec_param *p = dawn_exec_param(t->exec, i);
         const struct dawn_param_desc *d = dawn_graph_param(t->graph, p->param);
-        for (int part = 0; !st && part < PARTS; part++) {
+        for (int part = 0; !st && part < parts_of(p); part++) {
             name_part(name, p->name, part);
             st = dawn_checkpoint_read(ck, name, d->dims, d->shape,
                                       part_of(p, part), err);

@@ -125,7 +125,7 @@ struct dawn_exec_param {
     float *value;
     float *grad; /* summed over microbatches and uses, not clipped, of the
                     newest step */
-    float *adam_m, *adam_v;
+    float *adam_m, *adam_v; /* NULL: an average, which has no moments */
 };
 
 /* Parameters owned by this rank, in id order. */

@@ -66,6 +66,12 @@ struct dawn_param_desc {
     enum dawn_init init;
     double std; /* of DAWN_INIT_NORMAL */
     bool decay; /* weight decay applies */
+    /* 0: a weight, moved by the optimizer. 0 < average < 1: a statistic of the
+     * data, used by one node, whose W adds each microbatch's value where a
+     * weight's would add its gradient. A step sets it to (1 - average) * itself
+     * + average * the microbatches' mean; it has no moments, no decay and no
+     * part in the gradient's norm. */
+    double average;
 };
 
 struct dawn_attr {

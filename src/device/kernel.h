@@ -22,7 +22,8 @@ struct dawni_kernel_ops {
     /* Allocate a kernel for the node at that microbatch size and fill
      * scratch_bytes and prepared_bytes. */
     enum dawn_status (*create)(const struct dawn_graph *graph, int node,
-                               int64_t microbatch, struct dawni_kernel **kernel_p,
+                               int64_t microbatch,
+                               struct dawni_kernel **kernel_p,
                                struct dawn_error *err);
     /* Fill `prepared` (compute copies of the parameters: bf16, packed) from the
      * f32 masters. Once per optimizer step. NULL when prepared_bytes is 0. */
@@ -52,8 +53,8 @@ struct dawni_kernel { /* first member of each op's own struct */
 /* AdamW (Loshchilov and Hutter 2019), decoupled weight decay. */
 struct dawni_adamw {
     float lr, beta1, beta2, eps, weight_decay;
-    float grad_scale;       /* gradients are multiplied by it first: clipping */
-    float bias1, bias2;     /* 1 - beta^t */
+    float grad_scale;   /* gradients are multiplied by it first: clipping */
+    float bias1, bias2; /* 1 - beta^t */
 };
 
 struct dawni_device_ops {
@@ -77,6 +78,10 @@ struct dawni_device_ops {
     double (*sum_squares)(const float *x, int64_t n);
     void (*adamw)(const struct dawni_adamw *o, float *p, float *m, float *v,
                   const float *g, int64_t n);
+    /* p = (1 - share) * p + share * (sum / count): of parameters that are
+     * averages */
+    void (*average)(float *p, const float *sum, int64_t n, double share,
+                    int count);
     /* index of the first element that is not finite, or -1 */
     int64_t (*find_nonfinite)(const void *x, enum dawn_dtype dtype, int64_t n);
 };

@@ -173,6 +173,17 @@ int dawn_graph_add_input(struct dawn_graph *g,
     return open_for(g, "input") ? add_tensor(g, desc, -1, 0) : -1;
 }
 
+static bool check_average(struct dawn_graph *g, const struct dawn_param_desc *d)
+{
+    if (d->average >= 0 && d->average < 1 && !(d->average > 0 && d->decay))
+        return true;
+    dawn_graph_fail(g, DAWN_E_INVAL,
+                    "parameter '%s': average %g, must be 0 or below 1, and "
+                    "without decay",
+                    d->name, d->average);
+    return false;
+}
+
 int dawn_graph_add_param(struct dawn_graph *g,
                          const struct dawn_param_desc *desc)
 {
@@ -180,7 +191,7 @@ int dawn_graph_add_param(struct dawn_graph *g,
     if (!open_for(g, "parameter") ||
         !check_name(g, "parameter", desc->name, g->param_names) ||
         !check_shape(g, desc->name, desc->dims, desc->shape, &elements) ||
-        !room(g, param, g->params))
+        !check_average(g, desc) || !room(g, param, g->params))
         return -1;
     struct dawni_param *p = &g->param[g->params];
     *p = (struct dawni_param){.desc = *desc, .elements = elements};

@@ -103,10 +103,17 @@ bool dawni_graph_derive(struct dawn_graph *g)
 /* A parameter that nobody uses would have no stage to live on. */
 static void check_params(struct dawn_graph *g)
 {
-    for (int i = 0; i < g->params; i++)
-        if (g->param[i].users == 0)
+    for (int i = 0; i < g->params; i++) {
+        const struct dawni_param *p = &g->param[i];
+        if (p->users == 0)
             dawn_graph_fail(g, DAWN_E_INVAL, "no node uses parameter '%s'",
-                            g->param[i].desc.name);
+                            p->desc.name);
+        if (p->users > 1 && p->desc.average > 0)
+            dawn_graph_fail(g, DAWN_E_INVAL,
+                            "parameter '%s' is an average, and used by %d "
+                            "nodes",
+                            p->desc.name, p->users);
+    }
 }
 
 static void hash_int(struct dawni_hash *h, int64_t x)
@@ -156,6 +163,8 @@ uint64_t dawni_graph_digest(const struct dawn_graph *g)
         hash_int(&h, (int64_t)d->init);
         dawni_hash_add_double(&h, d->std);
         hash_int(&h, d->decay);
+        if (d->average > 0)
+            dawni_hash_add_double(&h, d->average);
     }
     for (int i = 0; i < g->tensors; i++) {
         const struct dawn_tensor_desc *d = &g->tensor[i].desc;

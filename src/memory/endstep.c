@@ -42,7 +42,8 @@ static void keep_param(struct dawni_lowering *l, int param)
         return;
     uint64_t bytes = param_bytes(l, param);
     p->master[param] = dawni_lower_buffer(l, bytes, DAWN_CATEGORY_PARAMS);
-    if (rank_of_user(l, param, 0) != l->rank)
+    p->owned[param] = rank_of_user(l, param, 0) == l->rank;
+    if (!p->owned[param] || l->graph->param[param].desc.average > 0)
         return;
     p->adam_m[param] = dawni_lower_buffer(l, bytes, DAWN_CATEGORY_OPTIMIZER);
     p->adam_v[param] = dawni_lower_buffer(l, bytes, DAWN_CATEGORY_OPTIMIZER);
@@ -180,8 +181,12 @@ void dawni_lower_step(struct dawni_lowering *l)
 {
     struct dawni_program *p = l->program;
     for (int i = 0; i < l->graph->params; i++)
-        if (p->adam_m[i] >= 0)
-            dawni_lower_instr(l, DAWNI_I_ADAMW, -1, i);
+        if (p->owned[i])
+            dawni_lower_instr(l,
+                              l->graph->param[i].desc.average > 0
+                                  ? DAWNI_I_AVERAGE
+                                  : DAWNI_I_ADAMW,
+                              -1, i);
     p->sync_instr = p->instrs;
     for (int i = 0; i < l->graph->params && !l->failed; i++)
         copy_param(l, i);

@@ -393,10 +393,12 @@ enum dawn_status dawni_lowering_begin(struct dawni_lowering *l,
     p->master = slots(l->graph->params);
     p->adam_m = slots(l->graph->params);
     p->adam_v = slots(l->graph->params);
+    p->owned = dawni_calloc(l->graph->params, sizeof *p->owned);
     p->use_at = slots((int64_t)l->graph->nodes + 1);
     p->prepared = slots(l->graph->nodes);
     if (!l->act || !l->cross || !l->grad || !l->back || !l->item ||
-        !p->master || !p->adam_m || !p->adam_v || !p->use_at || !p->prepared)
+        !p->master || !p->adam_m || !p->adam_v || !p->owned || !p->use_at ||
+        !p->prepared)
         return dawn_fail(err, DAWN_E_NOMEM,
                          "no memory to lower %d nodes, %d microbatches",
                          l->graph->nodes, l->microbatches);

@@ -25,6 +25,7 @@ static const char *const instr_names[DAWNI_I_KINDS] = {
     [DAWNI_I_SUM_USES] = "sum_uses",
     [DAWNI_I_NORM] = "norm",
     [DAWNI_I_ADAMW] = "adamw",
+    [DAWNI_I_AVERAGE] = "average",
     [DAWNI_I_PREPARE] = "prepare",
 };
 
@@ -58,6 +59,7 @@ void dawni_program_clear(struct dawni_program *p)
     free(p->master);
     free(p->adam_m);
     free(p->adam_v);
+    free(p->owned);
     free(p->use_at);
     free(p->use);
     free(p->prepared);

@@ -35,6 +35,7 @@ enum dawni_instr_kind {
     DAWNI_I_SUM_USES,      /* gradient of `param`: [dst, src], dst += src */
     DAWNI_I_NORM,          /* global gradient norm; may end the step here */
     DAWNI_I_ADAMW,         /* update `param` */
+    DAWNI_I_AVERAGE,       /* update `param`, an average */
     DAWNI_I_PREPARE,       /* compute copies of the node's parameters */
     DAWNI_I_KINDS
 };
@@ -74,7 +75,8 @@ struct dawni_program {
     int instr_room, operand_room, buffer_room;
     /* kept buffers; -1: not on this rank */
     int *master;          /* by parameter */
-    int *adam_m, *adam_v; /* by parameter: owner only */
+    int *adam_m, *adam_v; /* by parameter: owner only, none of an average */
+    bool *owned;          /* by parameter: this rank updates it */
     int *use_at;   /* by node: where its parameters' gradients begin in */
     int *use;      /* ... by (node, port): gradient of that use */
     int *prepared; /* by node */

@@ -91,6 +91,7 @@ static const struct dawni_yaml_field param_fields[] = {
     FIELD("init", CHOICE, init, .required = true, .choices = inits),
     FIELD("std", DOUBLE, desc.std, .lo = 0, .hi = DBL_MAX),
     FIELD("decay", BOOL, desc.decay),
+    FIELD("average", DOUBLE, desc.average, .lo = 0, .hi = 0.9999999),
 };
 #undef FIELD
 

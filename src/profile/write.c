@@ -74,6 +74,10 @@ static void write_params(struct dawni_text *t, const struct dawn_graph *g)
             dawni_text_add(t, ", std: ");
             dawni_text_add_double(t, d->std);
         }
+        if (d->average != 0) {
+            dawni_text_add(t, ", average: ");
+            dawni_text_add_double(t, d->average);
+        }
         dawni_text_add(t, d->decay ? ", decay: true}\n" : "}\n");
     }
 }

@@ -261,7 +261,7 @@ static enum dawn_status list_params(struct dawn_exec *e, struct dawn_error *err)
     if (!e->param || !e->sums)
         return dawn_fail(err, DAWN_E_NOMEM, "no memory for parameters");
     for (int i = 0; i < e->graph->params; i++) {
-        if (p->adam_m[i] < 0)
+        if (!p->owned[i])
             continue;
         e->param[e->owned++] = (struct dawn_exec_param){
             .param = i,

@@ -163,6 +163,8 @@ enum dawn_status dawn_exec_init(struct dawn_exec *e, struct dawn_error *err)
         struct dawn_exec_param *p = &e->param[i];
         dawni_param_init(&e->graph->param[p->param].desc, p->elements,
                          e->opts.seed, p->value);
+        if (!p->adam_m)
+            continue;
         memset(p->adam_m, 0, (size_t)p->elements * sizeof *p->adam_m);
         memset(p->adam_v, 0, (size_t)p->elements * sizeof *p->adam_v);
     }

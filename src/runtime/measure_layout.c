@@ -231,7 +231,7 @@ static void lay_out_params(struct layout *l, int node)
         c->dparam[k] = add_filled(l, bytes, DAWNI_RIG_EMPTY, -1);
         if (b->master < 0)
             b->master = add_filled(l, bytes, DAWNI_RIG_PARAM, p);
-        if (d->user[0] != node || b->adam_m >= 0)
+        if (d->user[0] != node || b->adam_m >= 0 || d->desc.average > 0)
             continue;
         b->adam_m = add_filled(l, bytes, DAWNI_RIG_EMPTY, -1);
         b->adam_v = add_filled(l, bytes, DAWNI_RIG_EMPTY, -1);

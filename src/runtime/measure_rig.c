@@ -310,7 +310,7 @@ static void reduce(const struct dawni_rig *r, int i)
     for (int k = 0; k < n->params; k++) {
         const struct dawni_param *p = &r->graph->param[n->param[k]];
         float *grad = at(r, r->node[i].dparam[k]);
-        if (!owns(r, i, k))
+        if (!owns(r, i, k) || p->desc.average > 0)
             continue;
         for (int use = 1; use < p->users; use++)
             r->device->add(grad, grad, at(r, r->param[n->param[k]].extra),
@@ -335,10 +335,14 @@ static enum dawn_status update(const struct dawni_rig *r, int i,
 
     for (int k = 0; k < n->params; k++) {
         const struct dawni_rig_param *p = &r->param[n->param[k]];
-        if (owns(r, i, k))
+        const struct dawni_param *d = &r->graph->param[n->param[k]];
+        if (d->desc.average > 0)
+            r->device->average(at(r, p->master), at(r, r->node[i].dparam[k]),
+                               d->elements, d->desc.average, 1);
+        else if (owns(r, i, k))
             r->device->adamw(&o, at(r, p->master), at(r, p->adam_m),
                              at(r, p->adam_v), at(r, r->node[i].dparam[k]),
-                             r->graph->param[n->param[k]].elements);
+                             d->elements);
     }
     return prepare(r, i, err);
 }

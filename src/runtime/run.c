@@ -28,6 +28,7 @@ void dawni_exec_describe(const struct dawn_exec *e, int instr, char *text,
         break;
     case DAWNI_I_SUM_USES:
     case DAWNI_I_ADAMW:
+    case DAWNI_I_AVERAGE:
         name = e->graph->param[i->id].desc.name;
         break;
     case DAWNI_I_NORM:

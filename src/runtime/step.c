@@ -41,8 +41,9 @@ enum dawn_status dawni_exec_norm(struct dawn_exec *e, struct dawn_error *err)
     uint64_t start = dawni_now_ns();
     memset(e->sums, 0, ((size_t)n + 2) * sizeof *e->sums);
     for (int i = 0; !e->status && i < e->owned; i++)
-        e->sums[e->param[i].param] =
-            e->device->sum_squares(e->param[i].grad, e->param[i].elements);
+        if (e->graph->param[e->param[i].param].desc.average == 0)
+            e->sums[e->param[i].param] =
+                e->device->sum_squares(e->param[i].grad, e->param[i].elements);
     e->sums[n] = e->status ? 0 : e->loss;
     e->sums[n + 1] = e->status ? 1 : 0;
     uint64_t computed = dawni_now_ns();

@@ -132,6 +132,17 @@ static void update(struct dawn_exec *e, int param)
                      grad, d->elements);
 }
 
+static void average(struct dawn_exec *e, int param)
+{
+    const struct dawni_program *p = e->program;
+    const struct dawni_param *d = &e->graph->param[param];
+    int sum = dawni_param_grad(e->graph, p, param);
+    e->device->average((float *)(e->arena + p->buffer[p->master[param]].offset),
+                       (const float *)(e->arena + p->buffer[sum].offset),
+                       d->elements, d->desc.average,
+                       dawn_plan_info(e->plan)->microbatches);
+}
+
 static void prepare(struct dawn_exec *e, int node)
 {
     struct dawni_kernel *k = e->kernel[node];
@@ -172,6 +183,9 @@ void dawni_exec_work(struct dawn_exec *e, int instr)
         break;
     case DAWNI_I_ADAMW:
         update(e, i->id);
+        break;
+    case DAWNI_I_AVERAGE:
+        average(e, i->id);
         break;
     case DAWNI_I_PREPARE:
         prepare(e, i->id);

@@ -1,5 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* AdamW against the formula in f64, over steps and with decay and clipping. */
+/* AdamW against the formula in f64, over steps and with decay and clipping; the
+ * update of averages.
+ */
 #include "device/harness.h"
 #include "device/host/host.h"
 #include "device/host/simd.h"
@@ -78,6 +80,19 @@ static void try_level(int level, float decay, float scale)
             level, (double)decay);
 }
 
+static void try_average(void)
+{
+    float x[5];
+    const float sum[5] = {4, -8, 0, 1e6f, 2};
+
+    for (int i = 0; i < 5; i++)
+        x[i] = (float)i;
+    dawni_host_average(x, sum, 5, 0.25, 4);
+    for (int i = 0; i < 5; i++)
+        is_near((double)x[i], 0.75 * i + 0.25 * (double)sum[i] / 4, 1e-9,
+                "average %d goes a quarter of its way", i);
+}
+
 int main(void)
 {
     enum dawni_simd most = dawni_simd_level();
@@ -87,6 +102,7 @@ int main(void)
         try_level(level, 0, 1);
         try_level(level, 0.1f, 0.25f);
     }
+    try_average();
     dawni_host_setup(1, 0, 1, NULL);
     steps(0.1f, 0.25f);
     memcpy(p1, p, sizeof p);

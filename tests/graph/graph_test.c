@@ -135,6 +135,38 @@ static void unused(struct dawn_graph *g)
         g, &(struct dawn_param_desc){.name = "z", .dims = 1, .shape = {1}});
 }
 
+static void bad_average(struct dawn_graph *g)
+{
+    dawn_graph_add_param(
+        g, &(struct dawn_param_desc){
+               .name = "z", .dims = 1, .shape = {1}, .average = 1});
+}
+
+static void decaying_average(struct dawn_graph *g)
+{
+    dawn_graph_add_param(g, &(struct dawn_param_desc){.name = "z",
+                                                      .dims = 1,
+                                                      .shape = {1},
+                                                      .decay = true,
+                                                      .average = 0.1});
+}
+
+static void shared_average(struct dawn_graph *g)
+{
+    int z = dawn_graph_add_param(
+        g, &(struct dawn_param_desc){
+               .name = "z", .dims = 1, .shape = {1}, .average = 0.1});
+    for (int i = 0; i < 2; i++) {
+        struct dawn_tensor_desc out = {.name = i ? "p" : "o"};
+        dawn_graph_add_node(g, &(struct dawn_node_desc){.name = i ? "n" : "m",
+                                                        .op = "test",
+                                                        .params = 1,
+                                                        .param = &z,
+                                                        .outputs = 1,
+                                                        .output = &out});
+    }
+}
+
 static void no_input(struct dawn_graph *g)
 {
     int in = 99;
@@ -166,6 +198,10 @@ static void test_bad(void)
         {"'z' has extent 0", zero_extent},
         {"'z' has extent", huge},
         {"no node uses parameter 'z'", unused},
+        {"'z': average 1, must be 0 or below 1", bad_average},
+        {"'z': average 0.1, must be 0 or below 1, and without decay",
+         decaying_average},
+        {"parameter 'z' is an average, and used by 2 nodes", shared_average},
         {"node 'n': input 0 is id 99", no_input},
         {"loss 'x' is no scalar", bad_loss},
         {"the loss is tensor 77", lost_loss},

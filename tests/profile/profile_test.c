@@ -48,14 +48,17 @@ static struct dawn_graph *odd_graph(void)
                                      .init = DAWN_INIT_NORMAL,
                                      .std = 0.02,
                                      .decay = true});
+    int s = dawn_graph_add_param(
+        g, &(struct dawn_param_desc){
+               .name = "s", .dims = 1, .shape = {4}, .average = 0.1});
     dawn_graph_add_node(g,
                         &(struct dawn_node_desc){
                             .name = "a",
                             .op = "layer",
                             .inputs = 1,
                             .input = (int[]){0},
-                            .params = 1,
-                            .param = &w,
+                            .params = 2,
+                            .param = (int[]){w, s},
                             .outputs = 2,
                             .output = out,
                             .save_inputs = 1,

@@ -1,5 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* AdamW in one pass over parameter, moments and gradient. */
+/* AdamW in one pass over parameter, moments and gradient; and the update of
+ * parameters that are averages.
+ */
 #include "device/host/host.h"
 #include "device/host/simd.h"
 
@@ -54,4 +56,13 @@ void dawni_host_adamw(const struct dawni_adamw *o, float *p, float *m, float *v,
         .grad_scale = o->grad_scale,
     };
     dawni_host_parallel(adamw, &task, n, BLOCK);
+}
+
+/* There are as many as channels: too few for threads. */
+void dawni_host_average(float *p, const float *sum, int64_t n, double share,
+                        int count)
+{
+    for (int64_t i = 0; i < n; i++)
+        p[i] = (float)((1 - share) * (double)p[i] +
+                       share * ((double)sum[i] / count));
 }

@@ -90,5 +90,6 @@ const struct dawni_device_ops dawni_host_device = {
     .add = dawni_host_sum,
     .sum_squares = dawni_host_sum_squares,
     .adamw = dawni_host_adamw,
+    .average = dawni_host_average,
     .find_nonfinite = dawni_host_find_nonfinite,
 };

@@ -54,6 +54,8 @@ void dawni_host_parallel(dawni_range_fn fn, const void *task, int64_t n,
 /* The optimizer's arithmetic; the contracts are in device/kernel.h. */
 void dawni_host_adamw(const struct dawni_adamw *o, float *p, float *m, float *v,
                       const float *g, int64_t n);
+void dawni_host_average(float *p, const float *sum, int64_t n, double share,
+                        int count);
 void dawni_host_sum(void *out, const void *a, const void *b,
                     enum dawn_dtype dtype, int64_t n);
 double dawni_host_sum_squares(const float *x, int64_t n);
