@@ -27,7 +27,7 @@ static const struct argp_option options[] = {
      0},
     {"offload-dir", KEY_OFFLOAD_DIR, "DIR", 0,
      "Folder on the disk that the plan offloads to; nothing is left there "
-     "($TMPDIR, or /tmp)",
+     "(the plan's offload_dir, else $TMPDIR, or /tmp)",
      0},
     {"checked", KEY_CHECKED, NULL, 0,
      "See that what is read back from host memory or disk is what was written",

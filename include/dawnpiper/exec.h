@@ -51,7 +51,7 @@ struct dawn_exec_opts {
     double timeout_s; /* no progress for so long ends the step; 0: 300 */
     bool trace;       /* keep the timeline of the newest step */
     /* where tensors are offloaded to disk: a folder for a file without a name;
-     * NULL: $TMPDIR, or /tmp */
+     * NULL: what the plan says, else $TMPDIR, or /tmp */
     const char *offload_dir;
     bool checked; /* see that what is read back is what was written */
 };

@@ -70,6 +70,8 @@ struct dawn_plan_stage {
 struct dawn_plan_info {
     char policy[32];   /* who made it; "hand" */
     char schedule[32]; /* kind */
+    /* folder of the disk that offloading was priced for; "": not said */
+    char offload_dir[256];
     int stages, ranks;
     int microbatches;
     int64_t microbatch;

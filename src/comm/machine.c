@@ -1,11 +1,12 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* Measuring the machine that the ranks run on: each rank's host, the link of
- * each pair of ranks, the disk of rank 0. */
+ * each pair of ranks, and the tiers of rank 0. */
 #include "comm/comm.h"
 #include "common/array.h"
 #include "common/clock.h"
 #include "topology/disk.h"
 #include "topology/host.h"
+#include "topology/numa.h"
 
 #include <dawnpiper/measure.h>
 #include <stdio.h>
@@ -25,6 +26,7 @@ enum {
 /* Who yields the processor to other work gets it back a time slice later. */
 #define PATIENCE_NS 2000000
 #define DISK_BYTES (UINT64_C(256) << 20)
+#define NUMA_BYTES ((size_t)64 << 20)
 
 /* Links */
 
@@ -326,7 +328,29 @@ static enum dawn_status measure_hosts(struct dawn_comm *comm,
     return st;
 }
 
-/* Disk */
+/* Tiers */
+
+/* Memory of another NUMA node, if there is one. */
+static enum dawn_status measure_numa(struct dawn_comm *comm,
+                                     struct dawn_machine *machine,
+                                     struct dawn_error *err)
+{
+    struct {
+        struct dawn_machine_tier tier;
+        bool found;
+    } numa;
+    enum dawn_status st = DAWN_OK;
+
+    memset(&numa, 0, sizeof numa);
+    if (!comm->rank)
+        st = dawni_numa_measure(NUMA_BYTES, &numa.tier, &numa.found, err);
+    if ((st = dawni_agree(comm, st, err)) ||
+        (st = comm->ops->bcast(comm, &numa, sizeof numa, 0, err)))
+        return st;
+    if (numa.found)
+        st = dawn_machine_add_tier(machine, &numa.tier, err);
+    return dawni_agree(comm, st, err);
+}
 
 static enum dawn_status measure_disk(struct dawn_comm *comm,
                                      struct dawn_machine *machine,
@@ -355,6 +379,7 @@ enum dawn_status dawn_machine_measure(struct dawn_comm *comm, const char *dir,
     if ((st = dawni_agree(comm, st, err)) ||
         (st = measure_hosts(comm, machine, err)) ||
         (st = measure_links(comm, machine, &spread, err)) ||
+        (st = measure_numa(comm, machine, err)) ||
         (dir && (st = measure_disk(comm, machine, dir, err))))
         goto fail;
     *machine_p = machine;

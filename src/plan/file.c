@@ -43,6 +43,11 @@ static void write_info(struct dawni_text *t, const struct dawn_plan *plan)
     if (info->objective != DAWN_OBJECTIVE_STEP)
         dawni_text_addf(t, "objective: %s\n",
                         dawni_objective_names[info->objective]);
+    if (*info->offload_dir) {
+        dawni_text_add(t, "offload_dir: ");
+        dawni_text_add_scalar(t, info->offload_dir);
+        dawni_text_add(t, "\n");
+    }
     dawni_text_add(t, "schedule: {kind: ");
     dawni_text_add_scalar(t, info->schedule);
     dawni_text_addf(t,
@@ -163,6 +168,7 @@ static const struct dawni_yaml_field top_fields[] = {
     FIELD("memory", SIZE, info.cap_bytes),
     FIELD("objective", CHOICE, info.objective,
           .choices = dawni_objective_names),
+    FIELD("offload_dir", STRING, info.offload_dir),
     FIELD("schedule", A_MAP, schedule, .required = true),
     FIELD("devices", A_LIST, devices),
     FIELD("order", A_LIST, order),

@@ -190,6 +190,24 @@ void dawni_note_sizes(const struct dawni_planner *pl,
     }
 }
 
+/* The disk that was priced, where the plan uses one. */
+static void note_disk(const struct dawni_planner *pl, struct dawn_plan *plan)
+{
+    struct dawn_plan_info *info = dawn_plan_info(plan);
+    bool used = false;
+
+    *info->offload_dir = 0;
+    for (int x = 0; x < pl->l && !used; x++)
+        for (int t = 0; t < pl->graph->tensors && !used; t++)
+            used = dawn_plan_decision(plan, x, t) == DAWN_TO_SSD;
+    for (int i = 0; used && i < dawn_machine_tiers(pl->machine); i++) {
+        const struct dawn_machine_tier *tier =
+            dawn_machine_tier(pl->machine, i);
+        if (strcmp(tier->kind, "ssd") == 0 && !*info->offload_dir)
+            strcpy(info->offload_dir, tier->path);
+    }
+}
+
 enum dawn_status dawni_price_plan(struct dawni_planner *pl,
                                   struct dawn_plan *plan,
                                   struct dawn_sim_result *result,
@@ -205,6 +223,7 @@ enum dawn_status dawni_price_plan(struct dawni_planner *pl,
         st = price_memory(pl, plan, rank, err);
     info->profile_digest = dawn_profile_digest(pl->profile);
     dawni_note_sizes(pl, info);
+    note_disk(pl, plan);
     info->priced_digest = dawn_plan_digest(plan);
     if (pl->bound < 0)
         pl->bound = dawni_bound(pl);

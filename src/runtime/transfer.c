@@ -38,7 +38,7 @@ static enum dawn_status make_tier(struct dawn_exec *e,
                                   enum dawn_decision decision,
                                   struct dawn_error *err)
 {
-    const char *folder = e->opts.offload_dir;
+    const char *folder = e->opts.offload_dir, *planned;
     struct dawni_tier_opts opts = {
         .room_bytes = room_of(e, decision),
         .arena = e->arena,
@@ -46,8 +46,9 @@ static enum dawn_status make_tier(struct dawn_exec *e,
     };
     if (!opts.room_bytes)
         return DAWN_OK;
+    planned = dawn_plan_info(e->plan)->offload_dir;
     if (!folder)
-        folder = getenv("TMPDIR");
+        folder = *planned ? planned : getenv("TMPDIR");
     if (decision == DAWN_TO_SSD)
         opts.folder = folder && *folder ? folder : "/tmp";
     return dawni_tier_create(&opts, &e->tier[decision], err);

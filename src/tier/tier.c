@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "tier/tier.h"
+#include "topology/numa.h"
 
 #include <errno.h>
 #include <fcntl.h>
@@ -58,18 +59,31 @@ static enum dawn_status create_disk(const struct dawni_tier_opts *opts,
     return dawni_tier_uring(file, opts, tier_p, err);
 }
 
+static enum dawn_status no_memory(const struct dawni_tier_opts *opts, int error,
+                                  struct dawn_error *err)
+{
+    return dawn_fail(err, DAWN_E_NOMEM,
+                     "no %.1f MiB of host memory for offloaded tensors: %s",
+                     (double)opts->room_bytes / 0x1p20, strerrordesc_np(error));
+}
+
+/* Of another NUMA node where there is one. */
 static enum dawn_status create_memory(const struct dawni_tier_opts *opts,
                                       struct dawni_tier **tier_p,
                                       struct dawn_error *err)
 {
     void *memory = mmap(NULL, opts->room_bytes, PROT_READ | PROT_WRITE,
-                        MAP_PRIVATE | MAP_ANONYMOUS | MAP_POPULATE, -1, 0);
+                        MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
 
     if (memory == MAP_FAILED)
-        return dawn_fail(err, DAWN_E_NOMEM,
-                         "no %.1f MiB of host memory for offloaded tensors: %s",
-                         (double)opts->room_bytes / 0x1p20,
-                         strerrordesc_np(errno));
+        return no_memory(opts, errno, err);
+    dawni_numa_bind_far(memory, opts->room_bytes); /* else any memory does */
+    if (madvise(memory, opts->room_bytes, MADV_POPULATE_WRITE) &&
+        errno != EINVAL) { /* a kernel that cannot: as it is used */
+        int error = errno;
+        munmap(memory, opts->room_bytes);
+        return no_memory(opts, error, err);
+    }
     return dawni_tier_thread(-1, memory, opts, tier_p, err);
 }
 

@@ -191,6 +191,25 @@ static enum dawn_status disk_open(const char *dir, struct disk *disk,
     return DAWN_OK;
 }
 
+/* The folder as it is called wherever one stands. */
+static enum dawn_status full_path(const char *dir, char *path, size_t room,
+                                  struct dawn_error *err)
+{
+    char *full = realpath(dir, NULL);
+    enum dawn_status st = DAWN_OK;
+
+    if (!full)
+        return dawn_fail(err, DAWN_E_IO, "%s: cannot write there: %s", dir,
+                         strerrordesc_np(errno));
+    if (strlen(full) >= room)
+        st = dawn_fail(err, DAWN_E_INVAL, "%s: the path is longer than %zu",
+                       full, room - 1);
+    else
+        strcpy(path, full);
+    free(full);
+    return st;
+}
+
 enum dawn_status dawni_disk_measure(const char *dir, uint64_t bytes,
                                     struct dawn_machine_tier *tier,
                                     struct dawn_error *err)
@@ -200,10 +219,8 @@ enum dawn_status dawni_disk_measure(const char *dir, uint64_t bytes,
     struct statvfs space;
     enum dawn_status st;
 
-    if (strlen(dir) >= sizeof found.path)
-        return dawn_fail(err, DAWN_E_INVAL, "%s: the path is longer than %zu",
-                         dir, sizeof found.path - 1);
-    strcpy(found.path, dir);
+    if ((st = full_path(dir, found.path, sizeof found.path, err)))
+        return st;
     disk.blocks = (int64_t)((bytes + BLOCK - 1) / BLOCK);
     if (disk.blocks < 1)
         disk.blocks = 1;

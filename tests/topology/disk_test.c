@@ -4,9 +4,11 @@
 #include "topology/disk.h"
 
 #include <signal.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/resource.h>
+#include <sys/stat.h>
 #include <unistd.h>
 
 static void is_measured(const char *dir)
@@ -18,7 +20,9 @@ static void is_measured(const char *dir)
             dir, err.text))
         return;
     is_str(tier.kind, "ssd", "it is a tier");
-    is_str(tier.path, dir, "it knows its folder");
+    char *full = realpath(dir, NULL);
+    is_str(tier.path, full, "it knows its folder, from wherever");
+    free(full);
     ok(tier.write_bytes_per_s > 1e6 && tier.read_bytes_per_s > 1e6,
        "write %.2g GB/s, read %.2g GB/s", tier.write_bytes_per_s / 1e9,
        tier.read_bytes_per_s / 1e9);
@@ -32,14 +36,17 @@ static void test_failures(void)
     struct dawn_machine_tier tier = {.kind = "none"};
     struct rlimit before, small = {1 << 20, RLIM_INFINITY};
     struct dawn_error err;
-    char path[400];
+    char folder[200], path[401];
 
     is_int(dawni_disk_measure("/nonexistent", 1, &tier, &err), DAWN_E_IO,
            "no folder: %s", err.text);
-    memset(path, 'x', sizeof path);
-    path[sizeof path - 1] = '\0';
+    memset(folder, 'x', sizeof folder - 1);
+    folder[sizeof folder - 1] = '\0';
+    snprintf(path, sizeof path, "%s/%s", folder, folder);
+    ok(!mkdir(folder, 0700) && !mkdir(path, 0700), "a deep folder");
     is_int(dawni_disk_measure(path, 1, &tier, &err), DAWN_E_INVAL,
            "a path too long for machine.yaml");
+    ok(!rmdir(path) && !rmdir(folder), "nothing is left in it");
     signal(SIGXFSZ, SIG_IGN);
     getrlimit(RLIMIT_FSIZE, &before);
     small.rlim_max = before.rlim_max;

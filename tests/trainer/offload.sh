@@ -51,6 +51,14 @@ fails() { # PATTERN CLAIM: the last run ended so, with one line
 }
 
 rm -rf run
+train 2 away.yaml
+same "in the folder that the plan names"
+rm -rf run
+mv disk elsewhere
+train 2 away.yaml
+ended=$?
+mv elsewhere disk
+fails 'disk: cannot make a file there: No such file' "that folder gone"
 train 2 away.yaml --offload-dir disk
 same "by io_uring, where the kernel has it"
 with_bad
