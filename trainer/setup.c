@@ -163,7 +163,7 @@ static enum dawn_status bind(struct trainer *t, struct dawn_error *err)
         train_print_memory(t, t->options.json ? stderr : stdout);
     if (t->options.verify)
         return DAWN_OK;
-    st = t->options.resume ? state_load(t, err) : dawn_exec_init(t->exec, err);
+    st = t->options.resume ? state_load(t, err) : state_init(t, err);
     if (st || (st = state_reserve(t, err)))
         return st;
     if (cli_first(&t->cli))

@@ -202,17 +202,18 @@ static enum dawn_status check(const struct trainer *t,
     return same(ck, "samples_per_step", id.samples, err);
 }
 
+/* parts: of each parameter that has them */
 static enum dawn_status read_tensors(const struct trainer *t,
                                      const struct dawn_checkpoint *ck,
-                                     struct dawn_error *err)
+                                     int parts, struct dawn_error *err)
 {
     char name[NAME_ROOM];
-    enum dawn_status st = check(t, ck, err);
+    enum dawn_status st = DAWN_OK;
 
     for (int i = 0; !st && i < dawn_exec_params(t->exec); i++) {
         const struct dawn_exec_param *p = dawn_exec_param(t->exec, i);
         const struct dawn_param_desc *d = dawn_graph_param(t->graph, p->param);
-        for (int part = 0; !st && part < parts_of(p); part++) {
+        for (int part = 0; !st && part < parts && part < parts_of(p); part++) {
             name_part(name, p->name, part);
             st = dawn_checkpoint_read(ck, name, d->dims, d->shape,
                                       part_of(p, part), err);
@@ -221,18 +222,47 @@ static enum dawn_status read_tensors(const struct trainer *t,
     return st;
 }
 
+/* Open a checkpoint; warn of those that are broken. */
+static enum dawn_status open_checkpoint(const struct trainer *t,
+                                        const char *path,
+                                        struct dawn_checkpoint **ck_p,
+                                        struct dawn_error *err)
+{
+    enum dawn_status st = dawn_checkpoint_open(t->cli.comm, path, ck_p, err);
+
+    if (!st && cli_first(&t->cli) && dawn_checkpoint_skipped(*ck_p))
+        fprintf(stderr, "dawn-train: warning: %s\n",
+                dawn_checkpoint_skipped(*ck_p));
+    return st;
+}
+
+enum dawn_status state_init(struct trainer *t, struct dawn_error *err)
+{
+    struct dawn_checkpoint *ck = NULL;
+    enum dawn_status st = dawn_exec_init(t->exec, err);
+
+    if (st || !*t->job.train.init ||
+        (st = open_checkpoint(t, t->job.train.init, &ck, err)))
+        return st;
+    st = dawn_comm_agree(t->cli.comm, read_tensors(t, ck, 1, err), err);
+    if (st)
+        st = dawn_fail(err, st, "%s: %s", dawn_checkpoint_path(ck), err->text);
+    else
+        st = dawn_exec_params_changed(t->exec, err);
+    dawn_checkpoint_close(ck);
+    return st;
+}
+
 enum dawn_status state_load(struct trainer *t, struct dawn_error *err)
 {
     struct dawn_checkpoint *ck = NULL;
-    enum dawn_status st =
-        dawn_checkpoint_open(t->cli.comm, t->job.out, &ck, err);
+    enum dawn_status st = open_checkpoint(t, t->job.out, &ck, err);
 
     if (st)
         return st;
-    if (cli_first(&t->cli) && dawn_checkpoint_skipped(ck))
-        fprintf(stderr, "dawn-train: warning: %s\n",
-                dawn_checkpoint_skipped(ck));
-    st = dawn_comm_agree(t->cli.comm, read_tensors(t, ck, err), err);
+    if (!(st = check(t, ck, err)))
+        st = read_tensors(t, ck, PARTS, err);
+    st = dawn_comm_agree(t->cli.comm, st, err);
     if (!st) {
         t->step = dawn_checkpoint_step(ck);
         st = dawn_exec_params_changed(t->exec, err);

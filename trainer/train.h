@@ -86,6 +86,9 @@ bool state_written(const struct trainer *t);
 enum dawn_status state_finish(struct trainer *t, struct dawn_error *err);
 /* Abandon what is being written, free the copy. Not collective. */
 void state_clear(struct trainer *t);
+/* The parameters that the job begins with: drawn, or from another run's
+ * checkpoint. */
+enum dawn_status state_init(struct trainer *t, struct dawn_error *err);
 /* The newest complete one; sets t->step. */
 enum dawn_status state_load(struct trainer *t, struct dawn_error *err);
 /* Fails if there are some already: a new run must not mix with an old one. */

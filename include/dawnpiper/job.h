@@ -43,6 +43,8 @@ struct dawn_job {
         int eval_microbatches;     /* of one evaluation */
         uint64_t checkpoint_every; /* steps; 0: at the end only */
         int keep;                  /* checkpoints kept */
+        char init[4096]; /* checkpoint whose parameters training begins with;
+                            relative like data; "": they are drawn */
     } train;
     struct {
         char kind[16];

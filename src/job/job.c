@@ -84,6 +84,7 @@ static const struct dawni_yaml_field train_fields[] = {
     FIELD("checkpoint_every", I64, train.checkpoint_every, .ilo = 0,
           .ihi = MANY),
     FIELD("keep", INT, train.keep, .ilo = 1, .ihi = 1 << 20),
+    FIELD("init", STRING, train.init),
 };
 
 static const struct dawni_yaml_field device_fields[] = {
@@ -173,7 +174,7 @@ static enum dawn_status read_model(const struct dawni_yaml *map,
 
 /* Files */
 
-/* Paths of data are relative to the job file's folder. */
+/* Paths of data and checkpoints are relative to the job file's folder. */
 static enum dawn_status place_path(const struct dawni_yaml *map,
                                    const char *key, const char *job_path,
                                    char path[4096], struct dawn_error *err)
@@ -213,7 +214,8 @@ static enum dawn_status read_data(const struct dawni_yaml *map,
 }
 
 static enum dawn_status read_train(const struct dawni_yaml *map,
-                                   struct dawn_job *job, struct dawn_error *err)
+                                   const char *job_path, struct dawn_job *job,
+                                   struct dawn_error *err)
 {
     enum dawn_status st;
 
@@ -223,7 +225,7 @@ static enum dawn_status read_train(const struct dawni_yaml *map,
     if (job->train.min_lr > job->train.lr)
         return dawni_yaml_fail(dawni_yaml_get(map, "min_lr"), DAWN_E_FORMAT,
                                err, "key 'min_lr': is above lr");
-    return DAWN_OK;
+    return place_path(map, "init", job_path, job->train.init, err);
 }
 
 static enum dawn_status read_job(const struct dawni_yaml_doc *doc,
@@ -242,7 +244,7 @@ static enum dawn_status read_job(const struct dawni_yaml_doc *doc,
         return st;
     if ((st = read_data(s.data, path, job, err)))
         return st;
-    if ((st = read_train(s.train, job, err)))
+    if ((st = read_train(s.train, path, job, err)))
         return st;
     if (s.device && (st = dawni_yaml_read(s.device, device_fields,
                                           COUNT(device_fields), job, err)))
