@@ -57,9 +57,16 @@ struct dawn_layer_fns {
  * embedding       tokens (T) i32        table (V,C)     bf16: output dtype
  * position        x (T,C)               table (>=T,C)
  * layer_norm      x (..,C)              gain, bias      eps
+ * rms_norm        x (..,C)              gain            eps
  * linear          x (..,K)              w (N,K)[,bias (N)]
  * gelu            x                                     (tanh form, as GPT-2)
+ * relu            x
+ * scale           x                                     by, > 0
  * attention       qkv (T,3C)                            heads; causal, fused
+ * attend          q (T,C), k (S,C),                     heads; causal, scaled
+ *                 v (S,C) [, bias]                      -> (T,C)
+ * relative_bias                         table (N,H)     context; max_distance,
+ *                                                       causal -> (H,2T-1)
  * attn_scores     qkv (T,3C)                            heads -> (H,T,T)
  * softmax         scores (H,T,T)                        causal
  * attn_values     probs (H,T,T), qkv                    heads -> (T,C)
@@ -68,9 +75,16 @@ struct dawn_layer_fns {
  * gather          x (T,C), rows (M) i32                 -> (M,C), of the sample
  * cross_entropy   logits (T,V), targets (T) i32         -> loss, scalar f32
  *
- * Of the attributes, causal and fused are 1 and eps is 1e-5 unless given; heads
- * and p must be given. Attention with fused 0 is three nodes, NAME.scores,
- * NAME.probs and NAME.
+ * Of the attributes, causal, fused and scaled are 1, max_distance is 128 and
+ * eps is 1e-5 (of rms_norm 1e-6) unless given; heads, p, by and context must
+ * be. Attention with fused 0 is three nodes, NAME.scores, NAME.probs and NAME.
+ *
+ * attend is fused attention; scores are divided by sqrt(C / heads) where
+ * scaled. Its bias, f32 without b, is (H,T+S-1): element t - s + S - 1 of a
+ * head's row is added to the score of query t and key s. relative_bias makes
+ * such a bias for T = S = context from a table of N buckets: a bucket for each
+ * short distance, wider ones up to max_distance; unless causal the second half
+ * of them is for keys after the query (Raffel et al., 2020, section 2.1).
  */
 struct dawn_op_desc {
     const char *name; /* of the node; output 0 has the same name */

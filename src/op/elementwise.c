@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* Operators that keep the shape: gelu (tanh form), dropout, add. */
+/* Operators that keep the shape: gelu (tanh form), relu, scale, dropout, add.
+ */
 #include "op/op.h"
 
 static bool gelu_infer(struct dawni_op *c)
@@ -19,6 +20,43 @@ const struct dawni_op_def dawni_op_gelu = {
     .op = "gelu",
     .inputs = 1,
     .infer = gelu_infer,
+};
+
+/* Its sign can be read off the output, which the next node may keep anyway. */
+static bool relu_infer(struct dawni_op *c)
+{
+    const struct dawn_tensor_desc *x = c->in[0];
+    if (!dawni_op_want_float(c, 0, 0))
+        return false;
+    dawni_op_copy_shape(dawni_op_output(c, "", x->dtype), x, x->dims);
+    c->save_outputs = 1;
+    c->flags = DAWN_NODE_INPLACE;
+    c->flops[0] = c->flops[1] = dawni_op_elements(x);
+    return true;
+}
+
+const struct dawni_op_def dawni_op_relu = {
+    .op = "relu",
+    .inputs = 1,
+    .infer = relu_infer,
+};
+
+static bool scale_infer(struct dawni_op *c)
+{
+    const struct dawn_tensor_desc *x = c->in[0];
+    if (!dawni_op_want_float(c, 0, 0))
+        return false;
+    dawni_op_copy_shape(dawni_op_output(c, "", x->dtype), x, x->dims);
+    c->flags = DAWN_NODE_INPLACE;
+    c->flops[0] = c->flops[1] = dawni_op_elements(x);
+    return true;
+}
+
+const struct dawni_op_def dawni_op_scale = {
+    .op = "scale",
+    .inputs = 1,
+    .attr = {{"by", DAWNI_ATTR_POSITIVE, true, 0}},
+    .infer = scale_infer,
 };
 
 static bool dropout_infer(struct dawni_op *c)

@@ -6,11 +6,12 @@
 #include <string.h>
 
 static const struct dawni_op_def *const defs[] = {
-    &dawni_op_embedding,     &dawni_op_position, &dawni_op_layer_norm,
-    &dawni_op_linear,        &dawni_op_gelu,     &dawni_op_attention,
-    &dawni_op_attn_scores,   &dawni_op_softmax,  &dawni_op_attn_values,
-    &dawni_op_dropout,       &dawni_op_add,      &dawni_op_gather,
-    &dawni_op_cross_entropy,
+    &dawni_op_embedding, &dawni_op_position,      &dawni_op_layer_norm,
+    &dawni_op_rms_norm,  &dawni_op_linear,        &dawni_op_gelu,
+    &dawni_op_relu,      &dawni_op_scale,         &dawni_op_attention,
+    &dawni_op_attend,    &dawni_op_relative_bias, &dawni_op_attn_scores,
+    &dawni_op_softmax,   &dawni_op_attn_values,   &dawni_op_dropout,
+    &dawni_op_add,       &dawni_op_gather,        &dawni_op_cross_entropy,
 };
 
 #define DEFS (sizeof defs / sizeof defs[0])
@@ -83,9 +84,12 @@ static bool fill_attrs(struct dawni_op *c, const struct dawni_op_def *def)
 static bool check_counts(struct dawni_op *c, const struct dawni_op_def *def)
 {
     const struct dawn_op_desc *desc = c->desc;
-    if (desc->inputs != def->inputs)
-        return dawni_op_fail(c, "%d inputs, must be %d", desc->inputs,
-                             def->inputs);
+    int most = def->inputs + def->optional_inputs;
+    if (def->inputs == most && desc->inputs != most)
+        return dawni_op_fail(c, "%d inputs, must be %d", desc->inputs, most);
+    if (desc->inputs < def->inputs || desc->inputs > most)
+        return dawni_op_fail(c, "%d inputs, must be %d to %d", desc->inputs,
+                             def->inputs, most);
     if (desc->params < def->params_min || desc->params > def->params_max)
         return dawni_op_fail(c, "%d parameters, must be %d to %d", desc->params,
                              def->params_min, def->params_max);

@@ -45,6 +45,7 @@ struct dawni_op_attr {
 struct dawni_op_def {
     const char *op;
     int inputs;
+    int optional_inputs; /* that may follow them */
     int params_min, params_max;
     struct dawni_op_attr attr[DAWNI_OP_ATTRS + 1];
     /* Check the shapes and fill in outputs, saves, flags and flops. Called by
@@ -59,9 +60,14 @@ struct dawni_op_def {
 extern const struct dawni_op_def dawni_op_embedding;
 extern const struct dawni_op_def dawni_op_position;
 extern const struct dawni_op_def dawni_op_layer_norm;
+extern const struct dawni_op_def dawni_op_rms_norm;
 extern const struct dawni_op_def dawni_op_linear;
 extern const struct dawni_op_def dawni_op_gelu;
+extern const struct dawni_op_def dawni_op_relu;
+extern const struct dawni_op_def dawni_op_scale;
 extern const struct dawni_op_def dawni_op_attention;
+extern const struct dawni_op_def dawni_op_attend;
+extern const struct dawni_op_def dawni_op_relative_bias;
 extern const struct dawni_op_def dawni_op_attn_scores;
 extern const struct dawni_op_def dawni_op_softmax;
 extern const struct dawni_op_def dawni_op_attn_values;

@@ -124,7 +124,9 @@ static struct buffer fill(int64_t n, enum dawn_dtype dtype, double spread,
 static enum dawn_dtype case_dtype(const struct case_tensor *t,
                                   enum dawn_dtype dtype)
 {
-    return t->below ? DAWN_I32 : dtype;
+    if (t->below)
+        return DAWN_I32;
+    return t->fixed ? DAWN_F32 : dtype;
 }
 
 static struct dawn_tensor_desc input_desc(const struct case_tensor *t,
@@ -133,7 +135,7 @@ static struct dawn_tensor_desc input_desc(const struct case_tensor *t,
 {
     struct dawn_tensor_desc desc = {.name = name,
                                     .dtype = case_dtype(t, dtype),
-                                    .batched = true,
+                                    .batched = !t->fixed,
                                     .dims = t->dims};
     memcpy(desc.shape, t->shape, sizeof t->shape);
     return desc;
@@ -152,7 +154,8 @@ static int add_param(struct dawn_graph *graph, const struct case_tensor *t,
 static void add_loss(struct dawn_graph *graph, int tensor)
 {
     static const struct dawn_layer_fns none;
-    if (dawn_graph_tensor(graph, tensor)->batched) {
+    const struct dawn_tensor_desc *t = dawn_graph_tensor(graph, tensor);
+    if (t->batched || t->dims) {
         struct dawn_tensor_desc loss = {.name = "loss", .dtype = DAWN_F32};
         int node = dawn_graph_add_node(
             graph, &(struct dawn_node_desc){.name = "loss",
@@ -169,7 +172,8 @@ static void add_loss(struct dawn_graph *graph, int tensor)
 
 struct dawn_graph *case_graph(const struct op_case *c, enum dawn_dtype dtype)
 {
-    static const char *const names[] = {"x", "y"}, *const params[] = {"p", "q"};
+    static const char *const names[] = {"x", "y", "z", "w"};
+    static const char *const params[] = {"p", "q"};
     struct dawn_op_desc desc = {.name = "node",
                                 .op = c->op,
                                 .inputs = c->inputs,
@@ -219,11 +223,11 @@ static void make_values(struct trial *t)
         const struct case_tensor *x = &c->in[i];
         enum dawn_dtype dtype = case_dtype(x, t->dtype);
         uint64_t stream = (uint64_t)i;
-        t->in_n[i] = c->b * case_elements(x);
+        t->in_n[i] = case_input_elements(c, i);
         t->in[i] = fill(t->in_n[i], dtype, x->below ? (double)x->below : spread,
                         stream, &t->ref.in[i]);
-        t->add[i] =
-            fill(t->in_n[i], t->dtype, 1, 20 + stream, &t->add_value[i]);
+        t->add[i] = fill(t->in_n[i], x->below ? t->dtype : dtype, 1,
+                         20 + stream, &t->add_value[i]);
         t->ref.din[i] = must(calloc((size_t)t->in_n[i], sizeof(double)));
     }
     for (int i = 0; i < c->params; i++) {
@@ -494,8 +498,8 @@ static void backward_again(struct trial *t, const struct din_run *run)
         if (!din[i].data)
             continue;
         if (run->add != ADD_NONE)
-            agree(t, &din[i], t->dtype, t->ref.din[i], t->add_value[i],
-                  run->what);
+            agree(t, &din[i], case_dtype(&t->c->in[i], t->dtype), t->ref.din[i],
+                  t->add_value[i], run->what);
         else
             equal = equal && same(&din[i], &t->din[i]);
         equal = equal && guard_holds(&din[i]);
@@ -512,13 +516,16 @@ static void try_backward_input(struct trial *t)
         {.wanted = ~0u, .add = ADD_APART, .what = "gradient plus another"},
         {.wanted = ~0u, .add = ADD_SAME, .what = "gradient added in place"},
     };
+    static const char *const input_names[CASE_PORTS] = {
+        "gradient of input 0", "gradient of input 1", "gradient of input 2",
+        "gradient of input 3"};
     point_din(t, &first, t->din);
     if (!call(t, DAWNI_B, t->kernel->ops->backward_input))
         return;
     for (int i = 0; i < t->c->inputs; i++)
         if (t->din[i].data)
-            agree(t, &t->din[i], t->dtype, t->ref.din[i], NULL,
-                  i ? "gradient of input 1" : "gradient of input 0");
+            agree(t, &t->din[i], case_dtype(&t->c->in[i], t->dtype),
+                  t->ref.din[i], NULL, input_names[i]);
     for (size_t i = 0; i < sizeof more / sizeof more[0]; i++)
         backward_again(t, &more[i]);
     if (t->node->flags & DAWN_NODE_GRAD_INPLACE)
@@ -526,7 +533,7 @@ static void try_backward_input(struct trial *t)
             t, &(struct din_run){.wanted = ~0u,
                                  .over_saved = true,
                                  .what = "backward over the saved input"});
-    for (uint32_t i = 0; i < 2 && t->din[1].data; i++)
+    for (int i = 0; i < t->c->inputs && t->din[1].data; i++)
         backward_again(
             t, &(struct din_run){.wanted = 1u << i,
                                  .what = "backward of one input alone"});
@@ -585,7 +592,7 @@ static void try_backward_param(struct trial *t)
 
 static bool has_float_input(const struct op_case *c)
 {
-    return !c->in[0].below;
+    return c->inputs && !c->in[0].below;
 }
 
 /* All again with another number of threads: the same bytes. */

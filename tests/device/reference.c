@@ -15,6 +15,11 @@ int64_t case_elements(const struct case_tensor *t)
     return n;
 }
 
+int64_t case_input_elements(const struct op_case *c, int i)
+{
+    return (c->in[i].fixed ? 1 : c->b) * case_elements(&c->in[i]);
+}
+
 double case_attr(const struct op_case *c, const char *key, double otherwise)
 {
     for (int i = 0; i < c->attrs; i++)
@@ -122,6 +127,42 @@ static void norm_backward(const struct ref_io *io)
     }
 }
 
+static double rms_rstd(const struct ref_io *io, const double *x)
+{
+    int64_t n = last_extent(&io->c->in[0]);
+    double mean = 0;
+    for (int64_t i = 0; i < n; i++)
+        mean += x[i] * x[i] / (double)n;
+    return 1 / sqrt(mean + case_attr(io->c, "eps", 1e-6));
+}
+
+static void rms_forward(const struct ref_io *io)
+{
+    int64_t n = last_extent(&io->c->in[0]);
+    for (int64_t i = 0; i < elements(io); i++) {
+        double rstd = rms_rstd(io, io->in[0] + i / n * n);
+        io->out[0][i] = io->in[0][i] * rstd * io->param[0][i % n];
+        io->out[1][i / n] = rstd;
+    }
+}
+
+static void rms_backward(const struct ref_io *io)
+{
+    int64_t n = last_extent(&io->c->in[0]);
+    memset(io->dparam[0], 0, (size_t)n * sizeof(double));
+    for (int64_t row = 0; row < elements(io); row += n) {
+        const double *x = io->in[0] + row, *dout = io->dout + row;
+        double rstd = rms_rstd(io, x), mean = 0;
+        for (int64_t i = 0; i < n; i++) {
+            mean += dout[i] * io->param[0][i] * x[i] * rstd / (double)n;
+            io->dparam[0][i] += dout[i] * x[i] * rstd;
+        }
+        for (int64_t i = 0; i < n; i++)
+            io->din[0][row + i] =
+                rstd * (dout[i] * io->param[0][i] - x[i] * rstd * mean);
+    }
+}
+
 static void linear_forward(const struct ref_io *io)
 {
     int64_t n = io->c->param[0].shape[0], k = io->c->param[0].shape[1];
@@ -180,6 +221,30 @@ static void gelu_backward(const struct ref_io *io)
         io->din[0][i] =
             io->dout[i] * (0.5 * (1 + t) + 0.5 * x * (1 - t * t) * du);
     }
+}
+
+static void relu_forward(const struct ref_io *io)
+{
+    for (int64_t i = 0; i < elements(io); i++)
+        io->out[0][i] = fmax(io->in[0][i], 0);
+}
+
+static void relu_backward(const struct ref_io *io)
+{
+    for (int64_t i = 0; i < elements(io); i++)
+        io->din[0][i] = io->in[0][i] > 0 ? io->dout[i] : 0;
+}
+
+static void scale_forward(const struct ref_io *io)
+{
+    for (int64_t i = 0; i < elements(io); i++)
+        io->out[0][i] = io->in[0][i] * case_attr(io->c, "by", 1);
+}
+
+static void scale_backward(const struct ref_io *io)
+{
+    for (int64_t i = 0; i < elements(io); i++)
+        io->din[0][i] = io->dout[i] * case_attr(io->c, "by", 1);
 }
 
 /* What the attention operators work on: q, k, v side by side in a row of qkv.
@@ -377,6 +442,140 @@ static void attn_values_backward(const struct ref_io *io)
     values_back(&s, io->in[0], io->in[1], io->dout, io->din[0], io->din[1]);
 }
 
+/* One pair of attend: sample, head, query and key, by number. */
+struct pair {
+    int64_t q, k; /* where the head's rows of them begin */
+    int64_t bias; /* the element of the bias */
+    int64_t size;
+    bool seen;
+};
+
+static int64_t pairs(const struct op_case *c)
+{
+    return c->b * (int64_t)case_attr(c, "heads", 1) * c->in[0].shape[0] *
+           c->in[1].shape[0];
+}
+
+static struct pair pair_of(const struct op_case *c, int64_t i)
+{
+    int64_t queries = c->in[0].shape[0], keys = c->in[1].shape[0];
+    int64_t width = c->in[0].shape[1];
+    int64_t heads = (int64_t)case_attr(c, "heads", 1);
+    int64_t k = i % keys, q = i / keys % queries;
+    int64_t h = i / keys / queries % heads, b = i / keys / queries / heads;
+    struct pair p = {.size = width / heads};
+    p.q = (b * queries + q) * width + h * p.size;
+    p.k = (b * keys + k) * width + h * p.size;
+    p.bias = h * (queries + keys - 1) + q - k + keys - 1;
+    p.seen = case_attr(c, "causal", 1) == 0 || k <= q;
+    return p;
+}
+
+static double attend_scale(const struct op_case *c)
+{
+    double size = (double)c->in[0].shape[1] / case_attr(c, "heads", 1);
+    return case_attr(c, "scaled", 1) != 0 ? 1 / sqrt(size) : 1;
+}
+
+/* The probability of each pair; lse of each query, or NULL. */
+static double *attend_probs(const struct ref_io *io, double *lse)
+{
+    int64_t n = pairs(io->c), keys = io->c->in[1].shape[0];
+    double *p = zeros(n);
+    for (int64_t i = 0; i < n; i++) {
+        struct pair at = pair_of(io->c, i);
+        p[i] = dot(io->in[0] + at.q, io->in[1] + at.k, at.size) *
+               attend_scale(io->c);
+        if (io->c->inputs > 3)
+            p[i] += io->in[3][at.bias];
+        if (!at.seen)
+            p[i] = -1e300;
+    }
+    softmax_rows(n / keys, keys, false, p, p, lse);
+    return p;
+}
+
+static void attend_forward(const struct ref_io *io)
+{
+    double *p = attend_probs(io, io->out[1]);
+    memset(io->out[0], 0, (size_t)elements(io) * sizeof(double));
+    for (int64_t i = 0; i < pairs(io->c); i++) {
+        struct pair at = pair_of(io->c, i);
+        add_scaled(io->out[0] + at.q, io->in[2] + at.k, p[i], at.size);
+    }
+    free(p);
+}
+
+static void attend_backward(const struct ref_io *io)
+{
+    int64_t n = pairs(io->c), keys = io->c->in[1].shape[0];
+    double *p = attend_probs(io, NULL), *d = zeros(n);
+    for (int i = 0; i < io->c->inputs; i++)
+        memset(io->din[i], 0,
+               (size_t)case_input_elements(io->c, i) * sizeof(double));
+    for (int64_t i = 0; i < n; i++) {
+        struct pair at = pair_of(io->c, i);
+        d[i] = dot(io->dout + at.q, io->in[2] + at.k, at.size);
+        add_scaled(io->din[2] + at.k, io->dout + at.q, p[i], at.size);
+    }
+    softmax_back(n / keys, keys, p, d, d);
+    for (int64_t i = 0; i < n; i++) {
+        struct pair at = pair_of(io->c, i);
+        double by = d[i] * attend_scale(io->c);
+        add_scaled(io->din[0] + at.q, io->in[1] + at.k, by, at.size);
+        add_scaled(io->din[1] + at.k, io->in[0] + at.q, by, at.size);
+        if (io->c->inputs > 3)
+            io->din[3][at.bias] += d[i];
+    }
+    free(p);
+    free(d);
+}
+
+/* The table's entry of element i of the bias. The bucket of a far distance is
+ * the last whose first distance is not further: exact (most / exact)^(k/exact).
+ */
+static int64_t bias_entry(const struct ref_io *io, int64_t i)
+{
+    int64_t t = (int64_t)case_attr(io->c, "context", 1), all = 2 * t - 1;
+    int64_t heads = io->c->param[0].shape[1], sided = io->c->param[0].shape[0];
+    double most = case_attr(io->c, "max_distance", 128);
+    int64_t ahead = t - 1 - i % all, from = 0, bucket = 0;
+    if (case_attr(io->c, "causal", 1) == 0) {
+        sided /= 2;
+        from = ahead > 0 ? sided : 0;
+        ahead = ahead > 0 ? -ahead : ahead;
+    }
+    double exact = (double)(sided / 2);
+    for (int64_t k = 1; k < sided; k++) {
+        double first = (double)k;
+        if (first > exact)
+            first = exact * pow(most / exact, (first - exact) / exact);
+        if ((double)-ahead >= first - 1e-6)
+            bucket = k;
+    }
+    return (from + bucket) * heads + i / all;
+}
+
+static int64_t biases(const struct ref_io *io)
+{
+    return io->c->param[0].shape[1] *
+           (2 * (int64_t)case_attr(io->c, "context", 1) - 1);
+}
+
+static void bias_forward(const struct ref_io *io)
+{
+    for (int64_t i = 0; i < biases(io); i++)
+        io->out[0][i] = io->param[0][bias_entry(io, i)];
+}
+
+static void bias_backward(const struct ref_io *io)
+{
+    memset(io->dparam[0], 0,
+           (size_t)case_elements(&io->c->param[0]) * sizeof(double));
+    for (int64_t i = 0; i < biases(io); i++)
+        io->dparam[0][bias_entry(io, i)] += io->dout[i];
+}
+
 /* Element e of a sample: the layout of src/device/host/dropout.c. */
 static double dropout_factor(const struct ref_io *io, int64_t i)
 {
@@ -468,8 +667,13 @@ static const struct reference references[] = {
     {"embedding", embedding_forward, embedding_backward},
     {"position", position_forward, position_backward},
     {"layer_norm", norm_forward, norm_backward},
+    {"rms_norm", rms_forward, rms_backward},
     {"linear", linear_forward, linear_backward},
     {"gelu", gelu_forward, gelu_backward},
+    {"relu", relu_forward, relu_backward},
+    {"scale", scale_forward, scale_backward},
+    {"attend", attend_forward, attend_backward},
+    {"relative_bias", bias_forward, bias_backward},
     {"attention", attention_forward, attention_backward},
     {"attn_scores", attn_scores_forward, attn_scores_backward},
     {"softmax", softmax_forward, softmax_backward},

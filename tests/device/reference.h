@@ -7,13 +7,14 @@
 
 #include <dawnpiper/graph.h>
 
-#define CASE_PORTS 2
+#define CASE_PORTS 4
 #define CASE_OUTPUTS 3
 
 struct case_tensor {
     int dims; /* without b */
     int64_t shape[4];
     int64_t below; /* > 0: indices in [0, below); 0: numbers */
+    bool fixed;    /* f32 without b, whatever the node's dtype */
 };
 
 /* One node to try. */
@@ -51,6 +52,8 @@ const struct reference *find_reference(const char *op);
 
 /* Extents multiplied, without b. */
 int64_t case_elements(const struct case_tensor *t);
+/* Of a whole input. */
+int64_t case_input_elements(const struct op_case *c, int i);
 double case_attr(const struct op_case *c, const char *key, double otherwise);
 
 #endif

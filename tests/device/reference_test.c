@@ -49,7 +49,50 @@ static const struct op_case cases[] = {
      .in = {{2, {3, 4}, 0}},
      .params = 1,
      .param = {{2, {5, 4}, 0}}},
+    {.op = "rms_norm",
+     .b = 2,
+     .inputs = 1,
+     .in = {{2, {3, 7}, 0}},
+     .params = 1,
+     .param = {{1, {7}, 0}}},
     {.op = "gelu", .b = 2, .inputs = 1, .in = {{1, {9}, 0}}, .spread = 3},
+    {.op = "relu", .b = 2, .inputs = 1, .in = {{1, {9}, 0}}},
+    {.op = "scale",
+     .b = 2,
+     .inputs = 1,
+     .in = {{1, {9}, 0}},
+     .attrs = 1,
+     .attr = {{"by", 0.3}}},
+    {.op = "relative_bias",
+     .b = 2,
+     .params = 1,
+     .param = {{2, {8, 3}, 0}},
+     .attrs = 3,
+     .attr = {{"context", 9}, {"max_distance", 7}, {"causal", 0}}},
+    {.op = "relative_bias",
+     .b = 2,
+     .params = 1,
+     .param = {{2, {4, 3}, 0}},
+     .attrs = 2,
+     .attr = {{"context", 9}, {"max_distance", 7}}},
+    {.op = "attend",
+     .b = 2,
+     .inputs = 3,
+     .in = {{2, {3, 6}, 0}, {2, {5, 6}, 0}, {2, {5, 6}, 0}},
+     .attrs = 2,
+     .attr = {{"heads", 2}, {"causal", 0}}},
+    {.op = "attend",
+     .b = 2,
+     .inputs = 4,
+     .in = {{2, {5, 6}, 0}, {2, {5, 6}, 0}, {2, {5, 6}, 0}, {2, {2, 9}, 0, 1}},
+     .attrs = 2,
+     .attr = {{"heads", 2}, {"scaled", 0}}},
+    {.op = "attend",
+     .b = 2,
+     .inputs = 4,
+     .in = {{2, {3, 6}, 0}, {2, {5, 6}, 0}, {2, {5, 6}, 0}, {2, {2, 7}, 0, 1}},
+     .attrs = 2,
+     .attr = {{"heads", 2}, {"causal", 0}}},
     {.op = "attention",
      .b = 2,
      .inputs = 1,
@@ -163,7 +206,7 @@ static void try_reference(const struct op_case *c)
     for (int i = 0; i < CASE_OUTPUTS; i++)
         io.out[i] = numbers(output_elements(c, i) + 1, 0, 1, 40);
     for (int i = 0; i < c->inputs; i++) {
-        int64_t n = c->b * case_elements(&c->in[i]);
+        int64_t n = case_input_elements(c, i);
         io.in[i] = numbers(n, c->in[i].below, spread, (uint64_t)i);
         io.din[i] = numbers(n, 0, 1, 50);
     }
@@ -176,7 +219,7 @@ static void try_reference(const struct op_case *c)
     for (int i = 0; i < c->inputs; i++)
         if (!c->in[i].below)
             is_near(distance(&io, r, outs, io.in[i], io.din[i],
-                             c->b * case_elements(&c->in[i])),
+                             case_input_elements(c, i)),
                     0, CLOSE, "%s: gradient of input %d", c->op, i);
     for (int i = 0; i < c->params; i++)
         is_near(distance(&io, r, outs, io.param[i], io.dparam[i],

@@ -21,6 +21,12 @@ static const struct dawn_tensor_desc tensors[] = {
     {"scores", DAWN_F32, true, false, 3, {4, 16, 16}},
     {"oblong", DAWN_F32, true, false, 3, {4, 16, 17}},
     {"logits", DAWN_BF16, true, false, 2, {16, 61}},
+    {"k", DAWN_BF16, true, false, 2, {20, 32}},
+    {"v", DAWN_BF16, true, false, 2, {20, 32}},
+    {"v16", DAWN_BF16, true, false, 2, {16, 32}},
+    {"kb", DAWN_BF16, true, false, 2, {16, 32}},
+    {"b31", DAWN_F32, false, false, 2, {4, 31}},
+    {"b35", DAWN_F32, false, false, 2, {4, 35}},
     {"deep", DAWN_I32, true, false, 6, {1, 1, 1, 1, 1, 1}},
 };
 
@@ -30,12 +36,13 @@ static const struct dawn_param_desc params[] = {
     {.name = "b61", .dims = 1, .shape = {61}},
     {.name = "w", .dims = 2, .shape = {61, 32}},
     {.name = "w31", .dims = 2, .shape = {61, 31}},
+    {.name = "table", .dims = 2, .shape = {32, 4}},
     {.name = "places", .dims = 2, .shape = {20, 32}},
     {.name = "few", .dims = 2, .shape = {15, 32}},
 };
 
 struct wish {
-    const char *op, *in[3], *param[3];
+    const char *op, *in[4], *param[3];
     struct dawn_attr attr[3];
 };
 
@@ -55,7 +62,7 @@ static struct dawn_graph *make_graph(void)
 static int add_wish(struct dawn_graph *graph, const struct wish *w)
 {
     struct dawn_op_desc desc = {.name = "n", .op = w->op};
-    for (int i = 0; i < 3 && w->in[i]; i++)
+    for (int i = 0; i < 4 && w->in[i]; i++)
         desc.input[desc.inputs++] = dawn_graph_find_tensor(graph, w->in[i]);
     for (int i = 0; i < 3 && w->param[i]; i++)
         desc.param[desc.params++] = dawn_graph_find_param(graph, w->param[i]);
@@ -119,6 +126,42 @@ static const struct {
      OVER,
      {10240, 15360, 0}},
     {{"gelu", {"flat"}, {0}, {{0}}}, "n (b) f32", 1, 0, OVER, {20, 30, 0}},
+    {{"rms_norm", {"xb"}, {"gain"}, {{0}}},
+     "n (b,16,32) bf16; n.rstd (b,16) f32 no_grad",
+     1,
+     2,
+     0,
+     {2048, 4096, 1536}},
+    {{"relu", {"xb"}, {0}, {{0}}},
+     "n (b,16,32) bf16",
+     0,
+     1,
+     INPLACE,
+     {512, 512, 0}},
+    {{"scale", {"x"}, {0}, {{"by", 0.5}}},
+     "n (b,16,32) f32",
+     0,
+     0,
+     INPLACE,
+     {512, 512, 0}},
+    {{"attend", {"xb", "k", "v"}, {0}, {{"heads", 4}, {"causal", 0}}},
+     "n (b,16,32) bf16; n.lse (b,4,16) f32 no_grad",
+     7,
+     3,
+     0,
+     {40960, 102400, 0}},
+    {{"attend", {"xb", "kb", "v16", "b31"}, {0}, {{"heads", 4}, {"scaled", 0}}},
+     "n (b,16,32) bf16; n.lse (b,4,16) f32 no_grad",
+     15,
+     3,
+     0,
+     {17408, 43520, 0}},
+    {{"relative_bias", {0}, {"table"}, {{"context", 16}, {"causal", 0}}},
+     "n (4,31) f32",
+     0,
+     0,
+     0,
+     {0, 0, 0}},
     {{"dropout", {"xb"}, {0}, {{"p", 0.1}}},
      "n (b,16,32) bf16",
      0,
@@ -248,6 +291,29 @@ static const struct {
     {{"position", {"x"}, {"few"}, {{0}}},
      "parameter few must be (at least 16,32)"},
     {{"position", {"scores"}, {"places"}, {{0}}}, "3 extents after b"},
+    {{"rms_norm", {"x"}, {"b61"}, {{0}}},
+     "parameter b61 is (61), must be (32)"},
+    {{"scale", {"x"}, {0}, {{"by", -1}}}, "by -1, must be > 0"},
+    {{"attend", {"xb", "k"}, {0}, {{"heads", 4}}}, "2 inputs, must be 3 to 4"},
+    {{"attend", {"xb", "k", "v"}, {0}, {{"heads", 4}}},
+     "causal, with 16 queries and 20 keys"},
+    {{"attend", {"xb", "k", "v"}, {0}, {{"heads", 5}}},
+     "a multiple of 5 heads"},
+    {{"attend", {"x", "k", "v"}, {0}, {{"heads", 4}, {"causal", 0}}},
+     "inputs x and k differ in dtype or width"},
+    {{"attend", {"xb", "k", "kb"}, {0}, {{"heads", 4}}}, "must be alike"},
+    {{"attend", {"xb", "kb", "xb"}, {0}, {{"heads", 4}}}, "two inputs are xb"},
+    {{"attend", {"xb", "kb", "v16", "b35"}, {0}, {{"heads", 4}}},
+     "input b35 is (4,35) f32, must be (4,31) f32"},
+    {{"relative_bias", {0}, {"table"}, {{0}}}, "needs the attribute context"},
+    {{"relative_bias", {0}, {"gain"}, {{"context", 9}}}, "must be (N,H)"},
+    {{"relative_bias", {0}, {"few"}, {{"context", 9}}},
+     "15 buckets, must be a multiple of 2"},
+    {{"relative_bias",
+      {0},
+      {"places"},
+      {{"context", 9}, {"causal", 0}, {"max_distance", 5}}},
+     "max_distance 5, must be above 5"},
     {{"dropout", {"x"}, {0}, {{0}}}, "needs the attribute p"},
     {{"dropout", {"x"}, {0}, {{"p", 1}}}, "p 1, must be >= 0 and < 1"},
     {{"dropout", {"x"}, {0}, {{"p", 0.1}, {"p", 0.2}}}, "2 attributes, 1"},

@@ -6,7 +6,8 @@
  * a time: their scores with all keys (T x 32 f32), softmax, the product with v.
  * Backward takes 32 keys at a time, so that dk and dv of those keys stay in
  * tiles; dq is summed in f32, in order of keys. Scores are computed again from
- * lse. Blocks and packed operands are those of amx_tile.h.
+ * lse. A bias is added to scores as they are stored: a block of 32 x 32 has 63
+ * differences of place. Blocks and packed operands are those of amx_tile.h.
  */
 #include "device/host/attention.h"
 
@@ -54,13 +55,14 @@ AMX_INLINE __m512 log_ps(__m512 x)
 struct head {
     const struct dawni_attention *a;
     struct dawni_amx_source q, k, v, out, dout;
-    int64_t row;    /* elements between rows of qkv */
-    int64_t blocks; /* of 32 queries or keys */
-    int64_t steps;  /* of 32 in the head size */
+    int64_t query_blocks, key_blocks; /* of 32 */
+    int64_t steps;                    /* of 32 in the head size */
     const uint16_t *add[3];
     uint16_t *grad[3];
     uint16_t *o;
     float *lse;
+    const float *bias; /* its distances; NULL: none */
+    float *dbias;
 };
 
 static int64_t blocks_of(int64_t n)
@@ -72,28 +74,37 @@ static struct head head_of(const struct dawni_attention *a,
                            const struct dawni_attention_io *io, int64_t index)
 {
     int64_t sample = index / a->heads, h = index % a->heads;
-    int64_t width = a->heads * a->size, row = 3 * width;
-    int64_t at = sample * a->t * row + h * a->size;
-    int64_t out = sample * a->t * width + h * a->size;
+    int64_t width = a->heads * a->size;
+    int64_t out = sample * a->queries * width + h * a->size;
+    int64_t at[3] = {sample * a->queries * a->row + h * a->size,
+                     sample * a->keys * a->row + h * a->size};
     struct head head = {
         .a = a,
-        .q = {io->qkv + at, row, a->t, a->size},
-        .k = {io->qkv + at + width, row, a->t, a->size},
-        .v = {io->qkv + at + 2 * width, row, a->t, a->size},
-        .out = {io->out + out, width, a->t, a->size},
-        .row = row,
-        .blocks = blocks_of(a->t),
+        .q = {(const uint16_t *)io->in[0] + at[0], a->row, a->queries, a->size},
+        .k = {(const uint16_t *)io->in[1] + at[1], a->row, a->keys, a->size},
+        .v = {(const uint16_t *)io->in[2] + at[1], a->row, a->keys, a->size},
+        .out = {(const uint16_t *)io->out + out, width, a->queries, a->size},
+        .query_blocks = blocks_of(a->queries),
+        .key_blocks = blocks_of(a->keys),
         .steps = blocks_of(a->size),
-        .o = io->out + out,
-        .lse = io->lse + index * a->t,
+        .o = (uint16_t *)io->out + out,
+        .lse = io->lse + index * a->queries,
     };
 
+    if (a->biased)
+        head.bias = io->bias + h * dawni_attention_distances(a);
     if (!io->dout)
         return head;
-    head.dout = (struct dawni_amx_source){io->dout + out, width, a->t, a->size};
+    if (io->dbias)
+        head.dbias = io->dbias + index * dawni_attention_distances(a);
+    at[2] = at[1];
+    head.dout = (struct dawni_amx_source){(const uint16_t *)io->dout + out,
+                                          width, a->queries, a->size};
     for (int i = 0; i < 3; i++) {
-        head.grad[i] = io->dqkv + at + i * width;
-        head.add[i] = io->add ? io->add + at + i * width : NULL;
+        if (io->grad[i])
+            head.grad[i] = (uint16_t *)io->grad[i] + at[i];
+        if (io->add[i])
+            head.add[i] = (const uint16_t *)io->add[i] + at[i];
     }
     return head;
 }
@@ -101,7 +112,7 @@ static struct head head_of(const struct dawni_attention *a,
 /* A block of bf16 results: 32 rows from `row` on, columns from 32 * panel on.
  */
 struct store {
-    uint16_t *to;
+    uint16_t *to;        /* NULL: nothing is wanted */
     const uint16_t *add; /* NULL: none */
     int64_t stride, rows, columns;
 };
@@ -114,7 +125,7 @@ AMX_TARGET static void store_block(const float *sums, const struct store *s,
     __mmask32 mask = amx_mask(s->columns - panel * 32);
     int64_t rows = s->rows - row < 32 ? s->rows - row : 32;
 
-    for (int64_t i = 0; i < rows; i++) {
+    for (int64_t i = 0; s->to && i < rows; i++) {
         const float *from = amx_c_row(sums, i);
         int64_t at = (row + i) * s->stride + panel * 32;
         __m512 by = _mm512_set1_ps(scale[i]);
@@ -140,17 +151,67 @@ AMX_INLINE void multiply(const uint16_t *a, const uint16_t *b, int64_t steps,
     amx_c_store(sums);
 }
 
+/* ---- bias ---- */
+
+/* The bias of a head, spread so that that of key block j and query block i
+ * begins at a multiple of 32: row r of the block, query c, at 31 - r + c. What
+ * belongs to no pair is 0. */
+static int64_t spread_floats(const struct dawni_attention *a)
+{
+    return a->biased ? (blocks_of(a->queries) + blocks_of(a->keys)) * 32 : 0;
+}
+
+static int64_t spread_at(const struct head *h, int64_t j, int64_t i)
+{
+    return (i - j + h->key_blocks - 1) * 32;
+}
+
+/* Where the first of the head's distances goes. */
+static int64_t spread_first(const struct head *h)
+{
+    return h->key_blocks * 32 - h->a->keys;
+}
+
+/* Divided by the scale, by which scores are multiplied yet. */
+static void spread_bias(const struct head *h, float *spread)
+{
+    int64_t n = dawni_attention_distances(h->a), first = spread_first(h);
+    float by = 1 / h->a->scale;
+
+    if (!h->bias)
+        return;
+    memset(spread, 0, (size_t)spread_floats(h->a) * sizeof *spread);
+    for (int64_t i = 0; i < n; i++)
+        spread[first + i] = h->bias[i] * by;
+}
+
+/* scores += bias of key block j and query block i */
+AMX_INLINE void add_bias(const struct head *h, const float *spread, int64_t j,
+                         int64_t i, float *scores)
+{
+    const float *bias = spread + spread_at(h, j, i) + 31;
+
+    for (int64_t r = 0; r < 32; r++) {
+        float *s = scores + (r >> 4) * 512 + (r & 15) * 16;
+        _mm512_store_ps(
+            s, _mm512_add_ps(_mm512_load_ps(s), _mm512_loadu_ps(bias - r)));
+        _mm512_store_ps(s + 256, _mm512_add_ps(_mm512_load_ps(s + 256),
+                                               _mm512_loadu_ps(bias - r + 16)));
+    }
+}
+
 /* ---- forward ---- */
 
 struct room {        /* elements */
-    int64_t operand; /* q, k, v or dout of one head, packed */
+    int64_t operand; /* of one head, packed: forward k or v, else q or dout */
     int64_t strip;   /* 32 rows of one of them */
-    int64_t scores;  /* 32 x T */
+    int64_t scores;  /* 32 queries x keys, or 32 keys x queries */
 };
 
-static struct room room_of(const struct dawni_attention *a)
+static struct room room_of(const struct dawni_attention *a, bool backward)
 {
-    int64_t blocks = blocks_of(a->t), steps = blocks_of(a->size);
+    int64_t blocks = blocks_of(backward ? a->queries : a->keys);
+    int64_t steps = blocks_of(a->size);
     struct room r = {.operand = blocks * steps * AMX_BLOCK,
                      .strip = steps * AMX_BLOCK,
                      .scores = blocks * AMX_BLOCK};
@@ -159,9 +220,10 @@ static struct room room_of(const struct dawni_attention *a)
 
 static uint64_t forward_bytes(const struct dawni_attention *a)
 {
-    struct room r = room_of(a);
+    struct room r = room_of(a, false);
     int64_t words = 2 * r.operand + r.strip + r.scores;
-    return (uint64_t)words * 2 + (uint64_t)(r.scores + AMX_BLOCK) * 4;
+    int64_t floats = r.scores + AMX_BLOCK + spread_floats(a);
+    return (uint64_t)words * 2 + (uint64_t)floats * 4;
 }
 
 struct forward_work {
@@ -171,12 +233,13 @@ struct forward_work {
     uint16_t *probs;    /* a panel of B: all keys, 32 queries */
     float *scores;      /* blocks of C: 32 keys, 32 queries */
     float *sums;
+    float *bias; /* spread */
 };
 
 static struct forward_work forward_work(const struct dawni_attention *a,
                                         void *scratch)
 {
-    struct room r = room_of(a);
+    struct room r = room_of(a, false);
     struct forward_work w = {.keys = scratch};
 
     w.values_t = w.keys + r.operand;
@@ -184,6 +247,7 @@ static struct forward_work forward_work(const struct dawni_attention *a,
     w.probs = w.queries + r.strip;
     w.scores = (float *)(w.probs + r.scores);
     w.sums = w.scores + r.scores;
+    w.bias = w.sums + AMX_BLOCK;
     return w;
 }
 
@@ -191,7 +255,7 @@ static struct forward_work forward_work(const struct dawni_attention *a,
 AMX_INLINE __mmask32 seen_by(const struct dawni_attention *a, int64_t j,
                              int64_t r, int64_t i)
 {
-    if (j * 32 + r >= a->t)
+    if (j * 32 + r >= a->keys)
         return 0;
     return a->causal && i == j ? ~amx_mask(r) : 0xffffffffu;
 }
@@ -267,7 +331,7 @@ AMX_TARGET static void store_turned(const struct head *h, const float *sums,
     amx_transpose(r);
 #pragma GCC unroll 16
     for (int i = 0; i < 16; i++) {
-        if (first + i < h->a->t)
+        if (first + i < h->a->queries)
             _mm512_mask_storeu_epi16(
                 h->o + (first + i) * h->out.stride + panel * 32, mask, r[i]);
     }
@@ -278,15 +342,18 @@ AMX_TARGET static void forward_strip(const struct head *h,
                                      const struct forward_work *w,
                                      int64_t strip)
 {
-    int64_t n = h->a->causal ? strip + 1 : h->blocks;
+    int64_t n = h->a->causal ? strip + 1 : h->key_blocks;
     const __m512 by = _mm512_set1_ps(h->a->scale * LOG2E);
     __m512 inverse[2];
 
     dawni_amx_pack_panels_transposed(&h->q, 0, h->steps, strip * 32, 1,
                                      w->queries);
-    for (int64_t j = 0; j < n; j++)
+    for (int64_t j = 0; j < n; j++) {
         multiply(w->keys + j * h->steps * AMX_BLOCK, w->queries, h->steps,
                  w->scores + j * AMX_BLOCK);
+        if (h->bias)
+            add_bias(h, w->bias, j, strip, w->scores + j * AMX_BLOCK);
+    }
     hide(h->a, w->scores + (n - 1) * AMX_BLOCK, n - 1, strip);
     for (int half = 0; half < 2; half++) {
         const float *scores = w->scores + half * 256;
@@ -296,11 +363,12 @@ AMX_TARGET static void forward_strip(const struct head *h,
                             _mm512_mul_ps(most, by));
         inverse[half] = _mm512_div_ps(_mm512_set1_ps(1.0f), sum);
         _mm512_mask_storeu_ps(
-            h->lse + first, (__mmask16)amx_mask(h->a->t - first),
+            h->lse + first, (__mmask16)amx_mask(h->a->queries - first),
             _mm512_fmadd_ps(most, _mm512_set1_ps(h->a->scale), log_ps(sum)));
     }
     for (int64_t p = 0; p < h->steps; p++) {
-        multiply(w->values_t + p * h->blocks * AMX_BLOCK, w->probs, n, w->sums);
+        multiply(w->values_t + p * h->key_blocks * AMX_BLOCK, w->probs, n,
+                 w->sums);
         store_turned(h, w->sums, strip, p, 0, inverse[0]);
         store_turned(h, w->sums, strip, p, 1, inverse[1]);
     }
@@ -308,12 +376,13 @@ AMX_TARGET static void forward_strip(const struct head *h,
 
 static void forward_head(const struct head *h, const struct forward_work *w)
 {
-    for (int64_t j = 0; j < h->blocks; j++)
+    spread_bias(h, w->bias);
+    for (int64_t j = 0; j < h->key_blocks; j++)
         dawni_amx_pack_strip(&h->k, j * 32, 0, h->steps,
                              w->keys + j * h->steps * AMX_BLOCK);
-    dawni_amx_pack_strips_transposed(&h->v, 0, h->blocks, 0, h->steps,
+    dawni_amx_pack_strips_transposed(&h->v, 0, h->key_blocks, 0, h->steps,
                                      w->values_t, NULL);
-    for (int64_t s = 0; s < h->blocks; s++)
+    for (int64_t s = 0; s < h->query_blocks; s++)
         forward_strip(h, w, s);
 }
 
@@ -338,11 +407,16 @@ void dawni_attention_amx_forward(const struct dawni_attention *a,
 
 /* ---- backward ---- */
 
+#define SKEW (32 * 64)
+
 static uint64_t backward_bytes(const struct dawni_attention *a)
 {
-    struct room r = room_of(a);
+    struct room r = room_of(a, true);
     int64_t words = 4 * r.operand + 3 * r.strip + 2 * r.scores + AMX_BLOCK;
-    int64_t floats = r.operand + 2 * AMX_BLOCK + 32 + 2 * blocks_of(a->t) * 32;
+    int64_t floats =
+        r.operand + 2 * AMX_BLOCK + 32 + 2 * blocks_of(a->queries) * 32;
+    if (a->biased)
+        floats += 2 * spread_floats(a) + SKEW;
     return (uint64_t)words * 2 + (uint64_t)floats * 4;
 }
 
@@ -356,12 +430,14 @@ struct backward_work {
     float *scores, *dprobs; /* a block */
     float *scale;           /* 32 times the scores' */
     float *lse, *delta;     /* by query, padded */
+    float *bias, *dbias;    /* spread */
+    float *skew; /* a block of dscores, row r moved by 31 - r, 0 elsewhere */
 };
 
 static struct backward_work backward_work(const struct dawni_attention *a,
                                           void *scratch)
 {
-    struct room r = room_of(a);
+    struct room r = room_of(a, true);
     struct backward_work w = {.queries_t = scratch};
 
     w.douts_t = w.queries_t + r.operand;
@@ -378,14 +454,17 @@ static struct backward_work backward_work(const struct dawni_attention *a,
     w.dprobs = w.scores + AMX_BLOCK;
     w.scale = w.dprobs + AMX_BLOCK;
     w.lse = w.scale + 32;
-    w.delta = w.lse + blocks_of(a->t) * 32;
+    w.delta = w.lse + blocks_of(a->queries) * 32;
+    w.bias = w.delta + blocks_of(a->queries) * 32;
+    w.dbias = w.bias + spread_floats(a);
+    w.skew = w.dbias + spread_floats(a);
     return w;
 }
 
 /* Sum over the head of dout * out, for each query. */
 AMX_TARGET static void find_delta(const struct head *h, float *delta)
 {
-    for (int64_t i = 0; i < h->a->t; i++) {
+    for (int64_t i = 0; i < h->a->queries; i++) {
         const uint16_t *o = h->out.p + i * h->out.stride;
         const uint16_t *d = h->dout.p + i * h->dout.stride;
         __m512 sum = _mm512_setzero_ps();
@@ -405,9 +484,9 @@ AMX_TARGET static void find_delta(const struct head *h, float *delta)
 static void find_statistics(const struct head *h, const struct backward_work *w)
 {
     find_delta(h, w->delta);
-    for (int64_t i = 0; i < h->a->t; i++)
+    for (int64_t i = 0; i < h->a->queries; i++)
         w->lse[i] = h->lse[i] * LOG2E;
-    for (int64_t i = h->a->t; i < h->blocks * 32; i++) {
+    for (int64_t i = h->a->queries; i < h->query_blocks * 32; i++) {
         w->lse[i] = 1e30f;
         w->delta[i] = 0;
     }
@@ -437,11 +516,55 @@ AMX_TARGET static void differentiate(const struct head *h,
         __m512 d0 = _mm512_sub_ps(_mm512_load_ps(d), delta0);
         __m512 d1 = _mm512_sub_ps(_mm512_load_ps(d + 256), delta1);
         int64_t at = i * AMX_BLOCK + r * 32;
+        d0 = _mm512_mul_ps(p0, d0);
+        d1 = _mm512_mul_ps(p1, d1);
         _mm512_store_si512(w->probs + at, (__m512i)_mm512_cvtne2ps_pbh(p1, p0));
         _mm512_store_si512(w->dscores + at,
-                           (__m512i)_mm512_cvtne2ps_pbh(_mm512_mul_ps(p1, d1),
-                                                        _mm512_mul_ps(p0, d0)));
+                           (__m512i)_mm512_cvtne2ps_pbh(d1, d0));
+        if (h->dbias) {
+            _mm512_storeu_ps(w->skew + r * 64 + 31 - r, d0);
+            _mm512_storeu_ps(w->skew + r * 64 + 47 - r, d1);
+        }
     }
+}
+
+/* dbias += the sums over the rows of skew, block of keys j and of queries i */
+AMX_TARGET static void add_dbias(const struct head *h,
+                                 const struct backward_work *w, int64_t j,
+                                 int64_t i)
+{
+    float *to = w->dbias + spread_at(h, j, i);
+    __m512 sum[4];
+
+#pragma GCC unroll 4
+    for (int c = 0; c < 4; c++)
+        sum[c] = _mm512_load_ps(to + c * 16);
+    for (int64_t r = 0; r < 32; r++) {
+#pragma GCC unroll 4
+        for (int c = 0; c < 4; c++)
+            sum[c] = _mm512_add_ps(sum[c],
+                                   _mm512_load_ps(w->skew + r * 64 + c * 16));
+    }
+#pragma GCC unroll 4
+    for (int c = 0; c < 4; c++)
+        _mm512_store_ps(to + c * 16, sum[c]);
+}
+
+static void begin_dbias(const struct head *h, const struct backward_work *w)
+{
+    if (!h->dbias)
+        return;
+    memset(w->dbias, 0, (size_t)spread_floats(h->a) * sizeof *w->dbias);
+    memset(w->skew, 0, SKEW * sizeof *w->skew);
+}
+
+static void end_dbias(const struct head *h, const struct backward_work *w)
+{
+    int64_t n = dawni_attention_distances(h->a);
+
+    if (h->dbias)
+        memcpy(h->dbias, w->dbias + spread_first(h),
+               (size_t)n * sizeof *h->dbias);
 }
 
 /* dq of query strip i += dscores * keys of this strip. */
@@ -465,8 +588,8 @@ static struct store store_grad(const struct head *h, int which)
 {
     struct store s = {.to = h->grad[which],
                       .add = h->add[which],
-                      .stride = h->row,
-                      .rows = h->a->t,
+                      .stride = h->a->row,
+                      .rows = which ? h->a->keys : h->a->queries,
                       .columns = h->a->size};
     return s;
 }
@@ -479,16 +602,20 @@ AMX_TARGET static void backward_strip(const struct head *h,
                                   1, 1, 1, 1, 1, 1, 1, 1, 1, 1, 1,
                                   1, 1, 1, 1, 1, 1, 1, 1, 1, 1};
     const struct store dk = store_grad(h, 1), dv = store_grad(h, 2);
-    int64_t first = h->a->causal ? j : 0, panel = h->blocks * AMX_BLOCK;
-    int64_t size = h->steps * AMX_BLOCK, n = h->blocks - first;
+    int64_t first = h->a->causal ? j : 0, panel = h->query_blocks * AMX_BLOCK;
+    int64_t size = h->steps * AMX_BLOCK, n = h->query_blocks - first;
 
     dawni_amx_pack_strip(&h->k, j * 32, 0, h->steps, w->key_strip);
     dawni_amx_pack_strip(&h->v, j * 32, 0, h->steps, w->value_strip);
     dawni_amx_pack_panels(&h->k, j * 32, 1, 0, h->steps, w->key_panel);
-    for (int64_t i = first; i < h->blocks; i++) {
+    for (int64_t i = first; i < h->query_blocks; i++) {
         multiply(w->key_strip, w->queries_t + i * size, h->steps, w->scores);
+        if (h->bias)
+            add_bias(h, w->bias, j, i, w->scores);
         multiply(w->value_strip, w->douts_t + i * size, h->steps, w->dprobs);
         differentiate(h, w, j, i);
+        if (h->dbias)
+            add_dbias(h, w, j, i);
         add_dq(h, w, i, j == 0);
     }
     for (int64_t p = 0; p < h->steps; p++) {
@@ -505,19 +632,22 @@ static void backward_head(const struct head *h, const struct backward_work *w)
     const struct store dq = store_grad(h, 0);
 
     find_statistics(h, w);
-    dawni_amx_pack_panels_transposed(&h->q, 0, h->steps, 0, h->blocks,
+    spread_bias(h, w->bias);
+    begin_dbias(h, w);
+    dawni_amx_pack_panels_transposed(&h->q, 0, h->steps, 0, h->query_blocks,
                                      w->queries_t);
-    dawni_amx_pack_panels_transposed(&h->dout, 0, h->steps, 0, h->blocks,
+    dawni_amx_pack_panels_transposed(&h->dout, 0, h->steps, 0, h->query_blocks,
                                      w->douts_t);
-    dawni_amx_pack_panels(&h->q, 0, h->blocks, 0, h->steps, w->queries);
-    dawni_amx_pack_panels(&h->dout, 0, h->blocks, 0, h->steps, w->douts);
-    for (int64_t j = 0; j < h->blocks; j++)
+    dawni_amx_pack_panels(&h->q, 0, h->query_blocks, 0, h->steps, w->queries);
+    dawni_amx_pack_panels(&h->dout, 0, h->query_blocks, 0, h->steps, w->douts);
+    for (int64_t j = 0; j < h->key_blocks; j++)
         backward_strip(h, w, j);
-    for (int64_t i = 0; i < h->blocks; i++) {
+    for (int64_t i = 0; i < h->query_blocks; i++) {
         for (int64_t p = 0; p < h->steps; p++)
             store_block(w->dq + (i * h->steps + p) * AMX_BLOCK, &dq, i * 32, p,
                         w->scale);
     }
+    end_dbias(h, w);
 }
 
 void dawni_attention_amx_backward(const struct dawni_attention *a,

@@ -8,9 +8,14 @@
 extern const struct dawni_kernel_ops dawni_host_embedding;
 extern const struct dawni_kernel_ops dawni_host_position;
 extern const struct dawni_kernel_ops dawni_host_layer_norm;
+extern const struct dawni_kernel_ops dawni_host_rms_norm;
 extern const struct dawni_kernel_ops dawni_host_linear;
 extern const struct dawni_kernel_ops dawni_host_gelu;
+extern const struct dawni_kernel_ops dawni_host_relu;
+extern const struct dawni_kernel_ops dawni_host_scale;
 extern const struct dawni_kernel_ops dawni_host_attention;
+extern const struct dawni_kernel_ops dawni_host_attend;
+extern const struct dawni_kernel_ops dawni_host_relative_bias;
 extern const struct dawni_kernel_ops dawni_host_attn_scores;
 extern const struct dawni_kernel_ops dawni_host_softmax;
 extern const struct dawni_kernel_ops dawni_host_attn_values;
