@@ -73,11 +73,20 @@ struct dawn_layer_fns {
  * dropout         x                                     p
  * add             a, b
  * gather          x (T,C), rows (M) i32                 -> (M,C), of the sample
+ * conv2d          x (H,W,C)             w (N,h,w,C)     stride, pad_h, pad_w,
+ *                                                       shift -> (H',W',N)
+ * batch_norm      x (..,C)              gain, bias,     eps
+ *                                       mean, var (C)
+ * max_pool        x (H,W,C)                             size; stride, pad
+ * avg_pool        x (H,W,C)                             size; stride, pad
+ * mean_pool       x (H,W,C)                             -> (1,C)
+ * concat          2 to 16: x (..,C)                     -> (..,sum of C)
  * cross_entropy   logits (T,V), targets (T) i32         -> loss, scalar f32
  *
  * Of the attributes, causal, fused and scaled are 1, max_distance is 128 and
- * eps is 1e-5 (of rms_norm 1e-6) unless given; heads, p, by and context must
- * be. Attention with fused 0 is three nodes, NAME.scores, NAME.probs and NAME.
+ * eps is 1e-5 (of rms_norm 1e-6) unless given, strides are 1, pads and shift
+ * 0; heads, p, by, context and size must be given. Attention with fused 0 is
+ * three nodes, NAME.scores, NAME.probs and NAME. Images are channels last.
  *
  * attend is fused attention; scores are divided by sqrt(C / heads) where
  * scaled. Its bias, f32 without b, is (H,T+S-1): element t - s + S - 1 of a
@@ -85,6 +94,11 @@ struct dawn_layer_fns {
  * such a bias for T = S = context from a table of N buckets: a bucket for each
  * short distance, wider ones up to max_distance; unless causal the second half
  * of them is for keys after the query (Raffel et al., 2020, section 2.1).
+ *
+ * conv2d has no bias; row r of a filter for output row i reads row i * stride +
+ * r - pad_h + shift of x, columns likewise, or zero outside. Of batch_norm mean
+ * and var are averages (graph.h); max_pool takes no window size above 15 and
+ * avg_pool counts the pixels that lie in x.
  */
 struct dawn_op_desc {
     const char *name; /* of the node; output 0 has the same name */

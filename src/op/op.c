@@ -6,12 +6,14 @@
 #include <string.h>
 
 static const struct dawni_op_def *const defs[] = {
-    &dawni_op_embedding, &dawni_op_position,      &dawni_op_layer_norm,
-    &dawni_op_rms_norm,  &dawni_op_linear,        &dawni_op_gelu,
-    &dawni_op_relu,      &dawni_op_scale,         &dawni_op_attention,
-    &dawni_op_attend,    &dawni_op_relative_bias, &dawni_op_attn_scores,
-    &dawni_op_softmax,   &dawni_op_attn_values,   &dawni_op_dropout,
-    &dawni_op_add,       &dawni_op_gather,        &dawni_op_cross_entropy,
+    &dawni_op_embedding,  &dawni_op_position,      &dawni_op_layer_norm,
+    &dawni_op_rms_norm,   &dawni_op_linear,        &dawni_op_gelu,
+    &dawni_op_relu,       &dawni_op_scale,         &dawni_op_attention,
+    &dawni_op_attend,     &dawni_op_relative_bias, &dawni_op_attn_scores,
+    &dawni_op_softmax,    &dawni_op_attn_values,   &dawni_op_dropout,
+    &dawni_op_add,        &dawni_op_gather,        &dawni_op_conv2d,
+    &dawni_op_batch_norm, &dawni_op_max_pool,      &dawni_op_avg_pool,
+    &dawni_op_mean_pool,  &dawni_op_concat,        &dawni_op_cross_entropy,
 };
 
 #define DEFS (sizeof defs / sizeof defs[0])
@@ -36,6 +38,10 @@ static bool check_value(struct dawni_op *c, const struct dawni_op_attr *known,
         if (x >= 1 && x <= 1 << 30 && x == floor(x))
             return true;
         return dawni_op_fail(c, "%s %g, must be a count >= 1", known->key, x);
+    case DAWNI_ATTR_NATURAL:
+        if (x >= 0 && x <= 1 << 30 && x == floor(x))
+            return true;
+        return dawni_op_fail(c, "%s %g, must be a count", known->key, x);
     case DAWNI_ATTR_POSITIVE:
         if (x > 0 && isfinite(x))
             return true;

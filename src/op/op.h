@@ -31,6 +31,7 @@ struct dawni_op {
 enum dawni_op_attr_kind {
     DAWNI_ATTR_BOOL,     /* 0 or 1 */
     DAWNI_ATTR_COUNT,    /* integral, >= 1 */
+    DAWNI_ATTR_NATURAL,  /* integral, >= 0 */
     DAWNI_ATTR_POSITIVE, /* > 0 */
     DAWNI_ATTR_FRACTION, /* 0 <= x < 1 */
 };
@@ -74,6 +75,12 @@ extern const struct dawni_op_def dawni_op_attn_values;
 extern const struct dawni_op_def dawni_op_dropout;
 extern const struct dawni_op_def dawni_op_add;
 extern const struct dawni_op_def dawni_op_gather;
+extern const struct dawni_op_def dawni_op_conv2d;
+extern const struct dawni_op_def dawni_op_batch_norm;
+extern const struct dawni_op_def dawni_op_max_pool;
+extern const struct dawni_op_def dawni_op_avg_pool;
+extern const struct dawni_op_def dawni_op_mean_pool;
+extern const struct dawni_op_def dawni_op_concat;
 extern const struct dawni_op_def dawni_op_cross_entropy;
 
 /* Remember that the node is wrong; the text follows "node NAME (OP): ".

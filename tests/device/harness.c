@@ -100,6 +100,8 @@ static double read_at(const struct buffer *b, enum dawn_dtype dtype, int64_t i)
 {
     if (dtype == DAWN_I32)
         return ((const int32_t *)b->data)[i];
+    if (dtype == DAWN_U8)
+        return b->data[i];
     return dawni_get(b->data, i, dtype == DAWN_BF16);
 }
 
@@ -142,9 +144,10 @@ static struct dawn_tensor_desc input_desc(const struct case_tensor *t,
 }
 
 static int add_param(struct dawn_graph *graph, const struct case_tensor *t,
-                     const char *name)
+                     const char *name, double average)
 {
-    struct dawn_param_desc desc = {.name = name, .dims = t->dims};
+    struct dawn_param_desc desc = {
+        .name = name, .dims = t->dims, .average = average};
     memcpy(desc.shape, t->shape, sizeof t->shape);
     return dawn_graph_add_param(graph, &desc);
 }
@@ -173,7 +176,7 @@ static void add_loss(struct dawn_graph *graph, int tensor)
 struct dawn_graph *case_graph(const struct op_case *c, enum dawn_dtype dtype)
 {
     static const char *const names[] = {"x", "y", "z", "w"};
-    static const char *const params[] = {"p", "q"};
+    static const char *const params[] = {"p", "q", "r", "s"};
     struct dawn_op_desc desc = {.name = "node",
                                 .op = c->op,
                                 .inputs = c->inputs,
@@ -188,7 +191,9 @@ struct dawn_graph *case_graph(const struct op_case *c, enum dawn_dtype dtype)
         desc.input[i] = dawn_graph_add_input(graph, &t);
     }
     for (int i = 0; i < c->params; i++)
-        desc.param[i] = add_param(graph, &c->param[i], params[i]);
+        desc.param[i] =
+            add_param(graph, &c->param[i], params[i],
+                      strcmp(c->op, "batch_norm") == 0 && i > 1 ? 0.1 : 0);
     memcpy(desc.attr, c->attr, sizeof c->attr);
     if (strcmp(c->op, "embedding") == 0)
         desc.attr[desc.attrs++] =
@@ -251,7 +256,8 @@ static void make_values(struct trial *t)
 /* bf16 nodes compute with bf16 parameters where they multiply matrices */
 static void round_params(struct trial *t)
 {
-    if (t->dtype != DAWN_BF16 || strcmp(t->c->op, "linear") != 0)
+    if (t->dtype != DAWN_BF16 ||
+        (strcmp(t->c->op, "linear") != 0 && strcmp(t->c->op, "conv2d") != 0))
         return;
     for (int i = 0; i < t->c->params; i++)
         for (int64_t j = 0; j < t->param_n[i]; j++) {
@@ -308,7 +314,8 @@ static bool start(struct trial *t, const struct dawni_kernel_ops *ops)
     t->prepared = make(t->kernel->prepared_bytes);
     t->args.prepared = t->kernel->prepared_bytes ? t->prepared.data : NULL;
     if (t->kernel->prepared_bytes)
-        is_int(ops->prepare(t->kernel, t->arg_param, t->prepared.data, &err),
+        is_int(t->kernel->ops->prepare(t->kernel, t->arg_param,
+                                       t->prepared.data, &err),
                DAWN_OK, "%s: it prepares its parameters", t->label);
     const struct reference *reference = find_reference(t->c->op);
     reference->forward(&t->ref);
@@ -575,6 +582,9 @@ static void params_again(struct trial *t, bool add)
 
 static void try_backward_param(struct trial *t)
 {
+    static const char *const of_param[CASE_PORTS] = {
+        "gradient of parameter 0", "gradient of parameter 1",
+        "gradient of parameter 2", "gradient of parameter 3"};
     point_saved(t);
     t->args.dparam_add = false;
     for (int i = 0; i < t->c->params; i++) {
@@ -584,8 +594,7 @@ static void try_backward_param(struct trial *t)
     if (!call(t, DAWNI_W, t->kernel->ops->backward_param))
         return;
     for (int i = 0; i < t->c->params; i++)
-        agree(t, &t->dparam[i], DAWN_F32, t->ref.dparam[i], NULL,
-              i ? "gradient of parameter 1" : "gradient of parameter 0");
+        agree(t, &t->dparam[i], DAWN_F32, t->ref.dparam[i], NULL, of_param[i]);
     params_again(t, false);
     params_again(t, true);
 }

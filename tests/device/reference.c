@@ -689,5 +689,5 @@ const struct reference *find_reference(const char *op)
     for (size_t i = 0; i < sizeof references / sizeof references[0]; i++)
         if (strcmp(references[i].op, op) == 0)
             return &references[i];
-    return NULL;
+    return find_image_reference(op);
 }

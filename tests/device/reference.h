@@ -49,6 +49,8 @@ struct reference {
 
 /* By operator; NULL when there is none. */
 const struct reference *find_reference(const char *op);
+/* The same, of those in reference_images.c. */
+const struct reference *find_image_reference(const char *op);
 
 /* Extents multiplied, without b. */
 int64_t case_elements(const struct case_tensor *t);

@@ -27,6 +27,8 @@ static const struct dawn_tensor_desc tensors[] = {
     {"kb", DAWN_BF16, true, false, 2, {16, 32}},
     {"b31", DAWN_F32, false, false, 2, {4, 31}},
     {"b35", DAWN_F32, false, false, 2, {4, 35}},
+    {"image", DAWN_BF16, true, false, 3, {8, 6, 32}},
+    {"image2", DAWN_BF16, true, false, 3, {8, 6, 16}},
     {"deep", DAWN_I32, true, false, 6, {1, 1, 1, 1, 1, 1}},
 };
 
@@ -38,11 +40,16 @@ static const struct dawn_param_desc params[] = {
     {.name = "w31", .dims = 2, .shape = {61, 31}},
     {.name = "table", .dims = 2, .shape = {32, 4}},
     {.name = "places", .dims = 2, .shape = {20, 32}},
+    {.name = "mean", .dims = 1, .shape = {32}, .average = 0.1},
+    {.name = "var", .dims = 1, .shape = {32}, .average = 0.1},
+    {.name = "f33", .dims = 4, .shape = {10, 3, 3, 32}},
+    {.name = "f91", .dims = 4, .shape = {10, 9, 1, 32}},
+    {.name = "f16", .dims = 4, .shape = {10, 1, 1, 16}},
     {.name = "few", .dims = 2, .shape = {15, 32}},
 };
 
 struct wish {
-    const char *op, *in[4], *param[3];
+    const char *op, *in[4], *param[4];
     struct dawn_attr attr[3];
 };
 
@@ -64,7 +71,7 @@ static int add_wish(struct dawn_graph *graph, const struct wish *w)
     struct dawn_op_desc desc = {.name = "n", .op = w->op};
     for (int i = 0; i < 4 && w->in[i]; i++)
         desc.input[desc.inputs++] = dawn_graph_find_tensor(graph, w->in[i]);
-    for (int i = 0; i < 3 && w->param[i]; i++)
+    for (int i = 0; i < 4 && w->param[i]; i++)
         desc.param[desc.params++] = dawn_graph_find_param(graph, w->param[i]);
     for (int i = 0; i < 3 && w->attr[i].key; i++)
         desc.attr[desc.attrs++] = w->attr[i];
@@ -210,6 +217,42 @@ static const struct {
      0,
      0,
      {0, 480, 0}},
+    {{"conv2d", {"image"}, {"f33"}, {{"stride", 2}, {"pad_h", 1}}},
+     "n (b,4,2,10) bf16",
+     1,
+     0,
+     0,
+     {46080, 46080, 46080}},
+    {{"batch_norm", {"image"}, {"gain", "bias", "mean", "var"}, {{0}}},
+     "n (b,8,6,32) bf16; n.mean (32) f32 no_grad; n.rstd (32) f32 no_grad",
+     1,
+     6,
+     0,
+     {12288, 16896, 7680}},
+    {{"max_pool", {"image"}, {0}, {{"size", 3}, {"stride", 2}, {"pad", 1}}},
+     "n (b,4,3,32) bf16; n.which (b,4,3,32) u8 no_grad",
+     0,
+     2,
+     0,
+     {3456, 3456, 0}},
+    {{"avg_pool", {"image"}, {0}, {{"size", 2}}},
+     "n (b,7,5,32) bf16",
+     0,
+     0,
+     0,
+     {4480, 4480, 0}},
+    {{"mean_pool", {"image"}, {0}, {{0}}},
+     "n (b,1,32) bf16",
+     0,
+     0,
+     0,
+     {1536, 1536, 0}},
+    {{"concat", {"image", "image2"}, {0}, {{0}}},
+     "n (b,8,6,48) bf16",
+     0,
+     0,
+     0,
+     {0, 0, 0}},
     {{"cross_entropy", {"logits", "tok"}, {0}, {{0}}},
      "n () f32; n.lse (b,16) f32 no_grad",
      3,
@@ -334,6 +377,28 @@ static const struct {
     {{"gather", {"x", "x"}, {0}, {{0}}}, "must be (b,T) i32"},
     {{"gather", {"scores", "tok"}, {0}, {{0}}}, "must be (b,T,C) and (b,M)"},
     {{"gather", {"x", "deep"}, {0}, {{0}}}, "must be (b,T,C) and (b,M)"},
+    {{"conv2d", {"x"}, {"f33"}, {{0}}}, "at least 3 more extents"},
+    {{"conv2d", {"image"}, {"w"}, {{0}}}, "parameter w has 2 extents"},
+    {{"conv2d", {"image"}, {"f16"}, {{0}}}, "is for 16 channels, image has 32"},
+    {{"conv2d", {"image"}, {"f91"}, {{0}}}, "f91 has extent 9, image 8"},
+    {{"conv2d", {"image"}, {"f33"}, {{"pad_h", -1}}}, "pad_h -1, must be a"},
+    {{"batch_norm", {"image"}, {"gain", "bias", "mean", "b61"}, {{0}}},
+     "parameter b61 is (61), must be (32)"},
+    {{"batch_norm", {"image"}, {"gain", "bias", "gain", "var"}, {{0}}},
+     "parameter gain must be an average"},
+    {{"batch_norm", {"image"}, {"gain", "mean", "bias", "var"}, {{0}}},
+     "parameter mean must be no average"},
+    {{"max_pool", {"x"}, {0}, {{"size", 3}}}, "at least 3 more extents"},
+    {{"max_pool", {"image"}, {0}, {{0}}}, "needs the attribute size"},
+    {{"max_pool", {"image"}, {0}, {{"size", 16}}}, "size 16, must be at most"},
+    {{"max_pool", {"image"}, {0}, {{"size", 7}}}, "image has extent 6"},
+    {{"avg_pool", {"image"}, {0}, {{"size", 3}, {"pad", 2}}},
+     "pad 2, more than half of size 3"},
+    {{"avg_pool", {"image"}, {0}, {{"size", 2}, {"stride", 0}}}, "stride 0"},
+    {{"mean_pool", {"logits"}, {0}, {{0}}}, "at least 3 more extents"},
+    {{"concat", {"image"}, {0}, {{0}}}, "1 inputs, must be 2 to 16"},
+    {{"concat", {"image", "image"}, {0}, {{0}}}, "two inputs are image"},
+    {{"concat", {"x", "xb"}, {0}, {{0}}}, "may differ in the last extent only"},
     {{"cross_entropy", {"logits", "tok15"}, {0}, {{0}}},
      "targets tok15 are (b,15) i32: every row needs one target"},
     {{"cross_entropy", {"logits", "x"}, {0}, {{0}}}, "must be (b,T) i32"},

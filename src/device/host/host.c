@@ -12,12 +12,18 @@
 #include <unistd.h>
 
 static const struct dawni_kernel_ops *const kernels[] = {
-    &dawni_host_embedding, &dawni_host_position,      &dawni_host_layer_norm,
-    &dawni_host_rms_norm,  &dawni_host_linear,        &dawni_host_gelu,
-    &dawni_host_relu,      &dawni_host_scale,         &dawni_host_attention,
-    &dawni_host_attend,    &dawni_host_relative_bias, &dawni_host_attn_scores,
-    &dawni_host_softmax,   &dawni_host_attn_values,   &dawni_host_dropout,
-    &dawni_host_add,       &dawni_host_gather,        &dawni_host_cross_entropy,
+    &dawni_host_embedding,     &dawni_host_position,
+    &dawni_host_layer_norm,    &dawni_host_rms_norm,
+    &dawni_host_linear,        &dawni_host_gelu,
+    &dawni_host_relu,          &dawni_host_scale,
+    &dawni_host_attention,     &dawni_host_attend,
+    &dawni_host_relative_bias, &dawni_host_attn_scores,
+    &dawni_host_softmax,       &dawni_host_attn_values,
+    &dawni_host_dropout,       &dawni_host_add,
+    &dawni_host_gather,        &dawni_host_conv2d,
+    &dawni_host_batch_norm,    &dawni_host_max_pool,
+    &dawni_host_avg_pool,      &dawni_host_mean_pool,
+    &dawni_host_concat,        &dawni_host_cross_entropy,
     &dawni_host_layer,
 };
 

@@ -22,6 +22,12 @@ extern const struct dawni_kernel_ops dawni_host_attn_values;
 extern const struct dawni_kernel_ops dawni_host_dropout;
 extern const struct dawni_kernel_ops dawni_host_add;
 extern const struct dawni_kernel_ops dawni_host_gather;
+extern const struct dawni_kernel_ops dawni_host_conv2d;
+extern const struct dawni_kernel_ops dawni_host_batch_norm;
+extern const struct dawni_kernel_ops dawni_host_max_pool;
+extern const struct dawni_kernel_ops dawni_host_avg_pool;
+extern const struct dawni_kernel_ops dawni_host_mean_pool;
+extern const struct dawni_kernel_ops dawni_host_concat;
 extern const struct dawni_kernel_ops dawni_host_cross_entropy;
 extern const struct dawni_kernel_ops dawni_host_layer; /* user callbacks */
 
@@ -45,6 +51,17 @@ const struct dawn_tensor_desc *dawni_host_output(const struct dawn_graph *graph,
 /* Elements of one sample of a tensor, and its last extent (1 for a scalar). */
 int64_t dawni_host_elements(const struct dawn_tensor_desc *tensor);
 int64_t dawni_host_last_extent(const struct dawn_tensor_desc *tensor);
+
+/* The kernel of a linear, y (m,n) = x (m,k) w (n,k)^T + bias, for operators
+ * that are made of products; its create, but for sizes given. */
+struct dawni_host_linear_opts {
+    int64_t m, n, k;
+    enum dawn_dtype dtype;
+    bool bias;
+};
+enum dawn_status dawni_host_linear_create(
+    const struct dawni_host_linear_opts *opts, struct dawni_kernel **kernel_p,
+    struct dawn_error *err);
 
 /* Work on indices [first, last) of a task. */
 typedef void (*dawni_range_fn)(const void *task, int64_t first, int64_t last);

@@ -237,25 +237,21 @@ static void destroy(struct dawni_kernel *kernel)
     dawni_host_kernel_free(kernel);
 }
 
-static enum dawn_status create(const struct dawn_graph *graph, int node,
-                               int64_t microbatch,
-                               struct dawni_kernel **kernel_p,
-                               struct dawn_error *err)
+enum dawn_status dawni_host_linear_create(
+    const struct dawni_host_linear_opts *opts, struct dawni_kernel **kernel_p,
+    struct dawn_error *err)
 {
-    const struct dawn_node_desc *desc = dawn_graph_node(graph, node);
-    const struct dawn_tensor_desc *y = dawni_host_output(graph, node, 0);
-    const struct dawn_param_desc *w = dawn_graph_param(graph, desc->param[0]);
     struct linear *l = NULL;
     enum dawn_status st =
         dawni_host_kernel_alloc(sizeof *l, &dawni_host_linear, &l, err);
 
     if (st)
         return st;
-    l->n = w->shape[0];
-    l->k = w->shape[1];
-    l->m = (y->batched ? microbatch : 1) * dawni_host_elements(y) / l->n;
-    l->dtype = y->dtype;
-    l->bias = desc->params > 1;
+    l->m = opts->m;
+    l->n = opts->n;
+    l->k = opts->k;
+    l->dtype = opts->dtype;
+    l->bias = opts->bias;
     l->threads = omp_get_max_threads();
     l->amx = l->dtype == DAWN_BF16 && dawni_amx_usable();
     if (l->amx)
@@ -266,6 +262,26 @@ static enum dawn_status create(const struct dawn_graph *graph, int node,
     }
     *kernel_p = &l->base;
     return DAWN_OK;
+}
+
+static enum dawn_status create(const struct dawn_graph *graph, int node,
+                               int64_t microbatch,
+                               struct dawni_kernel **kernel_p,
+                               struct dawn_error *err)
+{
+    const struct dawn_node_desc *desc = dawn_graph_node(graph, node);
+    const struct dawn_tensor_desc *y = dawni_host_output(graph, node, 0);
+    const struct dawn_param_desc *w = dawn_graph_param(graph, desc->param[0]);
+    int64_t samples = y->batched ? microbatch : 1;
+
+    return dawni_host_linear_create(
+        &(struct dawni_host_linear_opts){.m = samples * dawni_host_elements(y) /
+                                              w->shape[0],
+                                         .n = w->shape[0],
+                                         .k = w->shape[1],
+                                         .dtype = y->dtype,
+                                         .bias = desc->params > 1},
+        kernel_p, err);
 }
 
 struct convert_task {
