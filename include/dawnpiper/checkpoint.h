@@ -16,6 +16,7 @@
 
 #include <dawnpiper/comm.h>
 #include <dawnpiper/graph.h>
+#include <dawnpiper/job.h>
 
 #ifdef __cplusplus
 extern "C" {
@@ -132,6 +133,29 @@ DAWN_API enum dawn_status dawn_checkpoint_read(const struct dawn_checkpoint *ck,
                                                const char *name, int dims,
                                                const int64_t *shape, float *dst,
                                                struct dawn_error *err);
+
+/* Other formats */
+
+/* Write the parameters of a GPT-2 as Hugging Face transformers stores them:
+ * DIR/model.safetensors (f32) and DIR/config.json, each whole or not at all.
+ * The tied head is not written twice. `dir` is made if missing.
+ *
+ * Returns DAWN_OK, DAWN_E_NOTSUP (another model), DAWN_E_MISMATCH (the
+ * checkpoint is none of this model), DAWN_E_IO or DAWN_E_NOMEM.
+ */
+DAWN_API enum dawn_status dawn_checkpoint_export_hf(
+    const struct dawn_checkpoint *ck, const struct dawn_model_opts *model,
+    const char *dir, struct dawn_error *err);
+
+/* The other way: a checkpoint of step 0 in `dir`, of parameters only, from
+ * HF_DIR/model.safetensors (f32 or bf16) and HF_DIR/config.json.
+ *
+ * Returns DAWN_OK, DAWN_E_NOTSUP, DAWN_E_MISMATCH (a size, shape or name differs
+ * from the model's), DAWN_E_FORMAT, DAWN_E_IO or DAWN_E_NOMEM.
+ */
+DAWN_API enum dawn_status dawn_checkpoint_import_hf(
+    const char *hf_dir, const struct dawn_model_opts *model, const char *dir,
+    struct dawn_error *err);
 
 #ifdef __cplusplus
 }

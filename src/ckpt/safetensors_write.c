@@ -136,7 +136,8 @@ enum dawn_status dawni_safetensors_plan(
     struct dawni_safetensors_layout **layout_p, struct dawn_error *err)
 {
     struct dawni_safetensors_layout *layout = calloc(1, sizeof *layout);
-    json_t *header = json_object();
+    /* what other readers want to know */
+    json_t *header = json_pack("{s:{s:s}}", "__metadata__", "format", "pt");
     enum dawn_status st = DAWN_OK;
     uint64_t at = 0;
 

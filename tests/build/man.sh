@@ -37,7 +37,7 @@ keys() { # SOURCE...: of its tables
 
 words=$(mktemp) || exit 1
 trap 'rm -f "$words"' EXIT
-for program in dawn-plan dawn-profile dawn-simulate dawn-train; do
+for program in dawn-convert dawn-plan dawn-profile dawn-simulate dawn-train; do
     n_options=$(options $program | wc -l)
     verdict "$([ "$n_options" -ge 4 ] || echo "--help of $program")" \
         "$program lists its options"

@@ -1,0 +1,151 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* dawn-convert: checkpoints to and from what other libraries read. */
+#include <argp.h>
+#include <dawnpiper/checkpoint.h>
+#include <stdarg.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+enum { KEY_TO = 1000, KEY_FROM, KEY_USAGE };
+
+struct options {
+    const char *job, *from, *output;
+    bool import, chosen;
+};
+
+static const struct argp_option option[] = {
+    {"to", KEY_TO, "FORMAT", 0,
+     "read a checkpoint of ours, write FORMAT: hf, a folder of Hugging Face "
+     "transformers",
+     0},
+    {"from", KEY_FROM, "FORMAT", 0, "read FORMAT, write a checkpoint of ours",
+     0},
+    {"output", 'o', "DIR", 0, "folder to write", 0},
+    {"help", '?', NULL, 0, "print this help and exit", -1},
+    {NULL, 'h', NULL, OPTION_HIDDEN, NULL, -1},
+    {"usage", KEY_USAGE, NULL, 0, "print a short help and exit", -1},
+    {"version", 'V', NULL, 0, "print the version and exit", -1},
+    {0},
+};
+
+static char program[] = "dawn-convert";
+
+/* One line, and the end. */
+static _Noreturn DAWN_PRINTF(1, 2) void wrong(const char *format, ...)
+{
+    va_list args;
+
+    fprintf(stderr, "%s: ", program);
+    va_start(args, format);
+    vfprintf(stderr, format, args);
+    va_end(args);
+    fprintf(stderr, " (see %s --help)\n", program);
+    exit(2);
+}
+
+static void set_way(struct options *o, const char *format, bool import)
+{
+    if (strcmp(format, "hf") != 0)
+        wrong("unknown format '%s'; there is hf", format);
+    if (o->chosen)
+        wrong("either --to or --from, and once");
+    o->chosen = true;
+    o->import = import;
+}
+
+static void set_argument(struct options *o, const char *arg)
+{
+    if (o->from)
+        wrong("one JOB and one folder only, not '%s' too", arg);
+    if (o->job)
+        o->from = arg;
+    else
+        o->job = arg;
+}
+
+static error_t parse(int key, char *arg, struct argp_state *state)
+{
+    struct options *o = state->input;
+
+    switch (key) {
+    case KEY_TO:
+    case KEY_FROM:
+        set_way(o, arg, key == KEY_FROM);
+        return 0;
+    case 'o':
+        o->output = arg;
+        return 0;
+    case '?':
+    case 'h':
+        argp_help(state->root_argp, stdout, ARGP_HELP_STD_HELP, program);
+        exit(0);
+    case KEY_USAGE:
+        argp_help(state->root_argp, stdout, ARGP_HELP_USAGE, program);
+        exit(0);
+    case 'V':
+        printf("%s %s\n", program, dawn_version());
+        exit(0);
+    case ARGP_KEY_ARG:
+        set_argument(o, arg);
+        return 0;
+    case ARGP_KEY_ERROR:
+        wrong("unknown or incomplete option '%s'",
+              state->argv[state->next - 1]);
+    case ARGP_KEY_END:
+        if (!o->chosen || !o->from || !o->output)
+            wrong("--to or --from, JOB, a folder to read and -o are needed");
+        return 0;
+    default:
+        return ARGP_ERR_UNKNOWN;
+    }
+}
+
+static enum dawn_status convert(const struct options *o,
+                                const struct dawn_job *job,
+                                struct dawn_error *err)
+{
+    struct dawn_checkpoint *ck = NULL;
+    enum dawn_status st;
+
+    if (o->import)
+        return dawn_checkpoint_import_hf(o->from, &job->model, o->output, err);
+    if ((st = dawn_checkpoint_open(NULL, o->from, &ck, err)))
+        return st;
+    if (dawn_checkpoint_skipped(ck))
+        fprintf(stderr, "%s: warning: %s\n", program,
+                dawn_checkpoint_skipped(ck));
+    st = dawn_checkpoint_export_hf(ck, &job->model, o->output, err);
+    if (!st)
+        printf("%s written from %s\n", o->output, dawn_checkpoint_path(ck));
+    dawn_checkpoint_close(ck);
+    return st;
+}
+
+int main(int argc, char **argv)
+{
+    static const struct argp argp = {
+        .options = option,
+        .parser = parse,
+        .args_doc = "JOB FOLDER",
+        .doc = "Convert the parameters of a trained GPT-2. JOB is the job.yaml "
+               "that says which model it is.\v"
+               "Exit codes: 0 fine, 1 it could not be converted, 2 wrong "
+               "usage.",
+    };
+    struct options o = {0};
+    struct dawn_error err = {0};
+    struct dawn_job *job = malloc(sizeof *job);
+    enum dawn_status st;
+
+    if (argp_parse(&argp, argc, argv, ARGP_NO_ERRS | ARGP_NO_HELP, NULL, &o))
+        wrong("wrong usage");
+    st = job ? dawn_job_load(o.job, job, &err)
+             : dawn_fail(&err, DAWN_E_NOMEM, "no memory");
+    if (!st)
+        st = convert(&o, job, &err);
+    free(job);
+    if (st)
+        fprintf(stderr, "%s: %s\n", program, err.text);
+    return st ? 1 : 0;
+}

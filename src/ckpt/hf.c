@@ -1,0 +1,475 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* GPT-2 as Hugging Face transformers stores it: config.json and
+ * model.safetensors. It has the same parameters under nearly the same names,
+ * with the matrices of its blocks the other way round, (inputs, outputs).
+ */
+#include "ckpt/folder.h"
+#include "ckpt/safetensors.h"
+#include "common/array.h"
+#include "common/file.h"
+
+#include <dawnpiper/checkpoint.h>
+#include <errno.h>
+#include <inttypes.h>
+#include <jansson.h>
+#include <stdio.h>
+#include <string.h>
+#include <unistd.h>
+
+#define NAME_ROOM 256
+#define CONFIG_LIMIT (1 << 20)
+#define PREFIX "transformer."
+#define TILE 32 /* of a transposition */
+
+struct model {
+    const struct dawn_model_opts *opts;
+    struct dawn_graph *graph;
+    int params;
+    struct dawn_checkpoint_tensor *tensor; /* by parameter */
+    float **value;                         /* likewise: their data */
+    char (*name)[NAME_ROOM];               /* likewise */
+};
+
+static void model_clear(struct model *m)
+{
+    for (int i = 0; m->value && i < m->params; i++)
+        free(m->value[i]);
+    free(m->value);
+    free(m->tensor);
+    free(m->name);
+    dawn_graph_destroy(m->graph);
+}
+
+static enum dawn_status model_create(const struct dawn_model_opts *opts,
+                                     struct model *m, struct dawn_error *err)
+{
+    enum dawn_status st;
+
+    *m = (struct model){.opts = opts};
+    if (strncmp(opts->preset, "gpt2", 4) != 0)
+        return dawn_fail(err, DAWN_E_NOTSUP,
+                         "model %s: only GPT-2 can be converted", opts->preset);
+    if ((st = dawn_model_build(opts, &m->graph, err)))
+        return st;
+    m->params = dawn_graph_params(m->graph);
+    m->tensor = dawni_calloc(m->params, sizeof *m->tensor);
+    m->value = dawni_calloc(m->params, sizeof *m->value);
+    m->name = dawni_calloc(m->params, sizeof *m->name);
+    if (m->tensor && m->value && m->name)
+        return DAWN_OK;
+    model_clear(m);
+    return dawn_fail(err, DAWN_E_NOMEM, "no memory for %d parameters",
+                     m->params);
+}
+
+/* Names and layout */
+
+/* "h.0.ln_1.weight", "wte.weight" */
+static void their_name(const char *ours, char name[NAME_ROOM])
+{
+    bool table = strcmp(ours, "wte") == 0 || strcmp(ours, "wpe") == 0;
+
+    snprintf(name, NAME_ROOM, "%s%s", ours, table ? ".weight" : "");
+}
+
+static bool is_turned(const struct dawn_param_desc *d)
+{
+    return d->dims == 2 && strncmp(d->name, "h.", 2) == 0;
+}
+
+static int64_t elements_of(const struct dawn_param_desc *d)
+{
+    int64_t n = 1;
+
+    for (int i = 0; i < d->dims; i++)
+        n *= d->shape[i];
+    return n;
+}
+
+/* (rows, columns) to (columns, rows) */
+static void turn(const float *from, int64_t rows, int64_t columns, float *to)
+{
+    for (int64_t r = 0; r < rows; r += TILE)
+        for (int64_t c = 0; c < columns; c += TILE)
+            for (int64_t i = r; i < r + TILE && i < rows; i++)
+                for (int64_t k = c; k < c + TILE && k < columns; k++)
+                    to[k * rows + i] = from[i * columns + k];
+}
+
+/* Shape in their file. */
+static void their_shape(const struct dawn_param_desc *d,
+                        int64_t shape[DAWN_MAX_DIMS])
+{
+    memcpy(shape, d->shape, sizeof d->shape);
+    if (is_turned(d)) {
+        shape[0] = d->shape[1];
+        shape[1] = d->shape[0];
+    }
+}
+
+/* Room for a parameter; replaces `value` by what it is the other way round. */
+static float *turned(const struct dawn_param_desc *d, float *value,
+                     int64_t rows, int64_t columns)
+{
+    float *other;
+
+    if (!is_turned(d))
+        return value;
+    other = dawni_calloc(elements_of(d), sizeof *other);
+    if (other)
+        turn(value, rows, columns, other);
+    free(value);
+    return other;
+}
+
+static enum dawn_status no_memory(const struct dawn_param_desc *d,
+                                  struct dawn_error *err)
+{
+    return dawn_fail(err, DAWN_E_NOMEM, "no memory for %s", d->name);
+}
+
+/* Out */
+
+static enum dawn_status take_param(struct model *m,
+                                   const struct dawn_checkpoint *ck, int i,
+                                   struct dawn_error *err)
+{
+    const struct dawn_param_desc *d = dawn_graph_param(m->graph, i);
+    char name[NAME_ROOM];
+    enum dawn_status st;
+
+    m->value[i] = dawni_calloc(elements_of(d), sizeof **m->value);
+    if (!m->value[i])
+        return no_memory(d, err);
+    if ((st = dawn_checkpoint_read(ck, d->name, d->dims, d->shape, m->value[i],
+                                   err)))
+        return st;
+    m->value[i] = turned(d, m->value[i], d->shape[0], d->shape[1]);
+    if (!m->value[i])
+        return no_memory(d, err);
+    their_name(d->name, name);
+    snprintf(m->name[i], NAME_ROOM, PREFIX "%.200s", name);
+    m->tensor[i] = (struct dawn_checkpoint_tensor){
+        .name = m->name[i],
+        .dtype = DAWN_F32,
+        .dims = d->dims,
+        .data = m->value[i],
+    };
+    their_shape(d, m->tensor[i].shape);
+    return DAWN_OK;
+}
+
+static enum dawn_status write_weights(const struct model *m, const char *dir,
+                                      struct dawn_error *err)
+{
+    struct dawni_safetensors_layout *layout = NULL;
+    struct dawni_safetensors_written written;
+    char *path = dawni_path_join(dir, "model.safetensors");
+    char *temp = dawni_path_join(dir, ".model.safetensors.tmp");
+    atomic_bool stop = false;
+    enum dawn_status st = DAWN_OK;
+
+    if (!path || !temp)
+        st = dawn_fail(err, DAWN_E_NOMEM, "no memory for a path");
+    if (!st &&
+        !(st = dawni_safetensors_plan(m->tensor, m->params, &layout, err))) {
+        unlink(temp); /* of a run that was cut short */
+        st = dawni_safetensors_write(layout, temp, &stop, &written, err);
+        if (!st && rename(temp, path))
+            st = dawn_fail(err, DAWN_E_IO, "%s: cannot rename: %s", path,
+                           strerrordesc_np(errno));
+        if (st)
+            unlink(temp);
+    }
+    dawni_safetensors_layout_destroy(layout);
+    free(path);
+    free(temp);
+    return st;
+}
+
+static json_t *config_of(const struct dawn_model_opts *o)
+{
+    return json_pack(
+        "{s:[s], s:s, s:i, s:i, s:i, s:i, s:i, s:s, s:f, s:f, s:f, s:f, s:b, "
+        "s:s, s:n, s:n}",
+        "architectures", "GPT2LMHeadModel", "model_type", "gpt2", "vocab_size",
+        o->vocab, "n_positions", o->context, "n_embd", o->hidden, "n_layer",
+        o->layers, "n_head", o->heads, "activation_function", "gelu_new",
+        "layer_norm_epsilon", 1e-5, "resid_pdrop", o->dropout, "embd_pdrop",
+        o->dropout, "attn_pdrop", 0.0, "tie_word_embeddings", 1, "torch_dtype",
+        "float32", "bos_token_id", "eos_token_id");
+}
+
+static enum dawn_status write_config(const struct dawn_model_opts *opts,
+                                     const char *dir, struct dawn_error *err)
+{
+    json_t *config = config_of(opts);
+    char *text = config ? json_dumps(config, JSON_INDENT(2)) : NULL;
+    char *path = dawni_path_join(dir, "config.json");
+    enum dawn_status st;
+
+    if (text && path)
+        st = dawni_file_write(path, text, strlen(text), err);
+    else
+        st = dawn_fail(err, DAWN_E_NOMEM, "no memory for config.json");
+    json_decref(config);
+    free(text);
+    free(path);
+    return st;
+}
+
+enum dawn_status dawn_checkpoint_export_hf(const struct dawn_checkpoint *ck,
+                                           const struct dawn_model_opts *model,
+                                           const char *dir,
+                                           struct dawn_error *err)
+{
+    struct model m;
+    enum dawn_status st = model_create(model, &m, err);
+
+    if (st)
+        return st;
+    for (int i = 0; !st && i < m.params; i++)
+        st = take_param(&m, ck, i, err);
+    if (!st && !(st = dawni_folder_make(dir, err)) &&
+        !(st = write_weights(&m, dir, err)))
+        st = write_config(model, dir, err);
+    model_clear(&m);
+    return st;
+}
+
+/* In */
+
+static enum dawn_status check_number(const json_t *config, const char *path,
+                                     const char *key, double wanted,
+                                     struct dawn_error *err)
+{
+    const json_t *value = json_object_get(config, key);
+
+    if (!json_is_number(value))
+        return dawn_fail(err, DAWN_E_FORMAT, "%s: no number %s", path, key);
+    if (json_number_value(value) == wanted)
+        return DAWN_OK;
+    return dawn_fail(err, DAWN_E_MISMATCH, "%s: %s is %.10g, the job has %.10g",
+                     path, key, json_number_value(value), wanted);
+}
+
+static enum dawn_status check_config(const json_t *config, const char *path,
+                                     const struct dawn_model_opts *o,
+                                     struct dawn_error *err)
+{
+    const struct {
+        const char *key;
+        double wanted;
+    } number[] = {{"n_layer", o->layers},   {"n_embd", o->hidden},
+                  {"n_head", o->heads},     {"n_positions", o->context},
+                  {"vocab_size", o->vocab}, {"layer_norm_epsilon", 1e-5}};
+    const char *gelu =
+        json_string_value(json_object_get(config, "activation_function"));
+    enum dawn_status st = DAWN_OK;
+
+    for (size_t i = 0; i < sizeof number / sizeof *number && !st; i++)
+        st = check_number(config, path, number[i].key, number[i].wanted, err);
+    if (!st && gelu && strcmp(gelu, "gelu_new") != 0 &&
+        strcmp(gelu, "gelu_pytorch_tanh") != 0)
+        st = dawn_fail(err, DAWN_E_MISMATCH,
+                       "%s: activation_function is %.60s, not gelu_new", path,
+                       gelu);
+    return st;
+}
+
+static enum dawn_status read_config(const char *dir,
+                                    const struct dawn_model_opts *opts,
+                                    struct dawn_error *err)
+{
+    char *path = dawni_path_join(dir, "config.json"), *text = NULL;
+    json_error_t why;
+    json_t *config;
+    size_t bytes;
+    enum dawn_status st;
+
+    if (!path)
+        return dawn_fail(err, DAWN_E_NOMEM, "no memory for a path");
+    st = dawni_file_read(path, CONFIG_LIMIT, &text, &bytes, err);
+    if (!st) {
+        config = json_loadb(text, bytes, JSON_REJECT_DUPLICATES, &why);
+        if (!config)
+            st = dawn_fail(err, DAWN_E_FORMAT, "%s:%d: %s", path, why.line,
+                           why.text);
+        else
+            st = check_config(config, path, opts, err);
+        json_decref(config);
+    }
+    free(text);
+    free(path);
+    return st;
+}
+
+static const struct dawn_checkpoint_tensor *find(
+    const struct dawni_safetensors *file, const char *ours)
+{
+    const struct dawn_checkpoint_tensor *t;
+    char name[NAME_ROOM], longer[NAME_ROOM + sizeof PREFIX];
+
+    their_name(ours, name);
+    snprintf(longer, sizeof longer, PREFIX "%s", name);
+    t = dawni_safetensors_find(file, longer);
+    return t ? t : dawni_safetensors_find(file, name);
+}
+
+/* As f32; data may be unaligned. */
+static void widen(const struct dawn_checkpoint_tensor *t, int64_t elements,
+                  float *to)
+{
+    const char *from = t->data;
+
+    if (t->dtype == DAWN_F32) {
+        memcpy(to, from, (size_t)elements * sizeof *to);
+        return;
+    }
+    for (int64_t i = 0; i < elements; i++) {
+        uint16_t half;
+        memcpy(&half, from + 2 * i, sizeof half);
+        uint32_t bits = (uint32_t)half << 16;
+        memcpy(&to[i], &bits, sizeof bits);
+    }
+}
+
+static enum dawn_status check_tensor(const struct dawn_param_desc *d,
+                                     const struct dawn_checkpoint_tensor *t,
+                                     const char *path, struct dawn_error *err)
+{
+    char there[DAWNI_SHAPE_ROOM], here[DAWNI_SHAPE_ROOM];
+    int64_t shape[DAWN_MAX_DIMS];
+    size_t extents = (size_t)d->dims * sizeof *shape;
+
+    their_shape(d, shape);
+    if (!t)
+        return dawn_fail(err, DAWN_E_MISMATCH, "%s: no tensor for %s", path,
+                         d->name);
+    if (t->dims != d->dims || memcmp(t->shape, shape, extents) != 0)
+        return dawn_fail(err, DAWN_E_MISMATCH,
+                         "%s: tensor %.200s: shape %s, the job wants %s", path,
+                         t->name, dawni_shape_text(t->dims, t->shape, there),
+                         dawni_shape_text(d->dims, shape, here));
+    if (t->dtype != DAWN_F32 && t->dtype != DAWN_BF16)
+        return dawn_fail(err, DAWN_E_MISMATCH,
+                         "%s: tensor %.200s: neither F32 nor BF16", path,
+                         t->name);
+    return DAWN_OK;
+}
+
+static enum dawn_status give_param(struct model *m,
+                                   const struct dawni_safetensors *file,
+                                   const char *path, int i,
+                                   struct dawn_error *err)
+{
+    const struct dawn_param_desc *d = dawn_graph_param(m->graph, i);
+    const struct dawn_checkpoint_tensor *t = find(file, d->name);
+    enum dawn_status st = check_tensor(d, t, path, err);
+
+    if (st)
+        return st;
+    m->value[i] = dawni_calloc(elements_of(d), sizeof **m->value);
+    if (m->value[i]) {
+        widen(t, elements_of(d), m->value[i]);
+        m->value[i] = turned(d, m->value[i], d->shape[1], d->shape[0]);
+    }
+    if (!m->value[i])
+        return no_memory(d, err);
+    m->tensor[i] = (struct dawn_checkpoint_tensor){.name = d->name,
+                                                   .dtype = DAWN_F32,
+                                                   .dims = d->dims,
+                                                   .data = m->value[i]};
+    memcpy(m->tensor[i].shape, d->shape, sizeof d->shape);
+    return DAWN_OK;
+}
+
+static bool ends_with(const char *text, const char *end)
+{
+    size_t n = strlen(text), k = strlen(end);
+
+    return n >= k && strcmp(text + n - k, end) == 0;
+}
+
+/* The causal mask and the tied head, which some files have, say nothing new;
+ * anything else would be lost. */
+static enum dawn_status check_rest(const struct model *m,
+                                   const struct dawni_safetensors *file,
+                                   const char *path, struct dawn_error *err)
+{
+    static const char *const known[] = {"lm_head.weight", ".attn.bias",
+                                        ".attn.masked_bias"};
+    int rest = dawni_safetensors_tensors(file) - m->params;
+
+    for (int i = 0; i < dawni_safetensors_tensors(file); i++)
+        for (size_t k = 0; k < sizeof known / sizeof *known; k++)
+            rest -=
+                ends_with(dawni_safetensors_tensor(file, i)->name, known[k]);
+    if (rest == 0)
+        return DAWN_OK;
+    return dawn_fail(err, DAWN_E_MISMATCH,
+                     "%s: %d tensors that the job's model does not have", path,
+                     rest);
+}
+
+static enum dawn_status read_weights(struct model *m, const char *dir,
+                                     struct dawn_error *err)
+{
+    struct dawni_safetensors *file = NULL;
+    char *path = dawni_path_join(dir, "model.safetensors");
+    enum dawn_status st;
+
+    if (!path)
+        return dawn_fail(err, DAWN_E_NOMEM, "no memory for a path");
+    st = dawni_safetensors_open(path, &file, err);
+    for (int i = 0; !st && i < m->params; i++)
+        st = give_param(m, file, path, i, err);
+    if (!st)
+        st = check_rest(m, file, path, err);
+    dawni_safetensors_close(file);
+    free(path);
+    return st;
+}
+
+static enum dawn_status save(const struct model *m, const char *dir,
+                             struct dawn_error *err)
+{
+    struct dawn_checkpoint_save *save = NULL;
+    struct dawn_comm *alone = NULL;
+    char digest[32];
+    const struct dawn_checkpoint_string graph = {"graph", digest};
+    enum dawn_status st = dawn_comm_create_loopback(1, 1, &alone, err);
+
+    if (st)
+        return st;
+    snprintf(digest, sizeof digest, "xxh3:%016" PRIx64,
+             dawn_graph_digest(m->graph));
+    struct dawn_checkpoint_save_opts opts = {.comm = alone,
+                                             .dir = dir,
+                                             .tensors = m->params,
+                                             .tensor = m->tensor,
+                                             .strings = 1,
+                                             .string = &graph};
+    st = dawn_checkpoint_save_begin(&opts, &save, err);
+    if (!st)
+        st = dawn_checkpoint_save_finish(save, err);
+    dawn_comm_destroy(alone);
+    return st;
+}
+
+enum dawn_status dawn_checkpoint_import_hf(const char *hf_dir,
+                                           const struct dawn_model_opts *model,
+                                           const char *dir,
+                                           struct dawn_error *err)
+{
+    struct model m;
+    enum dawn_status st = model_create(model, &m, err);
+
+    if (st)
+        return st;
+    if (!(st = read_config(hf_dir, model, err)) &&
+        !(st = read_weights(&m, hf_dir, err)))
+        st = save(&m, dir, err);
+    model_clear(&m);
+    return st;
+}

@@ -1,0 +1,85 @@
+#!/bin/sh
+# SPDX-License-Identifier: Apache-2.0
+# A trained GPT-2 to Hugging Face's format and back: the same bits; what does
+# not fit is refused. bench/hf_logits holds it against their library.
+. "$(dirname "$0")/../trainer/lib.sh"
+
+convert() { # ARGUMENTS...
+    "$bin/dawn-convert" "$@" > out.log 2> err.log
+}
+refused() { # PATTERN CLAIM: the last command was, in one line
+    [ "$status" -eq 1 ] && [ "$(wc -l < err.log)" -eq 1 ] &&
+        grep -q "^dawn-convert: .*$1" err.log
+    report $? "$2"
+}
+last_eval() {
+    sed -n 's/.*"eval_loss_hex":"\([^"]*\)".*/\1/p' run/metrics.jsonl | tail -n 1
+}
+
+make_job f32
+make_profile
+plan 1 1f1b plan1.yaml
+train 1 plan1.yaml --steps 6
+report $? "a model is trained"
+wanted=$(last_eval)
+convert --to hf job.yaml run -o hf/model
+report $? "written as Hugging Face has it"
+grep -q '"n_head": 2' hf/model/config.json &&
+    head -c 4000 hf/model/model.safetensors |
+    grep -aq '"transformer.h.0.attn.c_attn.weight":{"dtype":"F32","shape":\[32,96\]'
+report $? "with their names, (inputs, outputs)"
+head -c 100 hf/model/model.safetensors | grep -aq '"__metadata__":{"format":"pt"}'
+report $? "and the metadata that their library wants"
+[ -z "$(find hf -name '.*tmp*')" ]
+report $? "nothing else is left there"
+convert --from hf job.yaml hf/model -o base
+report $? "read again"
+mv run trained
+sed -i 's/lr: 3.0e-3/lr: 0, init: base/' job.yaml
+train 1 plan1.yaml --steps 1
+report $? "a job begins with it"
+[ -n "$wanted" ] && [ "$(last_eval)" = "$wanted" ]
+report $? "and evaluates to the same bits"
+
+sed 's/heads: 2/heads: 4/' job.yaml > other.yaml
+convert --from hf other.yaml hf/model -o other
+status=$?
+refused 'config.json: n_head is 2, the job has 4' "another number of heads"
+sed -i 's/gelu_new/relu/' hf/model/config.json
+convert --from hf job.yaml hf/model -o other
+status=$?
+refused 'config.json: activation_function is relu' "another activation"
+sed -i 's/relu/gelu_new/' hf/model/config.json
+sed 's/layers: 2/layers: 3/' job.yaml > other.yaml
+convert --to hf other.yaml trained -o other
+status=$?
+refused 'h.2' "a checkpoint of fewer layers"
+sed 's/preset: gpt2/preset: bert/' job.yaml > other.yaml
+convert --to hf other.yaml trained -o other
+status=$?
+refused 'model bert: only GPT-2' "another model"
+cp hf/model/model.safetensors whole
+head -c 5000 whole > hf/model/model.safetensors
+convert --from hf job.yaml hf/model -o other
+status=$?
+refused 'model.safetensors' "a file cut short"
+sed 's/h.1.ln_2.bias/h.1.ln_3.bias/' whole > hf/model/model.safetensors
+convert --from hf job.yaml hf/model -o other
+status=$?
+refused 'no tensor for h.1.ln_2.bias' "a tensor with another name"
+printf '{"n_layer": 2,,}\n' > hf/model/config.json
+convert --from hf job.yaml hf/model -o other
+status=$?
+refused 'config.json:1: ' "a config that is no JSON, with its line"
+convert --from hf job.yaml nowhere -o other
+status=$?
+refused 'nowhere/config.json' "no folder"
+[ ! -e other ]
+report $? "none of them wrote anything"
+convert --to pt job.yaml trained -o other
+[ $? -eq 2 ]
+report $? "an unknown format is wrong usage"
+convert job.yaml trained -o other
+[ $? -eq 2 ]
+report $? "and so is none"
+done_testing
