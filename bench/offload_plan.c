@@ -52,8 +52,14 @@ static enum dawn_status load(int argc, char **argv,
                              struct dawn_machine **machine_p,
                              struct dawn_error *err)
 {
-    static const struct dawn_model_opts gpt2 = {
-        "gpt2-124m", 12, 768, 12, 1024, 50257, 0, true, DAWN_BF16, 0};
+    static const struct dawn_model_opts gpt2 = {.preset = "gpt2-124m",
+                                                .layers = 12,
+                                                .hidden = 768,
+                                                .heads = 12,
+                                                .context = 1024,
+                                                .vocab = 50257,
+                                                .fused_attention = true,
+                                                .dtype = DAWN_BF16};
     enum dawn_status st = argc > 1 ? dawn_profile_load(argv[1], profile_p, err)
                                    : bench_model_profile(&gpt2, profile_p, err);
 

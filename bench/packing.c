@@ -75,14 +75,21 @@ static enum dawn_status sweep(const struct dawn_profile *profile,
     return st;
 }
 
+#define GPT2(preset_, layers_, hidden_, heads_, context_, vocab_)              \
+    .preset = preset_, .layers = layers_, .hidden = hidden_, .heads = heads_,  \
+    .context = context_, .vocab = vocab_
+
 int main(void)
 {
     static const struct dawn_model_opts model[] = {
-        {"gpt2", 6, 256, 8, 256, 256, 0, true, DAWN_BF16, 0},
-        {"gpt2", 6, 256, 8, 256, 256, 0.1, false, DAWN_BF16, 0},
-        {"gpt2", 4, 64, 4, 64, 256, 0.1, true, DAWN_F32, 0},
-        {"gpt2", 4, 64, 4, 64, 256, 0, false, DAWN_F32, 0},
-        {"gpt2-124m", 12, 768, 12, 1024, 50257, 0, true, DAWN_BF16, 0},
+        {GPT2("gpt2", 6, 256, 8, 256, 256), .fused_attention = true,
+         .dtype = DAWN_BF16},
+        {GPT2("gpt2", 6, 256, 8, 256, 256), .dropout = 0.1, .dtype = DAWN_BF16},
+        {GPT2("gpt2", 4, 64, 4, 64, 256), .dropout = 0.1,
+         .fused_attention = true, .dtype = DAWN_F32},
+        {GPT2("gpt2", 4, 64, 4, 64, 256), .dtype = DAWN_F32},
+        {GPT2("gpt2-124m", 12, 768, 12, 1024, 50257), .fused_attention = true,
+         .dtype = DAWN_BF16},
     };
     double worst = 0;
 

@@ -35,8 +35,14 @@ static struct {
 
 static enum dawn_status write_profile(int nodes, struct dawn_error *err)
 {
-    static const struct dawn_model_opts gpt2 = {
-        "gpt2-124m", 12, 768, 12, 1024, 50257, 0, true, DAWN_BF16, 0};
+    static const struct dawn_model_opts gpt2 = {.preset = "gpt2-124m",
+                                                .layers = 12,
+                                                .hidden = 768,
+                                                .heads = 12,
+                                                .context = 1024,
+                                                .vocab = 50257,
+                                                .fused_attention = true,
+                                                .dtype = DAWN_BF16};
     struct dawn_profile *profile = NULL;
     enum dawn_status st = nodes ? bench_chain_profile(nodes, &profile, err)
                                 : bench_model_profile(&gpt2, &profile, err);

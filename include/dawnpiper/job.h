@@ -13,12 +13,16 @@ extern "C" {
 
 struct dawn_model_opts { /* model: */
     char preset[32];     /* "gpt2", "gpt2-124m", "gpt2-tiny", "bert",
-                            "bert-base", "bert-large", "bert-tiny" */
+                            "bert-base", "bert-large", "bert-tiny",
+                            "amoebanet", "amoebanet-d", "amoebanet-tiny" */
     int layers, hidden, heads, context, vocab;
     double dropout;
     bool fused_attention;
     enum dawn_dtype dtype; /* DAWN_BF16 or DAWN_F32 */
     int masked; /* tokens of a sample that BERT fills in; 0: 15% of them */
+    /* AmoebaNet only, which has layers but no hidden, heads, context, vocab */
+    int filters, classes; /* a multiple of 8; >= 2 */
+    int image, channels;  /* images are (image, image, channels) */
 };
 
 struct dawn_job {
@@ -26,7 +30,7 @@ struct dawn_job {
     struct {
         char train[4096], eval[4096]; /* files; relative to the job file's
                                          folder; eval may be "" */
-        char format[16];              /* "bytes", "llmc", "uint16" */
+        char format[16];              /* "bytes", "llmc", "uint16", "images" */
         int mask; /* the token that stands for a masked one: the last */
     } data;
     struct {
@@ -62,12 +66,16 @@ DAWN_API enum dawn_status dawn_job_load(const char *path, struct dawn_job *job,
 
 /* Build the graph of a model: inputs "tokens" and "targets" (b, context) i32;
  * of BERT "tokens" (b, context), and "places" and "targets" (b, masked): where
- * the masked tokens are, and which they were. The caller destroys it. Returns
+ * the masked tokens are, and which they were; of AmoebaNet "images" (b, image,
+ * image, channels) of its dtype and "targets" (b, 1). The caller destroys it. Returns
  * DAWN_OK, DAWN_E_INVAL (hidden no multiple of heads, ...) or DAWN_E_NOMEM.
  */
 DAWN_API enum dawn_status dawn_model_build(const struct dawn_model_opts *opts,
                                            struct dawn_graph **graph_p,
                                            struct dawn_error *err);
+
+/* Does the model classify images? */
+DAWN_API bool dawn_model_takes_images(const struct dawn_model_opts *opts);
 
 /* How many tokens of a sample the model fills in; 0: it predicts the next one
  * of each. */

@@ -13,7 +13,8 @@
 
 static const char *const dtypes[] = {"bf16", "f32", NULL};
 static const char *const attentions[] = {"fused", "unfused", NULL};
-static const char *const formats[] = {"bytes", "llmc", "uint16", NULL};
+static const char *const formats[] = {"bytes", "llmc", "uint16", "images",
+                                      NULL};
 static const char *const decays[] = {"cosine", "none", NULL};
 static const char *const devices[] = {"host", NULL};
 
@@ -52,6 +53,10 @@ static const struct dawni_yaml_field model_fields[] = {
     FIELD("attention", CHOICE, attention, .choices = attentions),
     FIELD("dtype", CHOICE, dtype, .choices = dtypes),
     FIELD("masked", INT, opts.masked, .ilo = 1, .ihi = 1 << 24),
+    FIELD("filters", INT, opts.filters, .ilo = 8, .ihi = 1 << 16),
+    FIELD("classes", INT, opts.classes, .ilo = 2, .ihi = 1 << 16),
+    FIELD("image", INT, opts.image, .ilo = 32, .ihi = 1 << 14),
+    FIELD("channels", INT, opts.channels, .ilo = 1, .ihi = 1 << 10),
 };
 #undef FIELD
 
@@ -127,13 +132,66 @@ static enum dawn_status fail_preset(const struct dawni_yaml *node,
     return dawni_yaml_expected(node, wanted, err);
 }
 
+/* Keys that only models of the other kind have, of tokens or of images, and
+ * sizes that are no multiple of what they must be. */
+static enum dawn_status check_kind(const struct dawni_yaml *map,
+                                   const struct dawn_model_opts *opts,
+                                   struct dawn_error *err)
+{
+    static const char *const of_tokens[] = {"hidden", "heads",     "context",
+                                            "vocab",  "attention", "dropout",
+                                            "masked"};
+    static const char *const of_images[] = {"filters", "classes", "image",
+                                            "channels"};
+    bool images = dawn_model_takes_images(opts);
+    const char *const *other = images ? of_tokens : of_images;
+    const struct {
+        const char *key;
+        int value, multiple;
+    } size[] = {{"layers", opts->layers, 3},
+                {"filters", opts->filters, 8},
+                {"image", opts->image, 32}};
+
+    for (int i = 0; i < (images ? COUNT(of_tokens) : COUNT(of_images)); i++)
+        if (dawni_yaml_get(map, other[i]))
+            return dawni_yaml_fail(dawni_yaml_get(map, other[i]), DAWN_E_FORMAT,
+                                   err, "key '%s': %s has none", other[i],
+                                   opts->preset);
+    for (int i = 0; i < COUNT(size) && images; i++)
+        if (size[i].value % size[i].multiple)
+            return dawni_yaml_fail(
+                dawni_yaml_get(map, size[i].key), DAWN_E_FORMAT, err,
+                "key '%s': %d is no multiple of %d", size[i].key, size[i].value,
+                size[i].multiple);
+    return DAWN_OK;
+}
+
+/* The sizes that a preset without any needs. */
+static enum dawn_status check_sizes(const struct dawni_yaml *map,
+                                    const struct dawn_model_opts *opts,
+                                    struct dawn_error *err)
+{
+    static const char *const of_tokens[] = {"layers", "hidden", "heads",
+                                            "context", "vocab"};
+    static const char *const of_images[] = {"layers", "filters", "classes",
+                                            "image"};
+    bool images = dawn_model_takes_images(opts);
+    const char *const *sizes = images ? of_images : of_tokens;
+
+    for (int i = 0; i < (images ? COUNT(of_images) : COUNT(of_tokens)); i++)
+        if (!dawni_yaml_get(map, sizes[i]))
+            return dawni_yaml_fail(map, DAWN_E_FORMAT, err,
+                                   "key '%s' is missing: preset %s has no "
+                                   "sizes of its own",
+                                   sizes[i], opts->preset);
+    return DAWN_OK;
+}
+
 /* Sizes come from the preset, then from the file. */
 static enum dawn_status read_model(const struct dawni_yaml *map,
                                    struct dawn_model_opts *opts,
                                    struct dawn_error *err)
 {
-    static const char *const sizes[] = {"layers", "hidden", "heads", "context",
-                                        "vocab"};
     const struct dawni_yaml *name = dawni_yaml_get(map, "preset");
     struct model model = {.dtype = -1, .attention = -1};
     const struct dawni_preset *preset = NULL;
@@ -148,13 +206,10 @@ static enum dawn_status read_model(const struct dawni_yaml *map,
                               err)))
         return st;
     assert(preset); /* its key is required, and a scalar */
-    for (int i = 0; i < COUNT(sizes) && !preset->sized; i++)
-        if (!dawni_yaml_get(map, sizes[i]))
-            return dawni_yaml_fail(map, DAWN_E_FORMAT, err,
-                                   "key '%s' is missing: preset %s has no "
-                                   "sizes of its own",
-                                   sizes[i], preset->name);
-    if (model.opts.hidden % model.opts.heads)
+    if ((st = check_kind(map, &model.opts, err)) ||
+        (!preset->sized && (st = check_sizes(map, &model.opts, err))))
+        return st;
+    if (model.opts.heads && model.opts.hidden % model.opts.heads)
         return dawni_yaml_fail(map, DAWN_E_FORMAT, err,
                                "hidden %d is no multiple of heads %d",
                                model.opts.hidden, model.opts.heads);
@@ -192,6 +247,23 @@ static enum dawn_status place_path(const struct dawni_yaml *map,
     return DAWN_OK;
 }
 
+/* A model of images reads them, and no other does. */
+static enum dawn_status check_format(const struct dawni_yaml *map,
+                                     struct dawn_job *job,
+                                     struct dawn_error *err)
+{
+    const struct dawni_yaml *format = dawni_yaml_get(map, "format");
+    bool takes = dawn_model_takes_images(&job->model);
+
+    if (takes && !format)
+        strcpy(job->data.format, "images");
+    if (takes == !strcmp(job->data.format, "images"))
+        return DAWN_OK;
+    return dawni_yaml_fail(format, DAWN_E_FORMAT, err, "key 'format': %s %s",
+                           job->model.preset,
+                           takes ? "reads images only" : "reads no images");
+}
+
 static enum dawn_status read_data(const struct dawni_yaml *map,
                                   const char *job_path, struct dawn_job *job,
                                   struct dawn_error *err)
@@ -202,6 +274,8 @@ static enum dawn_status read_data(const struct dawni_yaml *map,
         return st;
     if (!*job->data.train)
         return dawni_yaml_expected(dawni_yaml_get(map, "train"), "a file", err);
+    if ((st = check_format(map, job, err)))
+        return st;
     if (job->data.mask < 0)
         job->data.mask = job->model.vocab - 1;
     if (job->data.mask >= job->model.vocab)

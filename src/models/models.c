@@ -11,6 +11,13 @@
         .fused_attention = true, .dtype = DAWN_BF16                            \
     }
 
+#define IMAGES(preset_, layers_, filters_, classes_, image_)                   \
+    {                                                                          \
+        .preset = preset_, .layers = layers_, .filters = filters_,             \
+        .classes = classes_, .image = image_, .channels = 3,                   \
+        .fused_attention = true, .dtype = DAWN_BF16                            \
+    }
+
 const struct dawni_preset dawni_presets[] = {
     {"gpt2", false, false, {.preset = "gpt2"}, dawni_gpt2_build},
     {"gpt2-124m", true, false, SIZES("gpt2-124m", 12, 768, 12, 1024, 50257),
@@ -24,6 +31,15 @@ const struct dawni_preset dawni_presets[] = {
      dawni_bert_build},
     {"bert-tiny", true, true, SIZES("bert-tiny", 4, 256, 4, 256, 256),
      dawni_bert_build},
+    {"amoebanet",
+     false,
+     false,
+     {.preset = "amoebanet", .channels = 3},
+     dawni_amoebanet_build},
+    {"amoebanet-d", true, false, IMAGES("amoebanet-d", 18, 256, 1000, 224),
+     dawni_amoebanet_build},
+    {"amoebanet-tiny", true, false, IMAGES("amoebanet-tiny", 3, 32, 10, 32),
+     dawni_amoebanet_build},
     {0},
 };
 
@@ -34,6 +50,42 @@ const struct dawni_preset *dawni_preset_find(const char *name)
     while (preset->name && strcmp(preset->name, name) != 0)
         preset++;
     return preset->name ? preset : NULL;
+}
+
+bool dawn_model_takes_images(const struct dawn_model_opts *opts)
+{
+    const struct dawni_preset *preset = dawni_preset_find(opts->preset);
+
+    return preset && preset->build == dawni_amoebanet_build;
+}
+
+/* What only networks of images have. */
+static enum dawn_status check_images(const struct dawn_model_opts *opts,
+                                     struct dawn_error *err)
+{
+    const struct {
+        const char *name;
+        int value, multiple, least;
+    } size[] = {{"layers", opts->layers, 3, 3},
+                {"filters", opts->filters, 8, 8},
+                {"classes", opts->classes, 1, 2},
+                {"image", opts->image, 32, 32},
+                {"channels", opts->channels, 1, 1}};
+
+    for (size_t i = 0; i < sizeof size / sizeof *size; i++)
+        if (size[i].value < size[i].least || size[i].value % size[i].multiple)
+            return dawn_fail(err, DAWN_E_INVAL,
+                             "model '%s': %s %d, must be >= %d and a multiple "
+                             "of %d",
+                             opts->preset, size[i].name, size[i].value,
+                             size[i].least, size[i].multiple);
+    if (opts->hidden || opts->heads || opts->context || opts->vocab ||
+        opts->masked || opts->dropout != 0)
+        return dawn_fail(err, DAWN_E_INVAL,
+                         "model '%s' has no hidden, heads, context, vocab, "
+                         "masked and dropout",
+                         opts->preset);
+    return DAWN_OK;
 }
 
 static enum dawn_status check_sizes(const struct dawn_model_opts *opts,
@@ -48,6 +100,14 @@ static enum dawn_status check_sizes(const struct dawn_model_opts *opts,
                 {"context", opts->context},
                 {"vocab", opts->vocab}};
 
+    if (opts->dtype != DAWN_F32 && opts->dtype != DAWN_BF16)
+        return dawn_fail(err, DAWN_E_INVAL,
+                         "model '%s': dtype must be f32 or bf16", opts->preset);
+    if (dawn_model_takes_images(opts))
+        return check_images(opts, err);
+    if (opts->filters || opts->classes || opts->image || opts->channels)
+        return dawn_fail(err, DAWN_E_INVAL, "model '%s' has no images",
+                         opts->preset);
     for (size_t i = 0; i < sizeof size / sizeof *size; i++)
         if (size[i].value < 1)
             return dawn_fail(err, DAWN_E_INVAL,
@@ -61,9 +121,6 @@ static enum dawn_status check_sizes(const struct dawn_model_opts *opts,
         return dawn_fail(err, DAWN_E_INVAL,
                          "model '%s': dropout must be >= 0 and < 1",
                          opts->preset);
-    if (opts->dtype != DAWN_F32 && opts->dtype != DAWN_BF16)
-        return dawn_fail(err, DAWN_E_INVAL,
-                         "model '%s': dtype must be f32 or bf16", opts->preset);
     if (opts->masked && !dawni_preset_find(opts->preset)->masked)
         return dawn_fail(err, DAWN_E_INVAL, "model '%s' has no masked tokens",
                          opts->preset);

@@ -25,5 +25,7 @@ void dawni_gpt2_build(struct dawn_graph *graph,
                       const struct dawn_model_opts *opts);
 void dawni_bert_build(struct dawn_graph *graph,
                       const struct dawn_model_opts *opts);
+void dawni_amoebanet_build(struct dawn_graph *graph,
+                           const struct dawn_model_opts *opts);
 
 #endif

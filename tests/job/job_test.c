@@ -97,6 +97,26 @@ static void test_defaults(void)
 }
 
 #define HEAD "dawn: job/1\n"
+#define IMAGES(more)                                                           \
+    "model: {preset: amoebanet, layers: 6, filters: 64, classes: 5" more "}\n"
+
+static void test_images(void)
+{
+    struct dawn_job job;
+    struct dawn_error err = {0};
+
+    is_int(load(HEAD IMAGES(", image: 64, channels: 1") DATA TRAIN, &job, &err),
+           DAWN_OK, "a model of images %s", err.text);
+    ok(job.model.layers == 6 && job.model.filters == 64 &&
+           job.model.classes == 5 && job.model.image == 64 &&
+           job.model.channels == 1,
+       "its sizes are taken from the file");
+    is_str(job.data.format, "images", "it reads images");
+    is_int(load(HEAD IMAGES(", image: 64") DATA TRAIN, &job, &err), DAWN_OK,
+           "channels may be left out %s", err.text);
+    is_int(job.model.channels, 3, "there are three then");
+}
+
 static const struct {
     const char *text, *wanted;
 } bad[] = {
@@ -115,7 +135,20 @@ static const struct {
      "job.yaml:2: key 'preset' is missing"},
     {HEAD "model: {preset: gpt3}\n" DATA TRAIN,
      "job.yaml:2: key 'preset': expected one of gpt2, gpt2-124m, gpt2-tiny, "
-     "bert, bert-base, bert-large, bert-tiny, found 'gpt3'"},
+     "bert, bert-base, bert-large, bert-tiny, amoebanet, amoebanet-d, "
+     "amoebanet-tiny, found 'gpt3'"},
+    {HEAD "model: {preset: gpt2-tiny, image: 32}\n" DATA TRAIN,
+     "job.yaml:2: key 'image': gpt2-tiny has none"},
+    {HEAD IMAGES(", context: 9") DATA TRAIN,
+     "job.yaml:2: key 'context': amoebanet has none"},
+    {HEAD IMAGES(", image: 33") DATA TRAIN,
+     "job.yaml:2: key 'image': 33 is no multiple of 32"},
+    {HEAD IMAGES("") DATA TRAIN,
+     "job.yaml:2: key 'image' is missing: preset amoebanet has no sizes"},
+    {HEAD IMAGES(", image: 32") "data: {train: a, format: bytes}\n" TRAIN,
+     "job.yaml:3: key 'format': amoebanet reads images only"},
+    {HEAD MODEL "data: {train: a, format: images}\n" TRAIN,
+     "job.yaml:3: key 'format': gpt2 reads no images"},
     {HEAD "model: {preset: gpt2-tiny, masked: 3}\n" DATA TRAIN,
      "job.yaml:2: key 'masked': gpt2-tiny masks no tokens"},
     {HEAD "model: {preset: bert-tiny, masked: 257}\n" DATA TRAIN,
@@ -135,7 +168,7 @@ static const struct {
      "key 'dtype': expected bf16 or f32, found 'fp16'"},
     {HEAD MODEL "data: {train: ''}\n" TRAIN, "expected a file, found nothing"},
     {HEAD MODEL "data: {train: a, format: json}\n" TRAIN,
-     "key 'format': expected bytes, llmc or uint16, found 'json'"},
+     "key 'format': expected bytes, llmc, uint16 or images, found 'json'"},
     {HEAD MODEL DATA "train: {steps: 0}\n", "expected an integer from 1"},
     {HEAD MODEL DATA "train: {steps: 5, lr: 1e-4, min_lr: 1e-3}\n",
      "job.yaml:4: key 'min_lr': is above lr"},
@@ -202,6 +235,7 @@ int main(void)
     test_full();
     test_defaults();
     test_bad();
+    test_images();
     test_lr();
     return done_testing();
 }

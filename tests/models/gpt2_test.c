@@ -157,22 +157,29 @@ static void test_digest(void)
     dawn_graph_destroy(b);
 }
 
+#define BAD(name, blocks, width, h, places, words, drop, type, fills)          \
+    {                                                                          \
+        .preset = name, .layers = blocks, .hidden = width, .heads = h,         \
+        .context = places, .vocab = words, .dropout = drop,                    \
+        .fused_attention = true, .dtype = type, .masked = fills                \
+    }
+
 static void test_bad(void)
 {
     const struct {
         struct dawn_model_opts opts;
         const char *wanted;
     } row[] = {
-        {{"gpt9", 1, 16, 2, 8, 32, 0, true, DAWN_F32, 0}, "no model 'gpt9'"},
-        {{"gpt2", 0, 16, 2, 8, 32, 0, true, DAWN_F32, 0}, "layers 0, must be"},
-        {{"gpt2", 1, 0, 2, 8, 32, 0, true, DAWN_F32, 0}, "hidden 0, must be"},
-        {{"gpt2", 1, 16, -1, 8, 32, 0, true, DAWN_F32, 0}, "heads -1, must be"},
-        {{"gpt2", 1, 16, 3, 8, 32, 0, true, DAWN_F32, 0},
+        {BAD("gpt9", 1, 16, 2, 8, 32, 0, DAWN_F32, 0), "no model 'gpt9'"},
+        {BAD("gpt2", 0, 16, 2, 8, 32, 0, DAWN_F32, 0), "layers 0, must be"},
+        {BAD("gpt2", 1, 0, 2, 8, 32, 0, DAWN_F32, 0), "hidden 0, must be"},
+        {BAD("gpt2", 1, 16, -1, 8, 32, 0, DAWN_F32, 0), "heads -1, must be"},
+        {BAD("gpt2", 1, 16, 3, 8, 32, 0, DAWN_F32, 0),
          "hidden 16 is no multiple of heads 3"},
-        {{"gpt2", 1, 16, 2, 8, 32, 1, true, DAWN_F32, 0}, "dropout must be"},
-        {{"gpt2", 1, 16, 2, 8, 32, NAN, true, DAWN_F32, 0}, "dropout must be"},
-        {{"gpt2", 1, 16, 2, 8, 32, 0, true, DAWN_U8, 0}, "dtype must be"},
-        {{"gpt2", 1, 16, 2, 8, 32, 0, true, DAWN_F32, 2}, "no masked tokens"},
+        {BAD("gpt2", 1, 16, 2, 8, 32, 1, DAWN_F32, 0), "dropout must be"},
+        {BAD("gpt2", 1, 16, 2, 8, 32, NAN, DAWN_F32, 0), "dropout must be"},
+        {BAD("gpt2", 1, 16, 2, 8, 32, 0, DAWN_U8, 0), "dtype must be"},
+        {BAD("gpt2", 1, 16, 2, 8, 32, 0, DAWN_F32, 2), "no masked tokens"},
     };
     struct dawn_graph *g = NULL;
     struct dawn_error err;
