@@ -22,6 +22,11 @@
 extern "C" {
 #endif
 
+/* Fill `into` with `bytes` bytes of a tensor's data, from byte `at` on. */
+typedef enum dawn_status (*dawn_checkpoint_fill_fn)(void *user, uint64_t at,
+                                                    uint64_t bytes, void *into,
+                                                    struct dawn_error *err);
+
 struct dawn_checkpoint_tensor {
     const char *name; /* UTF-8, not empty, not "__metadata__" */
     enum dawn_dtype dtype;
@@ -29,7 +34,14 @@ struct dawn_checkpoint_tensor {
     int64_t shape[DAWN_MAX_DIMS];
     const void *data; /* row-major, little-endian; of one that was read: maybe
                          not aligned */
+    /* To write what is not in memory: data is NULL, and this gives it, front to
+     * back in pieces of at most DAWN_CHECKPOINT_PIECE bytes, while
+     * dawn_checkpoint_save_begin runs. */
+    dawn_checkpoint_fill_fn fill;
+    void *user;
 };
+
+#define DAWN_CHECKPOINT_PIECE ((uint64_t)1 << 21)
 
 struct dawn_checkpoint_string {
     const char *key, *value; /* UTF-8 */
@@ -134,6 +146,19 @@ DAWN_API enum dawn_status dawn_checkpoint_read(const struct dawn_checkpoint *ck,
                                                const int64_t *shape, float *dst,
                                                struct dawn_error *err);
 
+struct dawn_checkpoint_part {
+    const char *name;
+    int dims; /* what the tensor must have */
+    const int64_t *shape;
+    int64_t first, count; /* elements */
+};
+
+/* Likewise `count` elements from `first` on. DAWN_E_INVAL: it has not so many.
+ */
+DAWN_API enum dawn_status dawn_checkpoint_read_part(
+    const struct dawn_checkpoint *ck, const struct dawn_checkpoint_part *part,
+    float *dst, struct dawn_error *err);
+
 /* Other formats */
 
 /* Write the parameters of a GPT-2 as Hugging Face transformers stores them:
@@ -150,8 +175,8 @@ DAWN_API enum dawn_status dawn_checkpoint_export_hf(
 /* The other way: a checkpoint of step 0 in `dir`, of parameters only, from
  * HF_DIR/model.safetensors (f32 or bf16) and HF_DIR/config.json.
  *
- * Returns DAWN_OK, DAWN_E_NOTSUP, DAWN_E_MISMATCH (a size, shape or name differs
- * from the model's), DAWN_E_FORMAT, DAWN_E_IO or DAWN_E_NOMEM.
+ * Returns DAWN_OK, DAWN_E_NOTSUP, DAWN_E_MISMATCH (a size, shape or name
+ * differs from the model's), DAWN_E_FORMAT, DAWN_E_IO or DAWN_E_NOMEM.
  */
 DAWN_API enum dawn_status dawn_checkpoint_import_hf(
     const char *hf_dir, const struct dawn_model_opts *model, const char *dir,

@@ -182,35 +182,91 @@ static void widen(const unsigned char *from, uint64_t bytes, float *dst)
     }
 }
 
-enum dawn_status dawn_checkpoint_read(const struct dawn_checkpoint *ck,
-                                      const char *name, int dims,
-                                      const int64_t *shape, float *dst,
-                                      struct dawn_error *err)
+/* The tensor, if it is as wanted and can be read as f32. */
+static enum dawn_status find_wanted(const struct dawn_checkpoint *ck,
+                                    const struct dawn_checkpoint_part *part,
+                                    const struct dawn_checkpoint_tensor **t_p,
+                                    struct dawn_error *err)
 {
+    const char *name = part->name;
     const struct dawn_checkpoint_tensor *tensor =
         dawn_checkpoint_find(ck, name);
     char has[DAWNI_SHAPE_ROOM], wanted[DAWNI_SHAPE_ROOM];
-    uint64_t bytes;
 
     if (!tensor)
         return dawn_fail(err, DAWN_E_MISMATCH, "%s: no tensor %s", ck->path,
                          name);
-    if (!same_shape(tensor, dims, shape))
+    if (!same_shape(tensor, part->dims, part->shape))
         return dawn_fail(err, DAWN_E_MISMATCH,
                          "%s: tensor %s has shape %s, "
                          "%s is wanted",
                          ck->path, name,
                          dawni_shape_text(tensor->dims, tensor->shape, has),
-                         dawni_shape_text(dims, shape, wanted));
-    dawni_safetensors_bytes(tensor, &bytes);
-    if (tensor->dtype == DAWN_BF16)
-        widen(tensor->data, bytes, dst);
-    else if (tensor->dtype != DAWN_F32)
+                         dawni_shape_text(part->dims, part->shape, wanted));
+    if (tensor->dtype != DAWN_BF16 && tensor->dtype != DAWN_F32)
         return dawn_fail(err, DAWN_E_MISMATCH,
                          "%s: tensor %s is %s, f32 or "
                          "bf16 is wanted",
                          ck->path, name, dawn_dtype_name(tensor->dtype));
-    else if (bytes)
-        memcpy(dst, tensor->data, (size_t)bytes);
+    *t_p = tensor;
+    return DAWN_OK;
+}
+
+static void read_elements(const struct dawn_checkpoint_tensor *tensor,
+                          int64_t first, int64_t count, float *dst)
+{
+    uint64_t each = dawn_dtype_bytes(tensor->dtype);
+    const char *from = tensor->data;
+
+    if (!count)
+        return;
+    from += (uint64_t)first * each;
+    if (tensor->dtype == DAWN_BF16)
+        widen((const unsigned char *)from, (uint64_t)count * each, dst);
+    else
+        memcpy(dst, from, (size_t)count * each);
+}
+
+static int64_t elements_of(const struct dawn_checkpoint_tensor *tensor)
+{
+    uint64_t bytes;
+
+    dawni_safetensors_bytes(tensor, &bytes);
+    return (int64_t)(bytes / dawn_dtype_bytes(tensor->dtype));
+}
+
+enum dawn_status dawn_checkpoint_read(const struct dawn_checkpoint *ck,
+                                      const char *name, int dims,
+                                      const int64_t *shape, float *dst,
+                                      struct dawn_error *err)
+{
+    struct dawn_checkpoint_part all = {
+        .name = name, .dims = dims, .shape = shape};
+    const struct dawn_checkpoint_tensor *tensor;
+    enum dawn_status st = find_wanted(ck, &all, &tensor, err);
+
+    if (!st)
+        read_elements(tensor, 0, elements_of(tensor), dst);
+    return st;
+}
+
+enum dawn_status dawn_checkpoint_read_part(
+    const struct dawn_checkpoint *ck, const struct dawn_checkpoint_part *part,
+    float *dst, struct dawn_error *err)
+{
+    const struct dawn_checkpoint_tensor *tensor;
+    enum dawn_status st = find_wanted(ck, part, &tensor, err);
+
+    if (st)
+        return st;
+    if (part->first < 0 || part->count < 0 ||
+        part->first > elements_of(tensor) - part->count)
+        return dawn_fail(err, DAWN_E_INVAL,
+                         "%s: tensor %s: %lld elements from %lld on, it has "
+                         "%lld",
+                         ck->path, part->name, (long long)part->count,
+                         (long long)part->first,
+                         (long long)elements_of(tensor));
+    read_elements(tensor, part->first, part->count, dst);
     return DAWN_OK;
 }

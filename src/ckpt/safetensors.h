@@ -45,8 +45,22 @@ struct dawni_safetensors_written {
     uint64_t bytes, xxh3;
 };
 
-/* Write and sync a new file. Stops early, with DAWN_E_IO, when *stop becomes
- * true. What was written of it stays on failure. */
+/* A file that is being written. */
+struct dawni_safetensors_file;
+
+/* Make a new file, and write all up to the last tensor that is not in memory;
+ * those come first among their size. stop: when that becomes true, writing
+ * stops early with DAWN_E_IO. What was written stays on failure. */
+enum dawn_status dawni_safetensors_create(
+    const struct dawni_safetensors_layout *layout, const char *path,
+    atomic_bool *stop, struct dawni_safetensors_file **file_p,
+    struct dawn_error *err);
+/* Write the rest and sync. Frees `file`, also on failure. */
+enum dawn_status dawni_safetensors_finish(
+    struct dawni_safetensors_file *file,
+    struct dawni_safetensors_written *written, struct dawn_error *err);
+
+/* Both. */
 enum dawn_status dawni_safetensors_write(
     const struct dawni_safetensors_layout *layout, const char *path,
     atomic_bool *stop, struct dawni_safetensors_written *written,

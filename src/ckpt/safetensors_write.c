@@ -35,7 +35,7 @@ static enum dawn_status check(const struct dawn_checkpoint_tensor *tensor,
     if (!dawni_safetensors_bytes(tensor, &bytes))
         return dawn_fail(err, DAWN_E_INVAL, "tensor %s: bad shape",
                          tensor->name);
-    if (bytes && !tensor->data)
+    if (bytes && !tensor->data && !tensor->fill)
         return dawn_fail(err, DAWN_E_INVAL, "tensor %s: no data", tensor->name);
     return DAWN_OK;
 }
@@ -107,7 +107,8 @@ static enum dawn_status fill_header(struct dawni_safetensors_layout *layout,
     return st;
 }
 
-/* Copy the descriptions, larger elements first, otherwise in order. */
+/* Copy the descriptions, larger elements first, of those what is not in memory,
+ * otherwise in order. */
 static enum dawn_status copy(struct dawni_safetensors_layout *layout,
                              const struct dawn_checkpoint_tensor *tensor,
                              int tensors, struct dawn_error *err)
@@ -116,9 +117,9 @@ static enum dawn_status copy(struct dawni_safetensors_layout *layout,
     if (!layout->tensor)
         return dawn_fail(err, DAWN_E_NOMEM, "no memory for %d tensors",
                          tensors);
-    for (size_t size = 8; size > 0; size--)
+    for (size_t rank = 2 * 8; rank > 0; rank--)
         for (int i = 0; i < tensors; i++) {
-            if (dawn_dtype_bytes(tensor[i].dtype) != size)
+            if (2 * dawn_dtype_bytes(tensor[i].dtype) - !tensor[i].fill != rank)
                 continue;
             layout->tensor[layout->tensors] = tensor[i];
             char *name = tensor[i].name ? strdup(tensor[i].name) : NULL;
@@ -177,7 +178,9 @@ void dawni_safetensors_layout_destroy(struct dawni_safetensors_layout *layout)
 
 /* The file */
 
-struct sink {
+struct dawni_safetensors_file {
+    const struct dawni_safetensors_layout *layout;
+    int next; /* tensor to be written */
     int fd;
     const char *path;
     atomic_bool *stop;
@@ -185,34 +188,126 @@ struct sink {
     struct dawni_hash hash;
 };
 
-static enum dawn_status fail_write(const struct sink *sink, const char *reason,
-                                   struct dawn_error *err)
+static enum dawn_status fail_write(const struct dawni_safetensors_file *file,
+                                   const char *reason, struct dawn_error *err)
 {
     return dawn_fail(err, DAWN_E_IO,
-                     "%s: cannot write after %" PRIu64 " bytes: %s", sink->path,
-                     sink->bytes, reason);
+                     "%s: cannot write after %" PRIu64 " bytes: %s", file->path,
+                     file->bytes, reason);
 }
 
-static enum dawn_status put(struct sink *sink, const void *data, uint64_t bytes,
+static enum dawn_status put(struct dawni_safetensors_file *file,
+                            const void *data, uint64_t bytes,
                             struct dawn_error *err)
 {
     const char *from = data;
 
     while (bytes) {
         size_t piece = bytes < PIECE ? (size_t)bytes : PIECE;
-        if (atomic_load(sink->stop))
-            return fail_write(sink, "abandoned", err);
-        ssize_t n = write(sink->fd, from, piece);
+        if (atomic_load(file->stop))
+            return fail_write(file, "abandoned", err);
+        ssize_t n = write(file->fd, from, piece);
         if (n < 0 && errno == EINTR)
             continue;
         if (n < 0)
-            return fail_write(sink, strerrordesc_np(errno), err);
-        dawni_hash_add(&sink->hash, from, (size_t)n);
-        sink->bytes += (uint64_t)n;
+            return fail_write(file, strerrordesc_np(errno), err);
+        dawni_hash_add(&file->hash, from, (size_t)n);
+        file->bytes += (uint64_t)n;
         from += n;
         bytes -= (uint64_t)n;
     }
     return DAWN_OK;
+}
+
+static enum dawn_status put_filled(struct dawni_safetensors_file *file,
+                                   const struct dawn_checkpoint_tensor *tensor,
+                                   uint64_t bytes, struct dawn_error *err)
+{
+    char *piece = malloc(DAWN_CHECKPOINT_PIECE);
+    enum dawn_status st = DAWN_OK;
+
+    if (!piece)
+        return dawn_fail(err, DAWN_E_NOMEM, "no memory for tensor %s",
+                         tensor->name);
+    for (uint64_t at = 0, n; at < bytes && !st; at += n) {
+        n = bytes - at;
+        if (n > DAWN_CHECKPOINT_PIECE)
+            n = DAWN_CHECKPOINT_PIECE;
+        st = tensor->fill(tensor->user, at, n, piece, err);
+        if (!st)
+            st = put(file, piece, n, err);
+    }
+    free(piece);
+    return st;
+}
+
+/* All tensors before number `end`. */
+static enum dawn_status put_tensors(struct dawni_safetensors_file *file,
+                                    int end, struct dawn_error *err)
+{
+    enum dawn_status st = DAWN_OK;
+
+    for (; file->next < end && !st; file->next++) {
+        const struct dawn_checkpoint_tensor *t =
+            &file->layout->tensor[file->next];
+        uint64_t bytes = 0;
+        dawni_safetensors_bytes(t, &bytes);
+        st = t->fill ? put_filled(file, t, bytes, err)
+                     : put(file, t->data, bytes, err);
+    }
+    return st;
+}
+
+enum dawn_status dawni_safetensors_create(
+    const struct dawni_safetensors_layout *layout, const char *path,
+    atomic_bool *stop, struct dawni_safetensors_file **file_p,
+    struct dawn_error *err)
+{
+    struct dawni_safetensors_file *file = calloc(1, sizeof *file);
+    enum dawn_status st;
+    int filled = layout->tensors;
+
+    if (!file)
+        return dawn_fail(err, DAWN_E_NOMEM, "%s: no memory", path);
+    *file = (struct dawni_safetensors_file){
+        .layout = layout, .path = path, .stop = stop};
+    file->fd = open(path, O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC, 0666);
+    if (file->fd < 0) {
+        free(file);
+        return dawn_fail(err, DAWN_E_IO, "%s: cannot create: %s", path,
+                         strerrordesc_np(errno));
+    }
+    dawni_hash_init(&file->hash);
+    while (filled && !layout->tensor[filled - 1].fill)
+        filled--;
+    st = put(file, layout->header, layout->header_bytes, err);
+    if (!st)
+        st = put_tensors(file, filled, err);
+    if (st) {
+        close(file->fd);
+        free(file);
+        return st;
+    }
+    *file_p = file;
+    return DAWN_OK;
+}
+
+enum dawn_status dawni_safetensors_finish(
+    struct dawni_safetensors_file *file,
+    struct dawni_safetensors_written *written, struct dawn_error *err)
+{
+    enum dawn_status st = put_tensors(file, file->layout->tensors, err);
+
+    if (!st && fsync(file->fd))
+        st = fail_write(file, strerrordesc_np(errno), err);
+    if (close(file->fd) && !st)
+        st = fail_write(file, strerrordesc_np(errno), err);
+    if (!st) {
+        written->bytes = file->bytes;
+        written->xxh3 = dawni_hash_end(&file->hash);
+    }
+    free(file);
+    return st;
 }
 
 enum dawn_status dawni_safetensors_write(
@@ -220,27 +315,9 @@ enum dawn_status dawni_safetensors_write(
     atomic_bool *stop, struct dawni_safetensors_written *written,
     struct dawn_error *err)
 {
-    struct sink sink = {.path = path, .stop = stop};
-    enum dawn_status st;
-    uint64_t bytes = 0;
+    struct dawni_safetensors_file *file;
+    enum dawn_status st =
+        dawni_safetensors_create(layout, path, stop, &file, err);
 
-    sink.fd = open(path, O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC, 0666);
-    if (sink.fd < 0)
-        return dawn_fail(err, DAWN_E_IO, "%s: cannot create: %s", path,
-                         strerrordesc_np(errno));
-    dawni_hash_init(&sink.hash);
-    st = put(&sink, layout->header, layout->header_bytes, err);
-    for (int i = 0; i < layout->tensors && !st; i++) {
-        dawni_safetensors_bytes(&layout->tensor[i], &bytes);
-        st = put(&sink, layout->tensor[i].data, bytes, err);
-    }
-    if (!st && fsync(sink.fd))
-        st = fail_write(&sink, strerrordesc_np(errno), err);
-    if (close(sink.fd) && !st)
-        st = fail_write(&sink, strerrordesc_np(errno), err);
-    if (st)
-        return st;
-    written->bytes = sink.bytes;
-    written->xxh3 = dawni_hash_end(&sink.hash);
-    return DAWN_OK;
+    return st ? st : dawni_safetensors_finish(file, written, err);
 }

@@ -24,6 +24,7 @@ struct dawn_checkpoint_save {
     struct dawn_checkpoint_string *string; /* rank 0 */
     int strings;
     struct dawni_safetensors_layout *layout;
+    struct dawni_safetensors_file *file; /* NULL: finished, or failed */
 
     pthread_t thread;
     bool is_running;
@@ -39,17 +40,22 @@ static void *work(void *arg)
 {
     struct dawn_checkpoint_save *save = arg;
 
-    save->status = dawni_safetensors_write(
-        save->layout, save->path, &save->stop, &save->sums, &save->err);
+    if (save->file)
+        save->status =
+            dawni_safetensors_finish(save->file, &save->sums, &save->err);
+    save->file = NULL;
     atomic_store(&save->written, true);
     return NULL;
 }
 
-/* Signals are for the program's own threads. Without a thread, write now. */
+/* What is not in memory is written now, the rest by the thread. Signals are for
+ * the program's own threads. Without a thread, all is written now. */
 static void start(struct dawn_checkpoint_save *save)
 {
     sigset_t all, before;
 
+    save->status = dawni_safetensors_create(
+        save->layout, save->path, &save->stop, &save->file, &save->err);
     sigfillset(&all);
     pthread_sigmask(SIG_SETMASK, &all, &before);
     save->is_running = !pthread_create(&save->thread, NULL, work, save);

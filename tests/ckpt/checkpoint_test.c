@@ -61,7 +61,7 @@ static void *save(void *arg)
         for (int j = 0; j < EXTENT; j++)
             data[n][j] = value(job->step, i, j);
         tensor[n] = (struct dawn_checkpoint_tensor){
-            name[n], DAWN_F32, 2, {EXTENT / 10, 10}, data[n]};
+            name[n], DAWN_F32, 2, {EXTENT / 10, 10}, data[n], NULL, NULL};
         if (job->same_name)
             break;
     }
@@ -362,7 +362,8 @@ static void test_no_folder(void)
 static void test_bf16(void)
 {
     const uint16_t half[] = {0x3f80, 0xc040, 0x7f80, 1};
-    struct dawn_checkpoint_tensor tensor = {"h", DAWN_BF16, 1, {4}, half};
+    struct dawn_checkpoint_tensor tensor = {"h",  DAWN_BF16, 1,   {4},
+                                            half, NULL,      NULL};
     struct dawn_checkpoint_save *save = NULL;
     struct dawn_checkpoint *ck = NULL;
     struct dawn_comm *comm;
@@ -375,6 +376,13 @@ static void test_bf16(void)
     dawn_checkpoint_save_begin(&opts, &save, NULL);
     is_int(dawn_checkpoint_save_finish(save, NULL), DAWN_OK, "bf16 is saved");
     dawn_checkpoint_open(comm, dir, &ck, NULL);
+    struct dawn_checkpoint_part part = {"h", 1, tensor.shape, 1, 1};
+    is_int(dawn_checkpoint_read_part(ck, &part, x, NULL), DAWN_OK,
+           "one element of it");
+    ok(x[0] == -3, "is the second, %g", (double)x[0]);
+    part.count = tensor.shape[0];
+    is_int(dawn_checkpoint_read_part(ck, &part, x, NULL), DAWN_E_INVAL,
+           "more than it has");
     is_int(dawn_checkpoint_read(ck, "h", 1, tensor.shape, x, NULL), DAWN_OK,
            "and read as f32");
     ok(x[0] == 1 && x[1] == -3 && x[2] > 3e38f && x[3] == 0x1p-133f,

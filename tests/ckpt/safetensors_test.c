@@ -141,32 +141,83 @@ static void test_foreign(void)
     dawni_safetensors_close(file);
 }
 
+enum { COUNT = 700000 }; /* more than a piece */
+static float big[COUNT];
+
+static enum dawn_status give(void *user, uint64_t at, uint64_t bytes,
+                             void *into, struct dawn_error *err)
+{
+    uint64_t *given = user;
+    if (at != *given || bytes > DAWN_CHECKPOINT_PIECE)
+        return dawn_fail(err, DAWN_E_INVAL, "%llu bytes from %llu on",
+                         (unsigned long long)bytes, (unsigned long long)at);
+    memcpy(into, (const char *)big + at, bytes);
+    *given += bytes;
+    return DAWN_OK;
+}
+
+static enum dawn_status give_nothing(void *user, uint64_t at, uint64_t bytes,
+                                     void *into, struct dawn_error *err)
+{
+    (void)user;
+    (void)into;
+    return dawn_fail(err, DAWN_E_IO, "%llu bytes from %llu on: gone",
+                     (unsigned long long)bytes, (unsigned long long)at);
+}
+
+static void test_not_given(void)
+{
+    struct dawn_checkpoint_tensor tensor = {"away", DAWN_F32,     1,   {COUNT},
+                                            NULL,   give_nothing, NULL};
+    struct dawni_safetensors_layout *layout = NULL;
+    struct dawni_safetensors_file *out = NULL;
+    struct dawn_error err = {0};
+    atomic_bool stop = false;
+
+    dawni_safetensors_plan(&tensor, 1, &layout, NULL);
+    unlink(path);
+    is_int(dawni_safetensors_create(layout, path, &stop, &out, &err), DAWN_E_IO,
+           "a tensor that cannot be had: %s", err.text);
+    ok(!out && strstr(err.text, "gone"), "the text is its own");
+    dawni_safetensors_layout_destroy(layout);
+}
+
 static void test_round_trip(void)
 {
+    uint64_t given = 0;
     float x[6] = {1, -2, 3, 4, 5, 6e-40f}, scalar = 7;
     uint16_t half[3] = {0x3f80, 0xc000, 1};
     struct dawn_checkpoint_tensor tensor[] = {
-        {"half", DAWN_BF16, 1, {3}, half},
-        {"x", DAWN_F32, 2, {2, 3}, x},
-        {"scalar \"quoted\" \xc3\xa9", DAWN_F32, 0, {0}, &scalar},
-        {"none", DAWN_F32, 2, {0, 4}, NULL},
+        {"half", DAWN_BF16, 1, {3}, half, NULL, NULL},
+        {"x", DAWN_F32, 2, {2, 3}, x, NULL, NULL},
+        {"scalar \"quoted\" \xc3\xa9", DAWN_F32, 0, {0}, &scalar, NULL, NULL},
+        {"none", DAWN_F32, 2, {0, 4}, NULL, NULL, NULL},
+        {"away", DAWN_F32, 1, {COUNT}, NULL, give, &given},
     };
     struct dawni_safetensors_layout *layout = NULL;
+    struct dawni_safetensors_file *out = NULL;
     struct dawni_safetensors_written written;
     struct dawni_safetensors *file = NULL;
     atomic_bool stop = false;
 
-    is_int(dawni_safetensors_plan(tensor, 4, &layout, NULL), DAWN_OK,
-           "four tensors are laid out");
+    for (int i = 0; i < COUNT; i++)
+        big[i] = (float)i;
+    is_int(dawni_safetensors_plan(tensor, 5, &layout, NULL), DAWN_OK,
+           "five tensors are laid out");
     unlink(path);
-    is_int(dawni_safetensors_write(layout, path, &stop, &written, NULL),
-           DAWN_OK, "and written");
-    is_int(dawni_safetensors_write(layout, path, &stop, &written, NULL),
-           DAWN_E_IO, "a file that is there is not written over");
+    is_int(dawni_safetensors_create(layout, path, &stop, &out, NULL), DAWN_OK,
+           "a file is made");
+    ok(!tensor[4].data && given == sizeof big,
+       "what is not in memory is asked for at once");
+    is_int(dawni_safetensors_finish(out, &written, NULL), DAWN_OK,
+           "and the rest written");
+    tensor[4].data = big;
+    is_int(dawni_safetensors_create(layout, path, &stop, &out, NULL), DAWN_E_IO,
+           "a file that is there is not written over");
     is_int(dawni_safetensors_open(path, &file, NULL), DAWN_OK, "and read");
     is_u64(dawni_safetensors_file_bytes(file), written.bytes, "all bytes");
     is_u64(dawni_safetensors_xxh3(file), written.xxh3, "the same checksum");
-    for (int i = 0; i < 4; i++) {
+    for (int i = 0; i < 5; i++) {
         const struct dawn_checkpoint_tensor *got =
             dawni_safetensors_find(file, tensor[i].name);
         uint64_t bytes = 0;
@@ -202,16 +253,19 @@ static void test_bad_tensors(void)
 
     for (size_t i = 0; i < sizeof bad / sizeof *bad; i++) {
         struct dawn_checkpoint_tensor tensor = {
-            bad[i].name, (enum dawn_dtype)bad[i].dtype,
-            bad[i].dims, {bad[i].extent},
-            x,
+            .name = bad[i].name,
+            .dtype = (enum dawn_dtype)bad[i].dtype,
+            .dims = bad[i].dims,
+            .shape = {bad[i].extent},
+            .data = x,
         };
         struct dawni_safetensors_layout *layout = NULL;
         is_int(dawni_safetensors_plan(&tensor, 1, &layout, NULL), DAWN_E_INVAL,
                "%s is refused", bad[i].claim);
     }
-    struct dawn_checkpoint_tensor twice[2] = {{"x", DAWN_F32, 1, {1}, x},
-                                              {"x", DAWN_F32, 1, {1}, x}};
+    struct dawn_checkpoint_tensor twice[2] = {
+        {"x", DAWN_F32, 1, {1}, x, NULL, NULL},
+        {"x", DAWN_F32, 1, {1}, x, NULL, NULL}};
     struct dawni_safetensors_layout *layout = NULL;
     is_int(dawni_safetensors_plan(twice, 2, &layout, NULL), DAWN_E_INVAL,
            "a name twice is refused");
@@ -234,6 +288,7 @@ int main(void)
     test_malformed();
     test_foreign();
     test_round_trip();
+    test_not_given();
     test_bad_tensors();
     test_no_file();
     return done_testing();
