@@ -98,6 +98,7 @@ enum dawni_yaml_type {
     DAWNI_YAML_TEXT,   /* const char *, lives as long as the document */
     DAWNI_YAML_A_LIST, /* const struct dawni_yaml * */
     DAWNI_YAML_A_MAP,  /* const struct dawni_yaml * */
+    DAWNI_YAML_A_NODE, /* the same, whatever it is */
 };
 
 /* A key that a mapping may have, and the member that its value goes to. */

@@ -321,6 +321,8 @@ static enum dawn_status read_field(const struct dawni_yaml *node,
         return read_node(node, DAWNI_YAML_LIST, to, err);
     case DAWNI_YAML_A_MAP:
         return read_node(node, DAWNI_YAML_MAP, to, err);
+    case DAWNI_YAML_A_NODE:
+        return read_node(node, node->kind, to, err);
     }
     return DAWN_OK;
 }

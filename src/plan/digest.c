@@ -28,6 +28,11 @@ uint64_t dawn_plan_digest(const struct dawn_plan *plan)
     }
     dawni_hash_add(&hash, plan->decision,
                    (size_t)plan->stages * (size_t)g->tensors);
+    for (int i = 0; i < g->params; i++)
+        if (plan->optimizer[i] != DAWN_KEEP) {
+            dawni_hash_add_u64(&hash, (uint64_t)i);
+            dawni_hash_add_u64(&hash, plan->optimizer[i]);
+        }
     for (int i = 0; i < plan->devices; i++)
         dawni_hash_add_str(&hash, plan->device[i]);
     return dawni_hash_end(&hash);

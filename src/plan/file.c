@@ -96,6 +96,7 @@ static void write_stage(struct dawni_text *t, const struct dawn_plan *plan,
     if (s->replicas > 1)
         dawni_text_addf(t, "  replicas: %d\n", s->replicas);
     write_decisions(t, plan, stage);
+    dawni_optimizer_write(t, plan, stage);
     if (s->predicted.f_ns == 0 && !s->predicted.peak_bytes)
         return;
     write_double(t, "  predicted:\n    f_ns: ", s->predicted.f_ns);
@@ -201,7 +202,7 @@ static const struct dawni_yaml_field predicted_fields[] = {
 
 struct stage_in {
     int rank;
-    const struct dawni_yaml *nodes, *tensors, *predicted, *by;
+    const struct dawni_yaml *nodes, *tensors, *optimizer, *predicted, *by;
     struct dawn_plan_stage stage;
 };
 
@@ -211,6 +212,7 @@ static const struct dawni_yaml_field stage_fields[] = {
     FIELD("nodes", A_LIST, nodes, .required = true),
     FIELD("replicas", INT, stage.replicas, .ilo = 1, .ihi = DAWNI_MOST_DEVICES),
     FIELD("tensors", A_MAP, tensors),
+    FIELD("optimizer", A_NODE, optimizer),
     FIELD("predicted", A_MAP, predicted),
 };
 
@@ -403,7 +405,9 @@ static enum dawn_status read_body(const struct top *top,
         goto fail;
     const struct dawni_yaml *at = top->stages->first;
     for (int i = 0; at; at = at->next, i++)
-        if ((st = read_decisions(at, i, plan, err)))
+        if ((st = read_decisions(at, i, plan, err)) ||
+            (st = dawni_optimizer_read(dawni_yaml_get(at, "optimizer"), i, plan,
+                                       err)))
             goto fail;
     if (top->devices && (st = read_devices(top->devices, plan, err)))
         goto fail;

@@ -124,7 +124,9 @@ enum dawn_status dawn_plan_create(const struct dawn_graph *graph,
     plan->stage = dawni_calloc(info->stages, sizeof *plan->stage);
     plan->decision =
         dawni_calloc((int64_t)info->stages * dawn_graph_tensors(graph), 1);
-    if (!plan->stage || !plan->decision)
+    plan->optimizer =
+        dawni_calloc(dawn_graph_params(graph), sizeof *plan->optimizer);
+    if (!plan->stage || !plan->decision || !plan->optimizer)
         goto nomem;
     memcpy(plan->stage, stage, (size_t)info->stages * sizeof *stage);
     *plan_p = plan;
@@ -188,6 +190,7 @@ void dawn_plan_destroy(struct dawn_plan *plan)
     clear_devices(plan->device, plan->devices);
     free(plan->stage);
     free(plan->decision);
+    free(plan->optimizer);
     free(plan);
 }
 

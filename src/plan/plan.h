@@ -12,8 +12,9 @@ struct dawn_plan {
     struct dawn_plan_stage *stage;
     char **device; /* by rank; NULL: any */
     int devices;
-    int stages;        /* as made; info.stages may be written by callers */
-    uint8_t *decision; /* [stage * tensors + tensor] */
+    int stages;         /* as made; info.stages may be written by callers */
+    uint8_t *decision;  /* [stage * tensors + tensor] */
+    uint8_t *optimizer; /* [param] */
 };
 
 /* Check the stages against the graph. *bad is the stage that is wrong, -1 when
@@ -36,6 +37,19 @@ void dawni_plan_own_graph(struct dawn_plan *plan, struct dawn_graph *graph);
 
 /* "keep", "recompute", "host", "ssd"; NULL ends the list */
 extern const char *const dawni_decision_names[];
+
+struct dawni_text;
+struct dawni_yaml;
+
+/* optimizer.c */
+
+/* Where the moments of what a stage owns lie; nothing if all are kept. */
+void dawni_optimizer_write(struct dawni_text *text,
+                           const struct dawn_plan *plan, int stage);
+/* node: value of the stage's key `optimizer`; NULL: there is none. */
+enum dawn_status dawni_optimizer_read(const struct dawni_yaml *node, int stage,
+                                      struct dawn_plan *plan,
+                                      struct dawn_error *err);
 
 /* By enum dawn_objective; NULL ends the list. */
 extern const char *const dawni_objective_names[];

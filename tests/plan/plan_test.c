@@ -321,6 +321,18 @@ static const struct {
               "  tensors: {block0.attn.core: recompute}\n",
      ":7: tensor 'block0.attn.core': stage 1 cannot recompute what it does not "
      "make"},
+    {SCHEDULE "stages:\n" STAGE0 "  optimizer: recompute\n" STAGE1,
+     ":6: key 'optimizer': expected keep, host or ssd, found 'recompute'"},
+    {SCHEDULE "stages:\n" STAGE0 "  optimizer: [ssd]\n" STAGE1,
+     ":6: key 'optimizer': expected keep, host, ssd, or a mapping of "
+     "parameters to them, found a list"},
+    {SCHEDULE "stages:\n" STAGE0 "  optimizer: {wte: tape}\n" STAGE1,
+     ":6: key 'wte': expected keep, host or ssd, found 'tape'"},
+    {SCHEDULE "stages:\n" STAGE0 "  optimizer:\n    wtf: ssd\n" STAGE1,
+     ":7: the graph has no parameter 'wtf'"},
+    {SCHEDULE "stages:\n" STAGE0 STAGE1 "  optimizer: {wte: ssd}\n",
+     ":7: parameter 'wte' is updated by stage 0, the first to use it, "
+     "not by stage 1"},
     {SCHEDULE "stages:\n" STAGE0 "  predicted: {by: {parms: 1}}\n" STAGE1,
      ":6: unknown key 'parms'; did you mean 'params'?"},
     {SCHEDULE "stages:\n" STAGE0 "  predicted: {f_ns: x}\n" STAGE1,
@@ -347,6 +359,52 @@ static enum dawn_status load_hand(const char *text, struct dawn_plan **plan_p,
     snprintf(all, sizeof all, "dawn: plan/1\ngraph: xxh3:%016" PRIx64 "\n%s",
              dawn_graph_digest(graph), text);
     return dawn_plan_load(scratch_write("hand.yaml", all), graph, plan_p, err);
+}
+
+static int param(const char *name)
+{
+    return dawn_graph_find_param(graph, name);
+}
+
+/* One word for all of a stage, or names. */
+static void test_optimizer(void)
+{
+    struct dawn_plan *p = NULL, *q = NULL;
+    struct dawn_error err = {DAWN_OK, ""};
+    int wte = param("wte"), wpe = param("wpe");
+    int last = param("ln_f.weight");
+
+    is_int(load_hand(SCHEDULE "stages:\n" STAGE0 "  optimizer: {wte: ssd, "
+                              "wpe: keep, h.0.ln_1.bias: host}\n" STAGE1
+                              "  optimizer: host\n",
+                     &p, &err),
+           DAWN_OK, "moments of some, and of all %s", err.text);
+    if (!p)
+        return;
+    is_int(dawn_plan_owner(p, wte), 0, "a tied parameter is its first user's");
+    is_int(dawn_plan_optimizer(p, wte), DAWN_TO_SSD, "one to disk");
+    is_int(dawn_plan_optimizer(p, wpe), DAWN_KEEP, "one stays");
+    is_int(dawn_plan_optimizer(p, param("h.0.ln_1.bias")), DAWN_TO_HOST,
+           "one to host memory");
+    is_int(dawn_plan_optimizer(p, last), DAWN_TO_HOST, "all of the next stage");
+    dawn_plan_save(p, scratch_path("p.yaml"), &err);
+    is_int(dawn_plan_load(scratch_path("p.yaml"), graph, &q, &err), DAWN_OK,
+           "it is saved and loaded %s", err.text);
+    is_u64(q ? dawn_plan_digest(q) : 0, dawn_plan_digest(p), "the same plan");
+    char *text = scratch_read("p.yaml");
+    ok(text && strstr(text, "\n  optimizer: host\n") &&
+           strstr(text, "\n    wte: ssd\n"),
+       "one word where it says all");
+    free(text);
+    uint64_t digest = dawn_plan_digest(p);
+    dawn_plan_decide_optimizer(p, last, DAWN_KEEP, NULL);
+    ok(dawn_plan_digest(p) != digest, "with another decision it is another");
+    is_int(dawn_plan_decide_optimizer(p, wte, DAWN_RECOMPUTE, &err),
+           DAWN_E_INVAL, "moments are not recomputed: %s", err.text);
+    is_int(dawn_plan_decide_optimizer(p, -1, DAWN_KEEP, &err), DAWN_E_INVAL,
+           "no such parameter: %s", err.text);
+    dawn_plan_destroy(p);
+    dawn_plan_destroy(q);
 }
 
 static void test_hand(void)
@@ -432,6 +490,7 @@ int main(void)
     test_decide();
     test_create_bad();
     test_hand();
+    test_optimizer();
     test_bad();
     test_mismatch();
     dawn_graph_destroy(graph);
