@@ -20,9 +20,16 @@ static float *part_of(const struct dawn_exec_param *p, int part)
 }
 
 /* An average has a value only. */
-static int parts_of(const struct dawn_exec_param *p)
+static int parts_of(const struct trainer *t, const struct dawn_exec_param *p)
 {
-    return p->adam_m ? PARTS : 1;
+    return dawn_graph_param(t->graph, p->param)->average > 0 ? 1 : PARTS;
+}
+
+/* Moments that the plan offloads: they are not in memory. */
+static bool is_away(const struct trainer *t, const struct dawn_exec_param *p,
+                    int part)
+{
+    return part != VALUE && dawn_plan_optimizer(t->plan, p->param) != DAWN_KEEP;
 }
 
 static int state_tensors(const struct trainer *t)
@@ -30,7 +37,7 @@ static int state_tensors(const struct trainer *t)
     int n = 0;
 
     for (int i = 0; i < dawn_exec_params(t->exec); i++)
-        n += parts_of(dawn_exec_param(t->exec, i));
+        n += parts_of(t, dawn_exec_param(t->exec, i));
     return n;
 }
 
@@ -60,16 +67,40 @@ static size_t state_floats(const struct trainer *t)
 
     for (int i = 0; i < dawn_exec_params(t->exec); i++) {
         const struct dawn_exec_param *p = dawn_exec_param(t->exec, i);
-        n += (size_t)p->elements * (size_t)parts_of(p);
+        for (int part = 0; part < parts_of(t, p); part++)
+            n += is_away(t, p, part) ? 0 : (size_t)p->elements;
     }
     return n;
 }
 
+/* Moments that a checkpoint takes from a tier. */
+struct away {
+    struct dawn_exec *exec;
+    int number, part;
+};
+
+static enum dawn_status fill(void *user, uint64_t at, uint64_t bytes,
+                             void *into, struct dawn_error *err)
+{
+    const struct away *a = user;
+    int64_t first = (int64_t)(at / sizeof(float));
+    int64_t count = (int64_t)(bytes / sizeof(float));
+
+    return dawn_exec_moments_get(a->exec, a->number, first, count,
+                                 a->part == ADAM_M ? into : NULL,
+                                 a->part == ADAM_V ? into : NULL, err);
+}
+
+struct named { /* a tensor's, while a save begins */
+    char name[NAME_ROOM];
+    struct away away;
+};
+
 /* Tensors of all parameters of this rank, copied where there is room for a
- * copy. names: room for their names. */
+ * copy. named: room for each. */
 static void list_tensors(const struct trainer *t,
                          struct dawn_checkpoint_tensor *tensor,
-                         char (*names)[NAME_ROOM])
+                         struct named *named)
 {
     float *copy = t->copy;
     int k = 0;
@@ -77,15 +108,20 @@ static void list_tensors(const struct trainer *t,
     for (int i = 0; i < dawn_exec_params(t->exec); i++) {
         const struct dawn_exec_param *p = dawn_exec_param(t->exec, i);
         const struct dawn_param_desc *d = dawn_graph_param(t->graph, p->param);
-        for (int part = 0; part < parts_of(p); part++, k++) {
-            name_part(names[k], p->name, part);
+        for (int part = 0; part < parts_of(t, p); part++, k++) {
+            name_part(named[k].name, p->name, part);
             tensor[k] =
-                (struct dawn_checkpoint_tensor){.name = names[k],
+                (struct dawn_checkpoint_tensor){.name = named[k].name,
                                                 .dtype = DAWN_F32,
                                                 .dims = d->dims,
                                                 .data = part_of(p, part)};
             memcpy(tensor[k].shape, d->shape, sizeof d->shape);
-            if (!copy)
+            if (is_away(t, p, part)) {
+                named[k].away = (struct away){t->exec, i, part};
+                tensor[k].fill = fill;
+                tensor[k].user = &named[k].away;
+            }
+            if (!copy || is_away(t, p, part))
                 continue;
             tensor[k].data = memcpy(copy, part_of(p, part),
                                     (size_t)p->elements * sizeof *copy);
@@ -142,18 +178,18 @@ enum dawn_status state_begin(struct trainer *t, struct dawn_error *err)
     }
     size_t n = (size_t)state_tensors(t) + 1;
     struct dawn_checkpoint_tensor *tensor = calloc(n, sizeof *tensor);
-    char(*names)[NAME_ROOM] = calloc(n, sizeof *names);
+    struct named *named = calloc(n, sizeof *named);
     enum dawn_status st = DAWN_OK;
 
-    if (!tensor || !names)
+    if (!tensor || !named)
         st = dawn_fail(err, DAWN_E_NOMEM, "no memory for a checkpoint");
     st = dawn_comm_agree(t->cli.comm, st, err);
     if (!st) {
-        list_tensors(t, tensor, names);
+        list_tensors(t, tensor, named);
         st = write_tensors(t, tensor, err);
     }
     free(tensor);
-    free(names);
+    free(named);
     return st;
 }
 
@@ -202,23 +238,67 @@ static enum dawn_status check(const struct trainer *t,
     return same(ck, "samples_per_step", id.samples, err);
 }
 
+/* Read moments piece by piece into the tier. */
+static enum dawn_status read_away(const struct trainer *t,
+                                  const struct dawn_checkpoint *ck, int i,
+                                  struct dawn_error *err)
+{
+    const struct dawn_exec_param *p = dawn_exec_param(t->exec, i);
+    const struct dawn_param_desc *d = dawn_graph_param(t->graph, p->param);
+    float *data = malloc(2 * (size_t)DAWN_EXEC_MOMENTS * sizeof *data);
+    float *of[] = {[ADAM_M] = data, [ADAM_V] = data + DAWN_EXEC_MOMENTS};
+    char name[NAME_ROOM];
+    struct dawn_checkpoint_part part = {
+        .name = name, .dims = d->dims, .shape = d->shape};
+    enum dawn_status st = DAWN_OK;
+
+    if (!data)
+        return dawn_fail(err, DAWN_E_NOMEM, "no memory for moments of '%s'",
+                         p->name);
+    for (; !st && part.first < p->elements; part.first += part.count) {
+        part.count = p->elements - part.first;
+        if (part.count > DAWN_EXEC_MOMENTS)
+            part.count = DAWN_EXEC_MOMENTS;
+        for (int k = ADAM_M; !st && k <= ADAM_V; k++) {
+            name_part(name, p->name, k);
+            st = dawn_checkpoint_read_part(ck, &part, of[k], err);
+        }
+        if (!st)
+            st = dawn_exec_moments_set(t->exec, i, part.first, part.count,
+                                       of[ADAM_M], of[ADAM_V], err);
+    }
+    free(data);
+    return st;
+}
+
+static enum dawn_status read_param(const struct trainer *t,
+                                   const struct dawn_checkpoint *ck, int i,
+                                   int parts, struct dawn_error *err)
+{
+    const struct dawn_exec_param *p = dawn_exec_param(t->exec, i);
+    const struct dawn_param_desc *d = dawn_graph_param(t->graph, p->param);
+    enum dawn_status st = DAWN_OK;
+    char name[NAME_ROOM];
+
+    for (int part = 0; !st && part < parts && part < parts_of(t, p); part++) {
+        if (is_away(t, p, part))
+            return read_away(t, ck, i, err);
+        name_part(name, p->name, part);
+        st = dawn_checkpoint_read(ck, name, d->dims, d->shape, part_of(p, part),
+                                  err);
+    }
+    return st;
+}
+
 /* parts: of each parameter that has them */
 static enum dawn_status read_tensors(const struct trainer *t,
                                      const struct dawn_checkpoint *ck,
                                      int parts, struct dawn_error *err)
 {
-    char name[NAME_ROOM];
     enum dawn_status st = DAWN_OK;
 
-    for (int i = 0; !st && i < dawn_exec_params(t->exec); i++) {
-        const struct dawn_exec_param *p = dawn_exec_param(t->exec, i);
-        const struct dawn_param_desc *d = dawn_graph_param(t->graph, p->param);
-        for (int part = 0; !st && part < parts && part < parts_of(p); part++) {
-            name_part(name, p->name, part);
-            st = dawn_checkpoint_read(ck, name, d->dims, d->shape,
-                                      part_of(p, part), err);
-        }
-    }
+    for (int i = 0; !st && i < dawn_exec_params(t->exec); i++)
+        st = read_param(t, ck, i, parts, err);
     return st;
 }
 

@@ -125,13 +125,35 @@ struct dawn_exec_param {
     float *value;
     float *grad; /* summed over microbatches and uses, not clipped, of the
                     newest step */
-    float *adam_m, *adam_v; /* NULL: an average, which has no moments */
+    float *adam_m, *adam_v; /* NULL: of an average, which has no moments, or the
+                               plan offloads them */
 };
 
 /* Parameters owned by this rank, in id order. */
 DAWN_API int dawn_exec_params(const struct dawn_exec *exec);
 DAWN_API const struct dawn_exec_param *dawn_exec_param(
     const struct dawn_exec *exec, int i);
+
+/* Copy AdamW's moments of elements first to first + count - 1 of parameter
+ * number i, wherever they are: out of the executor, and into it. Between steps
+ * only. Those that are offloaded go through the arena, so no more memory is
+ * needed; quickest with `first` at a multiple of DAWN_EXEC_MOMENTS and as many
+ * elements. Not collective.
+ *
+ *   m, v  of `get` either may be NULL: not wanted
+ *
+ * Returns DAWN_OK, DAWN_E_INVAL (no such parameter or elements), DAWN_E_IO or
+ * DAWN_E_TIMEOUT.
+ */
+#define DAWN_EXEC_MOMENTS ((int64_t)1 << 19)
+DAWN_API enum dawn_status dawn_exec_moments_get(struct dawn_exec *exec, int i,
+                                                int64_t first, int64_t count,
+                                                float *m, float *v,
+                                                struct dawn_error *err);
+DAWN_API enum dawn_status dawn_exec_moments_set(struct dawn_exec *exec, int i,
+                                                int64_t first, int64_t count,
+                                                const float *m, const float *v,
+                                                struct dawn_error *err);
 
 /* After writing to parameters: bring copies on other ranks and compute copies
  * up to date. Collective. */

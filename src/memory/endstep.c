@@ -3,6 +3,7 @@
  * the update, copies on other ranks.
  */
 #include "memory/lower.h"
+#include "memory/moments.h"
 
 static int stage_of(const struct dawni_lowering *l, int node)
 {
@@ -35,6 +36,11 @@ static uint64_t param_bytes(const struct dawni_lowering *l, int param)
     return (uint64_t)l->graph->param[param].elements * sizeof(float);
 }
 
+bool dawni_lower_updates(const struct dawni_lowering *l, int param)
+{
+    return rank_of_user(l, param, 0) == l->rank;
+}
+
 static void keep_param(struct dawni_lowering *l, int param)
 {
     struct dawni_program *p = l->program;
@@ -42,8 +48,9 @@ static void keep_param(struct dawni_lowering *l, int param)
         return;
     uint64_t bytes = param_bytes(l, param);
     p->master[param] = dawni_lower_buffer(l, bytes, DAWN_CATEGORY_PARAMS);
-    p->owned[param] = rank_of_user(l, param, 0) == l->rank;
-    if (!p->owned[param] || l->graph->param[param].desc.average > 0)
+    p->owned[param] = dawni_lower_updates(l, param);
+    if (!p->owned[param] || l->graph->param[param].desc.average > 0 ||
+        (l->optimizer && l->optimizer[param] != DAWN_KEEP))
         return;
     p->adam_m[param] = dawni_lower_buffer(l, bytes, DAWN_CATEGORY_OPTIMIZER);
     p->adam_v[param] = dawni_lower_buffer(l, bytes, DAWN_CATEGORY_OPTIMIZER);
@@ -145,6 +152,7 @@ static void reduce_param(struct dawni_lowering *l, int param)
 
 void dawni_lower_reduce(struct dawni_lowering *l)
 {
+    dawni_moments_lower_ahead(l); /* while others are waited for */
     for (int i = 0; i < l->graph->params && !l->failed; i++)
         reduce_param(l, i);
     dawni_lower_instr(l, DAWNI_I_NORM, -1, -1);
@@ -180,13 +188,17 @@ static void copy_param(struct dawni_lowering *l, int param)
 void dawni_lower_step(struct dawni_lowering *l)
 {
     struct dawni_program *p = l->program;
-    for (int i = 0; i < l->graph->params; i++)
-        if (p->owned[i])
-            dawni_lower_instr(l,
-                              l->graph->param[i].desc.average > 0
-                                  ? DAWNI_I_AVERAGE
-                                  : DAWNI_I_ADAMW,
-                              -1, i);
+    for (int i = 0; i < l->graph->params && !l->failed; i++) {
+        if (!p->owned[i])
+            continue;
+        if (l->graph->param[i].desc.average > 0)
+            dawni_lower_instr(l, DAWNI_I_AVERAGE, -1, i);
+        else if (p->adam_m[i] >= 0)
+            dawni_lower_instr(l, DAWNI_I_ADAMW, -1, i);
+        else
+            dawni_moments_lower_update(l, i);
+    }
+    dawni_moments_lower_end(l);
     p->sync_instr = p->instrs;
     for (int i = 0; i < l->graph->params && !l->failed; i++)
         copy_param(l, i);

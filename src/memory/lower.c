@@ -2,6 +2,7 @@
 /* Lowering: buffers, F, messages, and the walk over a rank's actions. */
 #include "memory/lower.h"
 #include "common/array.h"
+#include "memory/moments.h"
 #include "memory/offload.h"
 
 int dawni_lower_buffer(struct dawni_lowering *l, uint64_t bytes,
@@ -416,6 +417,7 @@ enum dawn_status dawni_lowering_begin(struct dawni_lowering *l,
 void dawni_lowering_end(struct dawni_lowering *l)
 {
     dawni_offload_destroy(l);
+    dawni_moments_destroy(l);
     free(l->act);
     free(l->cross);
     free(l->grad);

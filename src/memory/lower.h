@@ -28,6 +28,9 @@ struct dawni_lowering {
     uint8_t *runs_again; /* by node: recomputes in a BW; may be NULL */
     int *item; /* by [chunk][tensor]: of what is offloaded; -1: it is not */
     struct dawni_offload *offload; /* NULL: nothing is */
+    const uint8_t *optimizer;      /* by parameter: where its moments lie; NULL:
+                                      all are kept */
+    struct dawni_moments *away;    /* NULL: none are away */
 };
 
 /* Slots of one microbatch in act or cross, by tensor. */
@@ -96,6 +99,9 @@ void dawni_lower_transfer(struct dawni_lowering *l,
                           const struct dawn_action *action);
 void dawni_lower_reduce(struct dawni_lowering *l);
 void dawni_lower_step(struct dawni_lowering *l);
+
+/* Does the rank own the parameter, and so update it? */
+bool dawni_lower_updates(const struct dawni_lowering *l, int param);
 
 /* Kept buffers of all that the rank's nodes use. First of all. */
 void dawni_lower_kept(struct dawni_lowering *l);

@@ -163,6 +163,7 @@ enum dawn_status dawni_program_of_rank(struct dawn_plan *plan,
         opts.graph = dawn_plan_graph(plan);
         opts.first = shape.first;
         opts.decision = (const uint8_t *const *)shape.decision;
+        opts.optimizer = plan->optimizer;
         st = dawni_program_create(&opts, program_p, err);
     } else {
         st = dawn_fail(err, DAWN_E_NOMEM, "no memory for a plan's stages");

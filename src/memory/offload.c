@@ -65,21 +65,33 @@ bool dawni_offload_fetch(struct dawni_lowering *l, int stage, int microbatch,
     return true;
 }
 
-int dawni_offload_buffer(struct dawni_lowering *l, int tensor,
-                         enum dawn_decision decision)
+uint64_t dawni_offload_bytes(uint64_t bytes, enum dawn_decision decision)
 {
-    uint64_t bytes =
-        dawn_graph_tensor_bytes(l->graph, tensor, l->sizes->microbatch);
+    uint64_t unit = decision == DAWN_TO_SSD ? DAWNI_PAGE : 64;
+
+    return (bytes + unit - 1) / unit * unit;
+}
+
+int dawni_lower_staging(struct dawni_lowering *l, uint64_t bytes,
+                        enum dawn_decision decision)
+{
     bool paged = decision == DAWN_TO_SSD;
     int buffer;
 
     if (paged) /* whole pages, with room to begin at one */
-        bytes = (bytes + DAWNI_PAGE - 1) / DAWNI_PAGE * DAWNI_PAGE +
-                DAWNI_PAGE - 64;
+        bytes = dawni_offload_bytes(bytes, decision) + DAWNI_PAGE - 64;
     buffer = dawni_lower_buffer(l, bytes, DAWN_CATEGORY_STAGING);
     if (buffer >= 0)
         l->program->buffer[buffer].paged = paged;
     return buffer;
+}
+
+int dawni_offload_buffer(struct dawni_lowering *l, int tensor,
+                         enum dawn_decision decision)
+{
+    return dawni_lower_staging(
+        l, dawn_graph_tensor_bytes(l->graph, tensor, l->sizes->microbatch),
+        decision);
 }
 
 static const enum dawni_instr_kind instr_of[] = {
@@ -113,11 +125,9 @@ static void move(void *arg, enum dawni_move what,
 static uint64_t moved_bytes(const struct dawni_lowering *l, int tensor,
                             enum dawn_decision decision)
 {
-    uint64_t unit = decision == DAWN_TO_SSD ? DAWNI_PAGE : 64;
-    uint64_t bytes =
-        dawn_graph_tensor_bytes(l->graph, tensor, l->sizes->microbatch);
-
-    return (bytes + unit - 1) / unit * unit;
+    return dawni_offload_bytes(
+        dawn_graph_tensor_bytes(l->graph, tensor, l->sizes->microbatch),
+        decision);
 }
 
 static bool add_item(struct dawni_lowering *l, int stage, int tensor)

@@ -45,7 +45,12 @@ void dawni_offload_destroy(struct dawni_lowering *l);
 /* Item of a stage's tensor; -1: it is not offloaded, or nothing is now. */
 int dawni_offload_find(const struct dawni_lowering *l, int stage, int tensor);
 
-/* A buffer that the tensor can be moved from or to. */
+/* Bytes as they are moved. */
+uint64_t dawni_offload_bytes(uint64_t bytes, enum dawn_decision decision);
+
+/* A buffer that so many bytes can be moved from or to; and a tensor. */
+int dawni_lower_staging(struct dawni_lowering *l, uint64_t bytes,
+                        enum dawn_decision decision);
 int dawni_offload_buffer(struct dawni_lowering *l, int tensor,
                          enum dawn_decision decision);
 

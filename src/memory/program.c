@@ -2,6 +2,7 @@
 /* The program as an object: its parts, its memory curve, its packing. */
 #include "memory/program.h"
 #include "common/array.h"
+#include "memory/moments.h"
 #include "memory/offload.h"
 #include "memory/pack.h"
 #include <limits.h>
@@ -184,6 +185,8 @@ static enum dawn_status lower(struct dawni_lowering *l,
     if (!st)
         st = dawni_offload_create(l, l->microbatches, err);
     if (!st)
+        st = dawni_moments_create(l, err);
+    if (!st)
         dawni_lower_all(l, action, actions);
     dawni_lowering_end(l);
     free(in_flight);
@@ -214,6 +217,7 @@ enum dawn_status dawni_program_create(const struct dawni_lower_opts *opts,
         .rank = opts->rank,
         .microbatches = dawn_schedule_microbatches(opts->schedule),
         .decision = opts->decision,
+        .optimizer = opts->optimizer,
         .program = p,
     };
     if (opts->microbatches && opts->microbatches < l.microbatches)

@@ -28,13 +28,14 @@ enum dawni_instr_kind {
     DAWNI_I_RECV_WAIT, /* [buffer] */
     DAWNI_I_SEND,      /* start a send to rank `peer`: [buffer] */
     DAWNI_I_SEND_WAIT, /* [buffer] */
-    DAWNI_I_OFFLOAD,   /* start to write `tensor` to tier `peer`: [buffer] */
+    DAWNI_I_OFFLOAD,   /* start to write `tensor` to tier `peer`: [buffer];
+                          without a microbatch a piece of `param`'s moments */
     DAWNI_I_OFFLOAD_WAIT,  /* [buffer] */
     DAWNI_I_PREFETCH,      /* start to read it back: [buffer] */
     DAWNI_I_PREFETCH_WAIT, /* [buffer] */
     DAWNI_I_SUM_USES,      /* gradient of `param`: [dst, src], dst += src */
     DAWNI_I_NORM,          /* global gradient norm; may end the step here */
-    DAWNI_I_ADAMW,         /* update `param` */
+    DAWNI_I_ADAMW,         /* update `param`, or a piece: memory/moments.h */
     DAWNI_I_AVERAGE,       /* update `param`, an average */
     DAWNI_I_PREPARE,       /* compute copies of the node's parameters */
     DAWNI_I_KINDS
@@ -46,7 +47,7 @@ struct dawni_instr {
     int microbatch;
     int id;         /* node, tensor or parameter, as the kind says */
     int peer;       /* of messages: rank; of transfers: enum dawn_decision */
-    int tag;        /* of messages */
+    int tag;        /* of messages; of moments: number of the piece */
     uint64_t place; /* of transfers: on the tier, in bytes */
     int operand;    /* first of its operands in program->operand */
     int operands;   /* buffer ids; -1: none */
@@ -75,7 +76,8 @@ struct dawni_program {
     int instr_room, operand_room, buffer_room;
     /* kept buffers; -1: not on this rank */
     int *master;          /* by parameter */
-    int *adam_m, *adam_v; /* by parameter: owner only, none of an average */
+    int *adam_m, *adam_v; /* by parameter: owner only, none of an average and
+                             of what is away */
     bool *owned;          /* by parameter: this rank updates it */
     int *use_at;   /* by node: where its parameters' gradients begin in */
     int *use;      /* ... by (node, port): gradient of that use */
@@ -99,6 +101,7 @@ struct dawni_lower_opts {
     const struct dawn_schedule *schedule;
     const int *first;               /* of each stage, and nodes at [stages] */
     const uint8_t *const *decision; /* by stage: by tensor */
+    const uint8_t *optimizer; /* by parameter: enum dawn_decision; NULL: keep */
     int rank;
     uint64_t cap_bytes; /* 0: none */
     int microbatches;   /* only the first so many; 0: all */

@@ -287,7 +287,8 @@ enum dawn_status dawni_exec_bind(struct dawn_exec *e, struct dawn_error *err)
         return st;
     e->arena = arena;
     if ((st = make_addresses(e, err)) || (st = make_requests(e, err)) ||
-        (st = dawni_exec_bind_transfers(e, err)) || (st = list_params(e, err)))
+        (st = dawni_exec_bind_transfers(e, err)) ||
+        (st = list_params(e, err)) || (st = dawni_exec_bind_moments(e, err)))
         return st;
     if (!e->opts.trace)
         return DAWN_OK;
@@ -316,6 +317,8 @@ void dawni_exec_unbind(struct dawn_exec *e)
     free(e->req);
     free(e->waits_for);
     free(e->param);
+    free(e->piece_at);
+    free(e->piece);
     free(e->sums);
     free(e->span);
 }

@@ -159,15 +159,15 @@ void dawni_param_init(const struct dawn_param_desc *d, int64_t elements,
 
 enum dawn_status dawn_exec_init(struct dawn_exec *e, struct dawn_error *err)
 {
-    for (int i = 0; i < e->owned; i++) {
+    enum dawn_status st = DAWN_OK;
+    for (int i = 0; i < e->owned && !st; i++) {
         struct dawn_exec_param *p = &e->param[i];
         dawni_param_init(&e->graph->param[p->param].desc, p->elements,
                          e->opts.seed, p->value);
-        if (!p->adam_m)
-            continue;
-        memset(p->adam_m, 0, (size_t)p->elements * sizeof *p->adam_m);
-        memset(p->adam_v, 0, (size_t)p->elements * sizeof *p->adam_v);
+        st = dawni_exec_zero_moments(e, i, err);
     }
+    if ((st = dawni_agree(e->comm, st, err)))
+        return st;
     return dawn_exec_params_changed(e, err);
 }
 

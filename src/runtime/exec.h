@@ -46,6 +46,12 @@ struct dawn_exec {
 
     int owned; /* parameters that this rank owns */
     struct dawn_exec_param *param;
+    /* moments that are away: by number in `param`, where its pieces begin; and
+     * all pieces */
+    int *piece_at;
+    struct dawni_exec_piece {
+        int read, write; /* instructions */
+    } * piece;
     struct dawn_memory *memory; /* by rank */
 
     /* of the step that runs */
@@ -93,8 +99,21 @@ void dawni_exec_unbind_transfers(struct dawn_exec *e);
 /* As messages: what fails otherwise is kept in e->status. */
 enum dawn_status dawni_exec_transfer(struct dawn_exec *e, int instr,
                                      struct dawn_error *err);
+/* The step ends with instruction k: wait for reads that began before. */
+enum dawn_status dawni_exec_drain(struct dawn_exec *e, int k,
+                                  struct dawn_error *err);
+/* Between steps: do what the instruction begins, and wait for it. */
+enum dawn_status dawni_exec_transfer_now(struct dawn_exec *e, int start,
+                                         struct dawn_error *err);
 /* Let large transfers move on. */
 void dawni_exec_move(struct dawn_exec *e);
+
+/* moments.c: moments that lie on a tier. */
+enum dawn_status dawni_exec_bind_moments(struct dawn_exec *e,
+                                         struct dawn_error *err);
+/* Those of parameter number i become zero, wherever they are. */
+enum dawn_status dawni_exec_zero_moments(struct dawn_exec *e, int i,
+                                         struct dawn_error *err);
 
 /* Run one instruction that is no message or transfer. */
 void dawni_exec_work(struct dawn_exec *e, int instr);

@@ -136,7 +136,7 @@ enum dawn_status dawni_exec_run(struct dawn_exec *e, int begin, int end,
             e->span[k] = (struct dawni_span){start, dawni_now_ns()};
         if (e->program->instr[k].kind == DAWNI_I_NORM &&
             (e->status || e->nonfinite || e->lr < 0))
-            return DAWN_OK; /* nothing is updated */
+            return dawni_exec_drain(e, k, err); /* nothing is updated */
     }
     return DAWN_OK;
 }

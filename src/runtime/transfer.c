@@ -8,10 +8,12 @@
 #include "common/array.h"
 #include "common/clock.h"
 #include "common/hash.h"
+#include "memory/moments.h"
 #include "memory/offload.h"
 #include "runtime/exec.h"
 #include "tier/tier.h"
 #include <assert.h>
+#include <stdio.h>
 #include <stdlib.h>
 
 #define SPINS 200 /* tests before the core is offered to others */
@@ -61,18 +63,25 @@ static void fill_io(struct dawn_exec *e, int k)
     io->is_read = i->kind == DAWNI_I_PREFETCH;
     io->data = e->address[i->operand];
     io->place = i->place;
-    io->bytes = dawn_graph_tensor_bytes(e->graph, i->id,
-                                        dawn_plan_info(e->plan)->microbatch);
-    if (i->peer == DAWN_TO_SSD)
-        io->bytes = (io->bytes + DAWNI_PAGE - 1) / DAWNI_PAGE * DAWNI_PAGE;
+    if (i->microbatch < 0)
+        io->bytes = dawni_moments_bytes(
+            dawni_moments_count(e->graph->param[i->id].elements, i->tag),
+            (enum dawn_decision)i->peer);
+    else
+        io->bytes = dawni_offload_bytes(
+            dawn_graph_tensor_bytes(e->graph, i->id,
+                                    dawn_plan_info(e->plan)->microbatch),
+            (enum dawn_decision)i->peer);
 }
 
-/* The newest write before k to where it reads. */
+/* The newest write before k to where it reads; of moments, which were written
+ * in the step before, the one behind it. */
 static int written_by(const struct dawn_exec *e, int k)
 {
     const struct dawni_instr *read = &e->program->instr[k], *i;
+    int step = read->microbatch < 0 ? 1 : -1;
     do
-        i = &e->program->instr[--k];
+        i = &e->program->instr[k += step];
     while (i->kind != DAWNI_I_OFFLOAD || i->peer != read->peer ||
            i->place != read->place);
     return k;
@@ -155,14 +164,20 @@ static void verify(struct dawn_exec *e, int start)
     const struct dawni_io *io = &e->io[start];
     uint64_t wanted = e->checksum[e->waits_for[start]];
     struct dawn_error why;
+    char what[200];
     if (dawni_hash_of(io->data, io->bytes) == wanted)
         return;
+    if (i->microbatch < 0)
+        snprintf(what, sizeof what, "moments of '%s'",
+                 e->graph->param[i->id].desc.name);
+    else
+        snprintf(what, sizeof what, "'%s', microbatch %d",
+                 e->graph->tensor[i->id].desc.name, i->microbatch);
     fail_work(e,
               dawn_fail(&why, DAWN_E_IO,
-                        "'%s', microbatch %d: what was read back from %s is "
-                        "not what was written",
-                        e->graph->tensor[i->id].desc.name, i->microbatch,
-                        i->peer == DAWN_TO_SSD ? "disk" : "host memory"),
+                        "%s: what was read back from %s is not what was "
+                        "written",
+                        what, i->peer == DAWN_TO_SSD ? "disk" : "host memory"),
               &why);
 }
 
@@ -174,9 +189,10 @@ static void begin(struct dawn_exec *e, int k)
     dawni_tier_start(e->tier[e->program->instr[k].peer], io);
 }
 
-static enum dawn_status wait(struct dawn_exec *e, int k, struct dawn_error *err)
+/* Instruction k waits for what `start` began. */
+static enum dawn_status wait(struct dawn_exec *e, int k, int start,
+                             struct dawn_error *err)
 {
-    int start = e->waits_for[k];
     struct dawni_tier *tier = e->tier[e->program->instr[k].peer];
     uint64_t from = dawni_now_ns();
     enum dawn_status st = DAWN_OK;
@@ -206,7 +222,30 @@ enum dawn_status dawni_exec_transfer(struct dawn_exec *e, int k,
                                      struct dawn_error *err)
 {
     if (!is_start(&e->program->instr[k]))
-        return wait(e, k, err);
+        return wait(e, k, e->waits_for[k], err);
     begin(e, k);
     return DAWN_OK;
+}
+
+enum dawn_status dawni_exec_drain(struct dawn_exec *e, int k,
+                                  struct dawn_error *err)
+{
+    enum dawn_status st = DAWN_OK;
+    for (int i = k + 1; i < e->program->step_instrs && !st; i++)
+        if (e->program->instr[i].kind == DAWNI_I_PREFETCH_WAIT &&
+            e->waits_for[i] < k)
+            st = wait(e, i, e->waits_for[i], err);
+    return st;
+}
+
+enum dawn_status dawni_exec_transfer_now(struct dawn_exec *e, int start,
+                                         struct dawn_error *err)
+{
+    enum dawn_status st;
+    e->status = DAWN_OK;
+    begin(e, start);
+    st = wait(e, start, start, err);
+    if (!st && e->status)
+        st = dawn_fail(err, e->status, "%s", e->error.text);
+    return st;
 }

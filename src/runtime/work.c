@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* What instructions do that are no messages. */
+#include "memory/moments.h"
 #include "runtime/exec.h"
 #include <string.h>
 
@@ -115,21 +116,32 @@ static void kernel(struct dawn_exec *e, const struct dawni_instr *i)
         check(e, i, &a);
 }
 
-static void update(struct dawn_exec *e, int param)
+static float *kept(const struct dawn_exec *e, int buffer)
+{
+    return (float *)(e->arena + e->program->buffer[buffer].offset);
+}
+
+/* All of a parameter, or the piece of which the moments are in *moments. */
+static void update(struct dawn_exec *e, const struct dawni_instr *i,
+                   char *const *moments)
 {
     const struct dawni_program *p = e->program;
-    const struct dawni_param *d = &e->graph->param[param];
+    const struct dawni_param *d = &e->graph->param[i->id];
     struct dawni_adamw o = e->adamw;
-    float *grad =
-        (float *)(e->arena +
-                  p->buffer[dawni_param_grad(e->graph, p, param)].offset);
+    float *value = kept(e, p->master[i->id]);
+    float *grad = kept(e, dawni_param_grad(e->graph, p, i->id));
     if (!d->desc.decay)
         o.weight_decay = 0;
-    e->device->adamw(&o,
-                     (float *)(e->arena + p->buffer[p->master[param]].offset),
-                     (float *)(e->arena + p->buffer[p->adam_m[param]].offset),
-                     (float *)(e->arena + p->buffer[p->adam_v[param]].offset),
-                     grad, d->elements);
+    if (!i->operands) {
+        e->device->adamw(&o, value, kept(e, p->adam_m[i->id]),
+                         kept(e, p->adam_v[i->id]), grad, d->elements);
+        return;
+    }
+    int64_t first = i->tag * DAWNI_MOMENTS_MOST;
+    int64_t count = dawni_moments_count(d->elements, i->tag);
+    float *m = (float *)*moments;
+    float *v = (float *)(*moments + dawni_moments_v_at(count));
+    e->device->adamw(&o, value + first, m, v, grad + first, count);
 }
 
 static void average(struct dawn_exec *e, int param)
@@ -182,7 +194,7 @@ void dawni_exec_work(struct dawn_exec *e, int instr)
                        e->graph->param[i->id].elements);
         break;
     case DAWNI_I_ADAMW:
-        update(e, i->id);
+        update(e, i, (char *const *)at);
         break;
     case DAWNI_I_AVERAGE:
         average(e, i->id);

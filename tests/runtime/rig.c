@@ -55,6 +55,19 @@ static void decide(struct dawn_plan *plan, int stage, int how)
     }
 }
 
+static void decide_moments(struct dawn_plan *plan, int how)
+{
+    const struct dawn_graph *g = dawn_plan_graph(plan);
+    static const enum dawn_decision all[] = {DAWN_KEEP, DAWN_TO_SSD,
+                                             DAWN_TO_HOST};
+    for (int i = 0; how && i < dawn_graph_params(g); i++) {
+        enum dawn_decision d = how < 3 ? all[how] : all[i % 3];
+        if (how == 4)
+            d = i % 2 ? DAWN_TO_SSD : DAWN_KEEP;
+        dawn_plan_decide_optimizer(plan, i, d, NULL);
+    }
+}
+
 static int ranks_of(const struct rig_case *c)
 {
     return c->ranks ? c->ranks : c->stages;
@@ -102,6 +115,7 @@ static struct dawn_plan *make_plan(const struct rig_case *c,
         return NULL;
     for (int s = 0; s < c->stages; s++)
         decide(plan, s, c->recompute);
+    decide_moments(plan, c->moments);
     return plan;
 }
 
@@ -124,12 +138,35 @@ static enum dawn_status steps(struct rank *me, struct dawn_exec *e,
         memcpy(r->peak, res.peak_bytes, sizeof *r->peak * (size_t)res.ranks);
         memcpy(r->arena, res.arena_bytes, sizeof *r->arena * (size_t)res.ranks);
     }
+    if (!st && me->c->after)
+        me->c->after(e);
     double eval = 0;
     if (!st)
         st = dawn_exec_eval(e, 2, &eval, err);
     if (dawn_comm_rank(me->comm) == 0)
         r->eval = eval;
     return st;
+}
+
+/* Of values and moments, read in parts that no piece begins at. */
+static uint64_t hash_param(struct dawn_exec *e, int i)
+{
+    const struct dawn_exec_param *p = dawn_exec_param(e, i);
+    uint64_t hash =
+        dawni_hash_of(p->value, (size_t)p->elements * 4) + (uint64_t)p->param;
+    int64_t part = p->elements / 3 + 1;
+    float *m = malloc((size_t)part * sizeof *m);
+    float *v = malloc((size_t)part * sizeof *v);
+    for (int64_t at = 0; m && v && at < p->elements; at += part) {
+        int64_t n = part < p->elements - at ? part : p->elements - at;
+        if (dawn_exec_moments_get(e, i, at, n, m, v, NULL))
+            continue;
+        hash = hash * 31 + dawni_hash_of(m, (size_t)n * sizeof *m);
+        hash = hash * 31 + dawni_hash_of(v, (size_t)n * sizeof *v);
+    }
+    free(m);
+    free(v);
+    return hash;
 }
 
 static void *run_rank(void *arg)
@@ -159,13 +196,12 @@ static void *run_rank(void *arg)
         st = steps(me, e, err);
     me->r->status[rank] = st;
     pthread_mutex_lock(me->lock);
-    for (int i = 0; e && i < dawn_exec_params(e); i++) {
-        const struct dawn_exec_param *p = dawn_exec_param(e, i);
-        me->r->params_hash ^= dawni_hash_of(p->value, (size_t)p->elements * 4) +
-                              (uint64_t)p->param;
-    }
-    if (e)
+    for (int i = 0; e && i < dawn_exec_params(e); i++)
+        me->r->params_hash ^= hash_param(e, i);
+    if (e) {
         me->r->predicted[rank] = dawn_exec_memory(e, rank)->peak_bytes;
+        me->r->kept[rank] = dawn_exec_memory(e, rank)->kept_bytes;
+    }
     pthread_mutex_unlock(me->lock);
     dawn_exec_destroy(e);
     dawn_plan_destroy(plan);

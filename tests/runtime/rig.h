@@ -24,6 +24,9 @@ struct rig_case {
     /* 0 keep all, 1 recompute all that may be, 2 every second tensor; 3 offload
      * all to disk, 4 to host memory, 5 of everything something */
     int recompute;
+    /* moments: 0 keep all, 1 all to disk, 2 to host memory, 3 some of each, 4
+     * every second parameter's to disk */
+    int moments;
     const char *offload_dir;
     double clip;
     bool trace;
@@ -31,7 +34,8 @@ struct rig_case {
     double timeout_s; /* 0: 5 */
     /* called on every rank before a step, may be NULL */
     void (*before)(struct dawn_exec *exec, int step);
-    dawn_feed_fn feed; /* NULL: counted tokens */
+    void (*after)(struct dawn_exec *exec); /* all steps; likewise */
+    dawn_feed_fn feed;                     /* NULL: counted tokens */
 };
 
 struct rig_result {
@@ -41,7 +45,8 @@ struct rig_result {
     bool nonfinite[RIG_STEPS];
     char bad_node[RIG_STEPS][128];
     uint64_t peak[RIG_RANKS], predicted[RIG_RANKS], arena[RIG_RANKS];
-    uint64_t params_hash; /* xor over parameters of the hash after the steps */
+    uint64_t params_hash;     /* over parameters and moments, after the steps */
+    uint64_t kept[RIG_RANKS]; /* by rank: bytes that are always live */
 };
 
 /* A small model: 2 layers, 32 wide, 4 heads, 16 tokens, 61 words. */
