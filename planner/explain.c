@@ -133,6 +133,29 @@ static void print_offloaded(const struct report *r, int x, int in_flight)
         printf("hidden\n");
 }
 
+/* Moments, m and v, that the stage has on each tier. */
+static void print_optimizer(const struct report *r, int x)
+{
+    const struct dawn_graph *g = dawn_plan_graph(r->plan);
+
+    for (int d = DAWN_TO_HOST; d <= DAWN_TO_SSD; d++) {
+        uint64_t bytes = 0;
+        int params = 0;
+        for (int i = 0; i < dawn_graph_params(g); i++) {
+            if ((int)dawn_plan_optimizer(r->plan, i) != d ||
+                dawn_plan_owner(r->plan, i) != x)
+                continue;
+            bytes +=
+                2 * sizeof(float) * (uint64_t)dawn_graph_param_elements(g, i);
+            params++;
+        }
+        if (params)
+            printf("  moments of %-32d saves %10s, to %s, moved once a step "
+                   "each way\n",
+                   params, SIZE(bytes), d == DAWN_TO_SSD ? "ssd" : "host");
+    }
+}
+
 static void print_stage(const struct report *r, int x, int in_flight)
 {
     const struct dawn_graph *g = dawn_plan_graph(r->plan);
@@ -162,6 +185,7 @@ static void print_stage(const struct report *r, int x, int in_flight)
     print_memory(r, s);
     print_recomputed(r, x, in_flight);
     print_offloaded(r, x, in_flight);
+    print_optimizer(r, x);
 }
 
 static void print_step(const struct report *r)

@@ -55,6 +55,22 @@ static void print_decided(const struct report *r, int x,
     }
 }
 
+/* Parameters of the stage whose moments are offloaded. */
+static void print_optimizer(const struct report *r, int x)
+{
+    const struct dawn_graph *g = dawn_plan_graph(r->plan);
+    const char *comma = "";
+
+    for (int i = 0; i < dawn_graph_params(g); i++) {
+        if (dawn_plan_optimizer(r->plan, i) == DAWN_KEEP ||
+            dawn_plan_owner(r->plan, i) != x)
+            continue;
+        printf("%s", comma);
+        print_name(r, dawn_graph_param(g, i)->name);
+        comma = ", ";
+    }
+}
+
 static void print_text(const char *text)
 {
     for (; *text; text++)
@@ -95,6 +111,8 @@ static void print_stage(const struct report *r, int x)
     print_decided(r, x, DAWN_RECOMPUTE, DAWN_RECOMPUTE);
     printf("], \"offload\": [");
     print_decided(r, x, DAWN_TO_HOST, DAWN_TO_SSD);
+    printf("], \"optimizer\": [");
+    print_optimizer(r, x);
     printf("]}");
 }
 

@@ -66,6 +66,11 @@ enum dawn_status dawni_stage_price(struct dawni_stage_pricer *p, int first,
  * offload the peaks depend on whether it is 1, 2 or more (as at first). */
 void dawni_stage_pricer_expect(struct dawni_stage_pricer *p, int in_flight);
 
+/* Where the moments of parameters lie from now on, by parameter: enum
+ * dawn_decision; NULL: they are kept, as at first. The caller's. */
+void dawni_stage_pricer_optimizer(struct dawni_stage_pricer *p,
+                                  const uint8_t *optimizer);
+
 struct dawni_offload_item;
 struct dawni_program;
 

@@ -305,6 +305,12 @@ void dawni_stage_pricer_expect(struct dawni_stage_pricer *p, int in_flight)
     p->in_flight = in_flight;
 }
 
+void dawni_stage_pricer_optimizer(struct dawni_stage_pricer *p,
+                                  const uint8_t *optimizer)
+{
+    p->l.optimizer = optimizer;
+}
+
 const struct dawni_stage_moves *dawni_stage_moves(
     const struct dawni_stage_pricer *p)
 {

@@ -290,6 +290,7 @@ const struct dawni_policy_ops dawni_policy_dawnpiper = {
     .name = "dawnpiper",
     .text = "binary partitioning by time and memory, refined by simulation",
     .refine = true,
+    .moments = true,
     .orders = true,
     .partition = partition,
 };

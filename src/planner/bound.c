@@ -9,7 +9,8 @@
  * least the forward of each node whose outputs go, in parts of a node if need
  * be, and nothing for tensors that come from other stages (they cannot be
  * dropped, but so a longer run never costs less, which the search relies on).
- * Where there is a tier to offload to, dropping is taken to cost nothing.
+ * Where there is a tier to offload to, dropping is taken to cost nothing, and
+ * so are moments.
  */
 #include "common/array.h"
 #include "planner/additive.h"
@@ -100,7 +101,10 @@ static double step_of(void *arg, int first, int last, int x, double limit)
 
     if (step > limit || spec->cap == UINT64_MAX || pl->status)
         return step;
+    dawni_stage_pricer_optimizer(
+        pl->pricer, dawni_may_offload(pl) ? pl->all_to[DAWN_TO_SSD] : NULL);
     st = dawni_stage_price(pl->pricer, first, last, NULL, &m, NULL, &pl->error);
+    dawni_stage_pricer_optimizer(pl->pricer, NULL);
     if (st) {
         dawni_planner_fail(pl, st, NULL);
         return INFINITY;

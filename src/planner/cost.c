@@ -199,11 +199,14 @@ static struct dawni_stage_cost make_cost(struct dawni_planner *pl, int first,
 
     c.recompute_ns = d->recompute_ns / pl->stage[x].speed;
     c.stall_ns = d->stall_ns;
+    c.update_ns = d->update_ns;
     c.comm_ns = comm_ns(pl, first, last, x);
     c.time_ns = dawni_base_time(pl, first, last, x) + c.recompute_ns +
                 c.stall_ns + c.comm_ns;
     c.step_ns =
         c.fits ? dawni_step_of(pl, first, last, x, c.time_ns) : INFINITY;
+    if (pl->objective == DAWN_OBJECTIVE_STEP)
+        c.step_ns += c.update_ns;
     return c;
 }
 

@@ -177,6 +177,7 @@ static enum dawn_status begin(struct dawni_planner *pl,
         (st = dawni_stage_pricer_create(pl->graph, &pl->sizes, &pl->pricer,
                                         err)) ||
         (st = dawni_decider_create(pl, err)) ||
+        (st = dawni_update_create(pl, err)) ||
         (st = dawni_additive_create(pl, err)) ||
         (st = dawni_tiers_find(pl, opts->offload, err)) ||
         (st = dawni_cost_init(pl, err)))
@@ -223,6 +224,7 @@ void dawni_planner_destroy(struct dawni_planner *pl)
     dawni_memo_clear(&pl->costs);
     free(pl->cost);
     dawni_decider_destroy(pl->decider);
+    dawni_update_destroy(pl);
     dawni_rehearsal_destroy(pl->rehearsal);
     dawni_schedules_destroy(pl->schedules);
     dawni_additive_destroy(pl->additive);

@@ -61,6 +61,8 @@ struct search { /* one decision */
     int first, last, x, in_flight;
     uint64_t budget;
     double messages;
+    const uint8_t *optimizer; /* by parameter: where moments lie; NULL: kept */
+    uint64_t staging;         /* what of them is there in an update */
     int candidates, prices;
     struct price now;
 };
@@ -91,13 +93,19 @@ static bool price_decisions(struct search *s, const uint8_t *decision,
     s->prices++;
     memset(again + s->first, 0, (size_t)s->last - (size_t)s->first + 1);
     dawni_stage_pricer_expect(pl->pricer, s->in_flight);
+    dawni_stage_pricer_optimizer(pl->pricer, s->optimizer);
     st = dawni_stage_price(pl->pricer, s->first, s->last, decision, &m, again,
                            &pl->error);
+    dawni_stage_pricer_optimizer(pl->pricer, NULL);
     if (st)
         return dawni_planner_fail(pl, st, NULL);
     int64_t messages = (int64_t)(s->messages * (double)m.comm);
     price->peak = plus(dawni_stage_peak(&m, s->in_flight), messages);
     price->least = plus(m.kept + m.comm, messages);
+    if (price->peak < m.kept + s->staging)
+        price->peak = m.kept + s->staging;
+    if (price->least < m.kept + s->staging)
+        price->least = m.kept + s->staging;
     price->kept = m.kept;
     price->comm = m.comm;
     price->recompute_ns = 0;
@@ -698,30 +706,34 @@ static struct dawni_decided result(const struct search *s, bool whole)
     };
 }
 
-static struct search begin(struct dawni_planner *pl, int first, int last, int x)
+static struct search begin(struct dawni_planner *pl,
+                           const struct dawni_run *run,
+                           const uint8_t *optimizer)
 {
     return (struct search){
         .pl = pl,
         .d = pl->decider,
-        .first = first,
-        .last = last,
-        .x = x,
-        .in_flight = pl->stage[x].in_flight,
-        .budget = pl->stage[x].budget,
-        .messages = pl->stage[x].messages,
+        .first = run->first,
+        .last = run->last,
+        .x = run->x,
+        .in_flight = pl->stage[run->x].in_flight,
+        .budget = pl->stage[run->x].budget,
+        .messages = pl->stage[run->x].messages,
+        .optimizer = optimizer,
+        .staging = dawni_update_staging(pl, run, optimizer),
     };
 }
 
-struct dawni_decided dawni_decide(struct dawni_planner *pl, int first, int last,
-                                  int x, bool thorough, uint8_t *decision)
+struct dawni_decided dawni_decide_tensors(struct dawni_planner *pl,
+                                          const struct dawni_run *run,
+                                          const uint8_t *optimizer,
+                                          uint8_t *decision)
 {
-    if (pl->additive)
-        return dawni_additive_decide(pl, first, last, x, thorough, decision);
-    struct search s = begin(pl, first, last, x);
+    struct search s = begin(pl, run, optimizer);
     bool whole = price_decisions(&s, NULL, &s.now);
 
     if (whole && !fits(&s))
-        whole = choose(&s, thorough);
+        whole = choose(&s, run->thorough);
     for (int c = 0; c < s.candidates; c++) {
         const struct candidate *cand = &s.d->candidate[c];
         if (decision)
@@ -731,13 +743,12 @@ struct dawni_decided dawni_decide(struct dawni_planner *pl, int first, int last,
     return result(&s, whole);
 }
 
-struct dawni_decided dawni_price_decisions(struct dawni_planner *pl, int first,
-                                           int last, int x,
-                                           const uint8_t *decision)
+struct dawni_decided dawni_price_tensors(struct dawni_planner *pl,
+                                         const struct dawni_run *run,
+                                         const uint8_t *optimizer,
+                                         const uint8_t *decision)
 {
-    if (pl->additive)
-        return dawni_additive_price(pl, first, last, x, decision);
-    struct search s = begin(pl, first, last, x);
+    struct search s = begin(pl, run, optimizer);
     bool whole = price_decisions(&s, decision, &s.now);
 
     return result(&s, whole);

@@ -32,6 +32,7 @@ const struct dawni_policy_ops dawni_policy_exact = {
     .name = "exact",
     .text = "bottleneck search over all cuts, refined by simulation",
     .refine = true,
+    .moments = true,
     .orders = true,
     .partition = partition,
 };

@@ -38,6 +38,11 @@ static uint64_t digest(const struct dawni_planner *pl, struct dawn_plan *plan,
                 dawni_hash_add_u64(&hash,
                                    (uint64_t)dawn_plan_decision(plan, x, t));
             }
+    for (int i = 0; i < pl->graph->params; i++)
+        if (dawn_plan_optimizer(plan, i) != DAWN_KEEP) {
+            dawni_hash_add_u64(&hash, (uint64_t)i);
+            dawni_hash_add_u64(&hash, (uint64_t)dawn_plan_optimizer(plan, i));
+        }
     return dawni_hash_end(&hash);
 }
 

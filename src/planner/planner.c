@@ -89,6 +89,8 @@ enum dawn_status dawni_decide_stage(struct dawni_planner *pl,
                                     struct dawn_error *err)
 {
     const struct dawn_plan_stage *s = dawn_plan_stage(plan, x);
+    const struct dawni_run run = {s->first, s->last, x, true};
+    enum dawn_decision optimizer = DAWN_KEEP;
     int tensors = pl->graph->tensors;
     uint8_t *decision = dawni_calloc(tensors, sizeof *decision);
     enum dawn_status st = DAWN_OK;
@@ -98,14 +100,18 @@ enum dawn_status dawni_decide_stage(struct dawni_planner *pl,
     if (pl->policy->decide)
         pl->policy->decide(pl, s->first, s->last, x, decision);
     else
-        dawni_decide(pl, s->first, s->last, x, true, decision);
-    *priced = dawni_price_decisions(pl, s->first, s->last, x, decision);
+        optimizer =
+            dawni_decide(pl, s->first, s->last, x, true, decision).optimizer;
+    *priced = dawni_price_stage(pl, &run, pl->all_to[optimizer], decision);
+    priced->optimizer = optimizer;
     for (int t = 0; t < tensors && pl->additive; t++)
         if (!dawni_additive_allows(pl, t, decision[t]))
             decision[t] = DAWN_KEEP;
     for (int t = 0; t < tensors && !st; t++)
         if (decision[t] != (uint8_t)dawn_plan_decision(plan, x, t))
             st = dawn_plan_decide(plan, x, t, decision[t], err);
+    if (!st)
+        st = dawni_update_note(pl, plan, x, optimizer, err);
     free(decision);
     if (!st && pl->status)
         st = dawn_fail(err, pl->status, "%s", pl->error.text);

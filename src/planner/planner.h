@@ -63,6 +63,7 @@ struct dawni_stage_cost { /* of a run of nodes as stage x */
     uint64_t peak; /* M_x; the least that was found where it does not fit */
     double recompute_ns;  /* part of T_x */
     double stall_ns;      /* part of T_x: waiting for offloaded tensors */
+    double update_ns;     /* part of U_x: waiting for moments */
     double comm_ns;       /* part of T_x: messages that its processor moves */
     double time_ns;       /* T_x */
     double step_ns;       /* S_x; INFINITY where it does not fit */
@@ -77,6 +78,13 @@ struct dawni_decided {
     uint64_t comm;       /* part of the peak: receives posted ahead */
     double recompute_ns; /* of one microbatch, on the profiled device */
     double stall_ns;     /* of one microbatch, waiting for what is offloaded */
+    double update_ns;    /* of a step: the same for moments */
+    enum dawn_decision optimizer; /* where all its moments lie */
+};
+
+struct dawni_run { /* of nodes, as stage x */
+    int first, last, x;
+    bool thorough; /* spend more time on it to save a little more */
 };
 
 #define DAWNI_KNOWN 4 /* of each rank */
@@ -108,6 +116,10 @@ struct dawni_planner {
     int tiers, tier_of[DAWN_DECISIONS];
     int sharers[DAWN_DECISIONS]; /* by tier: stages taken to use it */
     bool may_offload[DAWN_DECISIONS];
+    int updaters[DAWN_DECISIONS]; /* by tier: ranks taken to update from it at
+                                     one time */
+    uint8_t *all_to[DAWN_DECISIONS]; /* by parameter: all the same */
+    uint8_t *decision;               /* by tensor: scratch of dawni_decide */
     struct dawni_rehearsal *rehearsal;
     int n, l, ranks, m;
     int64_t b;
@@ -147,6 +159,7 @@ struct dawni_policy_ops {
     const char *text; /* one line for people */
     bool refine;      /* move cuts by what the simulator says, afterwards */
     bool blind;       /* to memory: another cap changes nothing */
+    bool moments;     /* may offload AdamW's moments */
     bool orders;      /* may put the nodes into another order */
     /* Choose cut[1] to cut[l - 1] (cut[0] = 0 and cut[l] = n are set) under the
      * budgets. False: found none, or pl->status is set. */
@@ -386,19 +399,59 @@ enum dawn_status dawni_decider_create(struct dawni_planner *pl,
                                       struct dawn_error *err);
 void dawni_decider_destroy(struct dawni_decider *d); /* takes NULL */
 
-/* Decide what stage x recomputes and offloads so that it fits its budget at
- * least cost.
+/* Decide what a run recomputes and offloads so that it fits its budget at least
+ * cost.
  *
- *   decision  out, by tensor, all DAWN_KEEP before; NULL: only the cost
- *   thorough  spend more time to save a little more
+ *   optimizer  by parameter: where moments lie; NULL: all are kept
+ *   decision   out, by tensor, all DAWN_KEEP before; NULL: only the cost
  */
+struct dawni_decided dawni_decide_tensors(struct dawni_planner *pl,
+                                          const struct dawni_run *run,
+                                          const uint8_t *optimizer,
+                                          uint8_t *decision);
+
+/* Price given decisions, without the update. */
+struct dawni_decided dawni_price_tensors(struct dawni_planner *pl,
+                                         const struct dawni_run *run,
+                                         const uint8_t *optimizer,
+                                         const uint8_t *decision);
+
+/* update.c */
+
+enum dawn_status dawni_update_create(struct dawni_planner *pl,
+                                     struct dawn_error *err);
+void dawni_update_destroy(struct dawni_planner *pl);
+
+/* What an update waits for moments, which are where `optimizer` says. False:
+ * pl->status is set. */
+bool dawni_update_wait(struct dawni_planner *pl, const struct dawni_run *run,
+                       const uint8_t *optimizer, double *wait_ns);
+
+/* Bytes of them that are there at one time in an update, at most. */
+uint64_t dawni_update_staging(const struct dawni_planner *pl,
+                              const struct dawni_run *run,
+                              const uint8_t *optimizer);
+
+/* The same as dawni_decide_tensors, and decide where moments lie: away only
+ * where a step then loses less. */
 struct dawni_decided dawni_decide(struct dawni_planner *pl, int first, int last,
                                   int x, bool thorough, uint8_t *decision);
 
-/* Price given decisions. */
+/* Price given decisions, and the update; and those of a stage that keeps its
+ * moments. */
+struct dawni_decided dawni_price_stage(struct dawni_planner *pl,
+                                       const struct dawni_run *run,
+                                       const uint8_t *optimizer,
+                                       const uint8_t *decision);
 struct dawni_decided dawni_price_decisions(struct dawni_planner *pl, int first,
                                            int last, int x,
                                            const uint8_t *decision);
+
+/* Write into the plan where the moments of stage x lie. */
+enum dawn_status dawni_update_note(const struct dawni_planner *pl,
+                                   struct dawn_plan *plan, int x,
+                                   enum dawn_decision tier,
+                                   struct dawn_error *err);
 
 /* by_layer.c: the same for whole layers; what could be hidden is offloaded, the
  * rest recomputed. decision: of all tensors, DAWN_KEEP before. */

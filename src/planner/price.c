@@ -16,9 +16,18 @@ struct pricing { /* of a plan */
 
 /* Can what the plan offloads go where it should? */
 static enum dawn_status check_tiers(const struct dawni_planner *pl,
-                                    const uint8_t *decision, int x,
+                                    const uint8_t *decision,
+                                    const uint8_t *optimizer, int x,
                                     struct dawn_error *err)
 {
+    for (int i = 0; i < pl->graph->params; i++)
+        if (optimizer[i] >= DAWN_TO_HOST && pl->tier_of[optimizer[i]] < 0)
+            return dawn_fail(
+                err, DAWN_E_INVAL,
+                "moments of '%s' are offloaded to %s, but the machine has no "
+                "such tier",
+                pl->graph->param[i].desc.name,
+                optimizer[i] == DAWN_TO_SSD ? "ssd" : "host");
     for (int t = 0; t < pl->graph->tensors; t++)
         if (decision[t] >= DAWN_TO_HOST && pl->tier_of[decision[t]] < 0)
             return dawn_fail(
@@ -37,6 +46,8 @@ static enum dawn_status price_stage(struct pricing *p, int x,
     struct dawni_planner *pl = p->pl;
     struct dawn_plan_stage *s = dawn_plan_stage(p->plan, x);
     struct dawn_plan_info *info = dawn_plan_info(p->plan);
+    const struct dawni_run run = {s->first, s->last, x, false};
+    const uint8_t *optimizer = p->plan->optimizer;
     int tensors = pl->graph->tensors, first = s->first, end = s->last + 1;
     double speed = pl->stage[x].speed;
     uint8_t *decision = dawni_calloc(tensors, sizeof *decision);
@@ -47,9 +58,9 @@ static enum dawn_status price_stage(struct pricing *p, int x,
         return dawn_fail(err, DAWN_E_NOMEM, "no memory for decisions");
     for (int t = 0; t < tensors; t++)
         decision[t] = (uint8_t)dawn_plan_decision(p->plan, x, t);
-    st = check_tiers(pl, decision, x, err);
+    st = check_tiers(pl, decision, optimizer, x, err);
     if (!st) {
-        d = dawni_price_decisions(pl, first, s->last, x, decision);
+        d = dawni_price_stage(pl, &run, optimizer, decision);
         if (pl->additive)
             dawni_additive_transfers(pl, first, s->last, x, decision,
                                      &p->transfers);
@@ -68,7 +79,7 @@ static enum dawn_status price_stage(struct pricing *p, int x,
         (pl->sum_b[end] - pl->sum_b[first]) / speed + s->predicted.recompute_ns;
     s->predicted.w_ns = (pl->sum_w[end] - pl->sum_w[first]) / speed;
     s->predicted.step_ns =
-        (pl->sum_update[end] - pl->sum_update[first]) / speed;
+        (pl->sum_update[end] - pl->sum_update[first]) / speed + d.update_ns;
     info->bottleneck_ns =
         fmax(info->bottleneck_ns, s->predicted.f_ns + s->predicted.b_ns +
                                       s->predicted.w_ns + d.stall_ns);
@@ -95,6 +106,26 @@ static void count_sharers(struct pricing *p)
     for (int i = 0; i < pl->tiers && pl->additive; i++)
         if (pl->sharers[i] < least[i])
             pl->sharers[i] = least[i];
+}
+
+/* Does a rank take moments from the tier? */
+static bool updates_from(const struct pricing *p, int rank, int decision)
+{
+    for (int i = 0; i < p->pl->graph->params; i++)
+        if (p->plan->optimizer[i] == decision &&
+            dawn_plan_owner(p->plan, i) % p->pl->ranks == rank)
+            return true;
+    return false;
+}
+
+static void count_updaters(struct pricing *p)
+{
+    struct dawni_planner *pl = p->pl;
+
+    memset(pl->updaters, 0, sizeof pl->updaters);
+    for (int d = DAWN_TO_HOST; d < DAWN_DECISIONS; d++)
+        for (int rank = 0; rank < pl->ranks && pl->tier_of[d] >= 0; rank++)
+            pl->updaters[pl->tier_of[d]] += updates_from(p, rank, d);
 }
 
 static enum dawn_status price_memory(struct dawni_planner *pl,
@@ -159,17 +190,20 @@ enum dawn_status dawni_price_times(struct dawni_planner *pl,
 {
     struct pricing p = {.pl = pl, .plan = plan};
     enum dawn_status st = DAWN_OK;
-    int sharers[DAWN_DECISIONS];
+    int sharers[DAWN_DECISIONS], updaters[DAWN_DECISIONS];
 
     p.first = dawni_calloc(pl->l + 1, sizeof *p.first);
     if (!p.first)
         return dawn_fail(err, DAWN_E_NOMEM, "no memory for %d stages", pl->l);
     dawn_plan_info(plan)->bottleneck_ns = 0;
     memcpy(sharers, pl->sharers, sizeof sharers);
+    memcpy(updaters, pl->updaters, sizeof updaters);
     count_sharers(&p);
+    count_updaters(&p);
     for (int x = 0; x < pl->l && !st; x++)
         st = price_stage(&p, x, err);
     memcpy(pl->sharers, sharers, sizeof sharers);
+    memcpy(pl->updaters, updaters, sizeof updaters);
     if (!st)
         st = price_step(&p, result, err);
     dawni_transfers_clear(&p.transfers);
@@ -200,6 +234,8 @@ static void note_disk(const struct dawni_planner *pl, struct dawn_plan *plan)
     for (int x = 0; x < pl->l && !used; x++)
         for (int t = 0; t < pl->graph->tensors && !used; t++)
             used = dawn_plan_decision(plan, x, t) == DAWN_TO_SSD;
+    for (int i = 0; i < pl->graph->params && !used; i++)
+        used = plan->optimizer[i] == DAWN_TO_SSD;
     for (int i = 0; used && i < dawn_machine_tiers(pl->machine); i++) {
         const struct dawn_machine_tier *tier =
             dawn_machine_tier(pl->machine, i);

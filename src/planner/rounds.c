@@ -64,7 +64,8 @@ struct trial { /* decisions with a budget, and what budgets did */
 static double lost_ns(const struct rounds *r, int x,
                       const struct dawni_decided *d)
 {
-    return d->recompute_ns / r->pl->stage[x].speed + d->stall_ns;
+    return d->recompute_ns / r->pl->stage[x].speed + d->stall_ns +
+           d->update_ns / r->pl->m;
 }
 
 static bool fits_at_no_cost(const struct rounds *r, const struct trial *t)
@@ -285,8 +286,10 @@ static enum dawn_status judge_stage(struct rounds *r, struct dawn_plan *plan,
     if (st)
         return st;
     t.best.fits = t.fits > 0 || t.by_set;
-    r->news |= !t.best.fits || lost_ns(r, x, &t.best) >
-                                   (c.recompute_ns + c.stall_ns) * (1 + 1e-9);
+    r->news |=
+        !t.best.fits ||
+        lost_ns(r, x, &t.best) >
+            (c.recompute_ns + c.stall_ns + c.update_ns / pl->m) * (1 + 1e-9);
     if (!t.best.fits)
         t.best.peak = t.fails;
     *fits_p &= t.best.fits;

@@ -95,7 +95,8 @@ static void compare(struct dawni_planner *pl, int first, int last, int x,
                     const struct best *best)
 {
     uint8_t *decision = calloc((size_t)pl->graph->tensors, 1);
-    struct dawni_decided d = dawni_decide(pl, first, last, x, true, decision);
+    const struct dawni_run run = {first, last, x, true};
+    struct dawni_decided d = dawni_decide_tensors(pl, &run, NULL, decision);
     struct dawni_decided again =
         dawni_price_decisions(pl, first, last, x, decision);
     double gap;
@@ -129,7 +130,7 @@ static void try_stage(struct dawni_planner *pl, int first, int last, int x)
     if (n < 2)
         return;
     pl->stage[x].budget = UINT64_MAX;
-    uint64_t most = dawni_decide(pl, first, last, x, true, NULL).peak;
+    uint64_t most = dawni_price_decisions(pl, first, last, x, NULL).peak;
     uint64_t least = enumerate(pl, first, last, x, tensor, n).least_peak;
     for (int i = 0; i < 5; i++) {
         pl->stage[x].budget = least + (most - least) * (uint64_t)i / 5;
@@ -172,6 +173,73 @@ static void test_decisions(void)
        "at most one stage in fifty that could fit is given up");
     ok(tally.offloaded > 100 && tally.stalled > 10,
        "tensors are offloaded, sometimes at the price of a stall");
+}
+
+/* Moments */
+
+static struct {
+    int cases, moved, more_fit, wrong, dear;
+} moments;
+
+/* What a step loses. */
+static double lost_in_step(const struct dawni_planner *pl, int x,
+                           const struct dawni_decided *d)
+{
+    return pl->m * (d->recompute_ns / pl->stage[x].speed + d->stall_ns) +
+           d->update_ns;
+}
+
+static void check_moments(struct dawni_planner *pl, const struct dawni_run *run)
+{
+    uint8_t *decision = calloc((size_t)pl->graph->tensors, 1);
+    struct dawni_decided kept = dawni_decide_tensors(pl, run, NULL, NULL);
+    struct dawni_decided d = dawni_decide(pl, run->first, run->last, run->x,
+                                          run->thorough, decision);
+    const uint8_t *to = pl->all_to[d.optimizer];
+    struct dawni_decided again = dawni_price_stage(pl, run, to, decision);
+
+    moments.cases++;
+    moments.moved += d.optimizer != DAWN_KEEP;
+    moments.more_fit += d.fits && !kept.fits;
+    moments.wrong += again.peak != d.peak || again.kept != d.kept ||
+                     again.update_ns != d.update_ns ||
+                     (d.optimizer == DAWN_KEEP && d.update_ns != 0) ||
+                     (kept.fits && !d.fits);
+    moments.dear += kept.fits && lost_in_step(pl, run->x, &d) >
+                                     lost_in_step(pl, run->x, &kept);
+    free(decision);
+}
+
+/* Budgets from what is kept with the moments away up to all. */
+static void test_moments(void)
+{
+    for (uint64_t seed = 0; seed < 30; seed++) {
+        struct rig_opts o = {
+            .nodes = 12, .seed = seed, .branchy = seed % 2, .params = true};
+        struct dawn_profile *profile = rig_profile(&o);
+        struct dawni_planner *pl = rig_planner(profile, NULL, 3, 6, 0);
+        give_tier(pl, 2e6 * pow(1.5, (double)rig_number(seed, 1, 0, 12)));
+        pl->no_recompute = seed % 4 == 3;
+        for (int x = 0; x < 3; x++) {
+            struct dawni_run run = {(int)(seed % 4), 11, x, seed % 2};
+            pl->stage[x].budget = UINT64_MAX;
+            struct dawni_decided all =
+                dawni_price_decisions(pl, run.first, run.last, x, NULL);
+            for (uint64_t i = 1; i <= 12; i++) {
+                pl->stage[x].budget = all.peak * i / 12;
+                check_moments(pl, &run);
+            }
+        }
+        dawni_planner_destroy(pl);
+        dawn_profile_destroy(profile);
+    }
+    diag("%d stages: the moments of %d go, %d fit only so", moments.cases,
+         moments.moved, moments.more_fit);
+    is_int(moments.wrong, 0, "a decision is priced as it was decided");
+    is_int(moments.dear, 0, "moments go where a step then loses less");
+    ok(moments.moved > 20 && moments.moved < moments.cases,
+       "%d of %d stages offload moments", moments.moved, moments.cases);
+    ok(moments.more_fit > 10, "%d fit only so", moments.more_fit);
 }
 
 /* Prices */
@@ -321,6 +389,7 @@ int main(void)
 {
     plan_lazy();
     test_decisions();
+    test_moments();
     test_prices();
     return done_testing();
 }
