@@ -185,9 +185,8 @@ static void say_end(const struct trainer *t, uint64_t begin, int signal_number)
                      (unsigned long long)t->step, t->job.out);
 }
 
-/* The executor knows that a feed failed, the feed knows why. */
-static enum dawn_status explain(const struct trainer *t, enum dawn_status st,
-                                struct dawn_error *err)
+enum dawn_status train_explain(const struct trainer *t, enum dawn_status st,
+                               struct dawn_error *err)
 {
     struct dawn_error why = {0};
 
@@ -255,6 +254,6 @@ int train_loop(struct trainer *t)
     if (!st)
         say_end(t, begin, sum.signal);
     free(all);
-    st = explain(t, st, &err);
+    st = train_explain(t, st, &err);
     return cli_report(&t->cli, st, &err);
 }

@@ -9,6 +9,7 @@ enum {
     KEY_RESUME,
     KEY_TIMEOUT,
     KEY_VERIFY,
+    KEY_EVALUATE,
     KEY_OFFLOAD_DIR,
     KEY_CHECKED,
     KEY_JSON
@@ -24,6 +25,9 @@ static const struct argp_option options[] = {
     {"verify", KEY_VERIFY, NULL, 0,
      "Compare one step with the same on one stage, bit by bit, and train "
      "nothing",
+     0},
+    {"evaluate", KEY_EVALUATE, "FILE", 0,
+     "Print the loss of the run's newest checkpoint on FILE, and train nothing",
      0},
     {"offload-dir", KEY_OFFLOAD_DIR, "DIR", 0,
      "Folder on the disk that the plan offloads to; nothing is left there "
@@ -77,6 +81,9 @@ static error_t parse(int key, char *arg, struct argp_state *state)
     case KEY_VERIFY:
         t->options.verify = true;
         return 0;
+    case KEY_EVALUATE:
+        t->options.evaluate = arg;
+        return 0;
     case KEY_OFFLOAD_DIR:
         t->options.offload_dir = arg;
         return 0;
@@ -94,8 +101,11 @@ static error_t parse(int key, char *arg, struct argp_state *state)
             cli_usage(&t->cli, "no JOB given");
         if (!t->options.plan)
             cli_usage(&t->cli, "no --plan given");
-        if (t->options.resume && t->options.verify)
-            cli_usage(&t->cli, "--resume and --verify exclude each other");
+        if (t->options.resume + t->options.verify +
+                (t->options.evaluate != NULL) >
+            1)
+            cli_usage(&t->cli,
+                      "--resume, --verify and --evaluate exclude each other");
         return 0;
     default:
         return ARGP_ERR_UNKNOWN;
@@ -126,7 +136,9 @@ int main(int argc, char **argv)
     if (!code)
         code = train_setup(&t);
     if (!code)
-        code = t.options.verify ? train_verify(&t) : train_loop(&t);
+        code = t.options.verify     ? train_verify(&t)
+               : t.options.evaluate ? train_evaluate(&t)
+                                    : train_loop(&t);
     train_clear(&t);
     return code;
 }

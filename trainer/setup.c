@@ -2,6 +2,7 @@
 /* From files to something that can step. */
 #include "train.h"
 #include <errno.h>
+#include <limits.h>
 #include <string.h>
 #include <sys/stat.h>
 #include <unistd.h>
@@ -79,10 +80,22 @@ static enum dawn_status load_plan(struct trainer *t, struct dawn_error *err)
     return st ? dawn_fail(err, st, "%s", why.text) : DAWN_OK;
 }
 
+/* All of the file in place of what the job holds out. */
+static enum dawn_status evaluate_file(struct trainer *t, struct dawn_error *err)
+{
+    if (strlen(t->options.evaluate) >= sizeof t->job.data.eval)
+        return dawn_fail(err, DAWN_E_INVAL, "--evaluate: the path is too long");
+    strcpy(t->job.data.eval, t->options.evaluate);
+    t->job.train.eval_microbatches = INT_MAX;
+    return DAWN_OK;
+}
+
 static enum dawn_status load(struct trainer *t, struct dawn_error *err)
 {
     enum dawn_status st = dawn_job_load(t->options.job, &t->job, err);
 
+    if (!st && t->options.evaluate)
+        st = evaluate_file(t, err);
     if (!st)
         st = dawn_model_build(&t->job.model, &t->graph, err);
     if (!st)
@@ -149,16 +162,23 @@ static enum dawn_status open_output(struct trainer *t, struct dawn_error *err)
                        : dawn_fail(err, DAWN_E_NOMEM, "no memory to train");
 }
 
+static bool trains_nothing(const struct trainer *t)
+{
+    return t->options.verify || t->options.evaluate;
+}
+
 static enum dawn_status bind(struct trainer *t, struct dawn_error *err)
 {
     struct dawn_exec_opts opts = train_exec_opts(t, t->plan, t->cli.comm);
     enum dawn_status st = DAWN_OK;
 
-    if (!t->options.resume && !t->options.verify && cli_first(&t->cli))
+    if (!t->options.resume && !trains_nothing(t) && cli_first(&t->cli))
         st = state_refuse(t, err);
     if ((st = dawn_comm_agree(t->cli.comm, st, err)) ||
         (st = dawn_exec_create(&opts, &t->exec, err)))
         return st;
+    if (t->options.evaluate)
+        return state_values(t, err);
     if (cli_first(&t->cli))
         train_print_memory(t, t->options.json ? stderr : stdout);
     if (t->options.verify)

@@ -316,21 +316,35 @@ static enum dawn_status open_checkpoint(const struct trainer *t,
     return st;
 }
 
-enum dawn_status state_init(struct trainer *t, struct dawn_error *err)
+/* Parameters only. step_p: out, or NULL */
+static enum dawn_status take_values(struct trainer *t, const char *path,
+                                    uint64_t *step_p, struct dawn_error *err)
 {
     struct dawn_checkpoint *ck = NULL;
     enum dawn_status st = dawn_exec_init(t->exec, err);
 
-    if (st || !*t->job.train.init ||
-        (st = open_checkpoint(t, t->job.train.init, &ck, err)))
+    if (st || (st = open_checkpoint(t, path, &ck, err)))
         return st;
     st = dawn_comm_agree(t->cli.comm, read_tensors(t, ck, 1, err), err);
     if (st)
         st = dawn_fail(err, st, "%s: %s", dawn_checkpoint_path(ck), err->text);
     else
         st = dawn_exec_params_changed(t->exec, err);
+    if (!st && step_p)
+        *step_p = dawn_checkpoint_step(ck);
     dawn_checkpoint_close(ck);
     return st;
+}
+
+enum dawn_status state_init(struct trainer *t, struct dawn_error *err)
+{
+    return *t->job.train.init ? take_values(t, t->job.train.init, NULL, err)
+                              : dawn_exec_init(t->exec, err);
+}
+
+enum dawn_status state_values(struct trainer *t, struct dawn_error *err)
+{
+    return take_values(t, t->job.out, &t->step, err);
 }
 
 enum dawn_status state_load(struct trainer *t, struct dawn_error *err)

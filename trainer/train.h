@@ -15,6 +15,7 @@ struct options {
     int64_t steps; /* 0: the job's */
     double timeout_s;
     const char *offload_dir; /* NULL: not said */
+    const char *evaluate;    /* file; NULL: train */
     bool resume, verify, checked, json;
 };
 
@@ -71,6 +72,14 @@ const struct dawn_plan_stage *train_prediction(const struct trainer *t,
 /* loop.c: train. Returns an exit code. */
 int train_loop(struct trainer *t);
 
+/* loop.c: the executor knows that a feed failed, the feed knows why; collective
+ */
+enum dawn_status train_explain(const struct trainer *t, enum dawn_status st,
+                               struct dawn_error *err);
+
+/* evaluate.c: print the loss on a file. Returns an exit code. */
+int train_evaluate(struct trainer *t);
+
 /* verify.c: compare one step of the plan with the same on one stage. */
 int train_verify(struct trainer *t);
 
@@ -89,6 +98,8 @@ void state_clear(struct trainer *t);
 /* The parameters that the job begins with: drawn, or from another run's
  * checkpoint. */
 enum dawn_status state_init(struct trainer *t, struct dawn_error *err);
+/* The parameters of the newest complete one only; sets t->step. */
+enum dawn_status state_values(struct trainer *t, struct dawn_error *err);
 /* The newest complete one; sets t->step. */
 enum dawn_status state_load(struct trainer *t, struct dawn_error *err);
 /* Fails if there are some already: a new run must not mix with an old one. */

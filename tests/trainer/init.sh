@@ -23,7 +23,21 @@ report $? "one that begins with its parameters, on one"
 report $? "evaluates to the same bits"
 [ -e run/step-00000001/manifest.json ]
 report $? "and counts its steps from 0"
+ranks 1 "$bin/dawn-train" job.yaml --plan plan1.yaml --evaluate eval.txt --json \
+    > evaluated 2> train.log
+report $? "--evaluate"
+grep -q '"step":1,"samples":[0-9]*,"eval_loss":' evaluated
+report $? "prints the step, the samples, the loss"
+sed -i 's/eval_microbatches: 4/eval_microbatches: 1000/' job.yaml
+mv run kept
+train 1 plan1.yaml --steps 1
+[ "$(last_eval)" = "$(sed 's/.*"eval_loss_hex":"//; s/".*//' evaluated)" ]
+report $? "which is that of an evaluation on the whole file"
 rm -rf run
+ranks 1 "$bin/dawn-train" job.yaml --plan plan1.yaml --evaluate eval.txt \
+    > train.log 2>&1
+[ $? -eq 1 ] && grep -q '^dawn-train: .*run' train.log && [ ! -e run ]
+report $? "without a checkpoint it fails, and makes no folder"
 mv job.yaml base/
 sed 's/init: base.run/init: run/; s/train: train/train: ..\/train/
     s/eval: eval/eval: ..\/eval/' base/job.yaml > base/there.yaml
