@@ -8,11 +8,13 @@
 struct feed {
     struct dawn_tokens *train, *eval; /* eval: NULL without a held-out file */
     const char *eval_path;
-    int64_t context;
+    int64_t context; /* tokens of a file that a sample is made of */
     uint64_t seed;
-    struct dawn_tokens_mask mask; /* masked 0: the next token is predicted */
-    int32_t *sample;              /* room for one, where tokens are masked */
-    struct dawn_error err;        /* of feed_fill */
+    /* with masked and target_context 0 the next token is predicted */
+    struct dawn_tokens_mask mask;
+    struct dawn_tokens_spans spans;
+    int32_t *sample;       /* room for one, where tokens are changed */
+    struct dawn_error err; /* of feed_fill */
 };
 
 void feed_close(struct feed *feed)
@@ -25,11 +27,12 @@ void feed_close(struct feed *feed)
     free(feed);
 }
 
-static enum dawn_status open_file(const struct dawn_job *job, const char *path,
+static enum dawn_status open_file(const struct feed *feed,
+                                  const struct dawn_job *job, const char *path,
                                   struct dawn_tokens **tokens_p,
                                   struct dawn_error *err)
 {
-    int64_t context = job->model.context;
+    int64_t context = feed->context;
     enum dawn_status st = dawn_tokens_open(path, job->data.format,
                                            job->model.vocab, tokens_p, err);
 
@@ -41,6 +44,45 @@ static enum dawn_status open_file(const struct dawn_job *job, const char *path,
     return st;
 }
 
+/* How samples are made of text. */
+static enum dawn_status set_task(struct feed *feed, const struct dawn_job *job,
+                                 struct dawn_error *err)
+{
+    const struct dawn_model_opts *model = &job->model;
+
+    feed->context = model->context;
+    feed->mask = (struct dawn_tokens_mask){
+        .samples = 1,
+        .context = model->context,
+        .masked = dawn_model_masked(model),
+        .vocab = model->vocab,
+        .token = job->data.mask,
+    };
+    feed->spans = (struct dawn_tokens_spans){
+        .samples = 1,
+        .context = model->context,
+        .target_context = dawn_model_target_context(model),
+        .sentinel = job->data.sentinel,
+    };
+    if (!feed->spans.target_context)
+        return DAWN_OK;
+    feed->context = dawn_tokens_span_window(feed->spans.context,
+                                            feed->spans.target_context);
+    if (!feed->context)
+        return dawn_fail(err, DAWN_E_INVAL,
+                         "no text has spans for context %d and target_context "
+                         "%lld",
+                         model->context, (long long)feed->spans.target_context);
+    if (feed->spans.sentinel <=
+        dawn_tokens_span_count(feed->spans.target_context))
+        return dawn_fail(
+            err, DAWN_E_INVAL,
+            "%lld spans of a sample, and only %d tokens to stand for them",
+            (long long)dawn_tokens_span_count(feed->spans.target_context),
+            feed->spans.sentinel - 1);
+    return DAWN_OK;
+}
+
 enum dawn_status feed_open(const struct dawn_job *job, struct feed **feed_p,
                            struct dawn_error *err)
 {
@@ -49,24 +91,20 @@ enum dawn_status feed_open(const struct dawn_job *job, struct feed **feed_p,
 
     if (!feed)
         return dawn_fail(err, DAWN_E_NOMEM, "no memory for the data");
-    feed->context = job->model.context;
     feed->seed = job->train.seed;
     feed->eval_path = job->data.eval;
-    feed->mask = (struct dawn_tokens_mask){
-        .samples = 1,
-        .context = job->model.context,
-        .masked = dawn_model_masked(&job->model),
-        .vocab = job->model.vocab,
-        .token = job->data.mask,
-    };
+    if ((st = set_task(feed, job, err))) {
+        feed_close(feed);
+        return st;
+    }
     feed->sample = calloc((size_t)feed->context, sizeof *feed->sample);
     if (!feed->sample) {
         feed_close(feed);
         return dawn_fail(err, DAWN_E_NOMEM, "no memory for the data");
     }
-    st = open_file(job, job->data.train, &feed->train, err);
+    st = open_file(feed, job, job->data.train, &feed->train, err);
     if (!st && job->data.eval[0])
-        st = open_file(job, job->data.eval, &feed->eval, err);
+        st = open_file(feed, job, job->data.eval, &feed->eval, err);
     if (st) {
         feed_close(feed);
         return st;
@@ -129,21 +167,47 @@ static enum dawn_status fill_masked(struct feed *feed,
     return st;
 }
 
+/* One sample of a model that fills in spans: `to` is what is wanted. */
+static enum dawn_status fill_spans(struct feed *feed,
+                                   const struct dawn_feed *what,
+                                   uint64_t sample, int32_t *to)
+{
+    struct dawn_tokens_batch batch = {
+        .samples = 1, .context = feed->context, .tokens = feed->sample};
+    struct dawn_tokens_spans spans = feed->spans;
+    enum dawn_status st = read_batch(feed, what, sample, &batch);
+
+    if (st)
+        return st;
+    spans.tokens = feed->sample;
+    if (!strcmp(what->name, "tokens"))
+        spans.inputs = to;
+    else if (!strcmp(what->name, "targets"))
+        spans.targets = to;
+    else
+        spans.decoder = to;
+    return dawn_tokens_corrupt(feed->seed, what->eval ? UINT64_MAX : what->step,
+                               sample, &spans, &feed->err);
+}
+
 int feed_fill(struct feed *feed, const struct dawn_feed *what, void *data)
 {
     struct dawn_tokens_batch batch = {.samples = what->samples,
                                       .context = feed->context};
     bool tokens = !strcmp(what->name, "tokens");
-    int64_t width = tokens ? feed->context : feed->mask.masked;
+    bool spans = feed->spans.target_context > 0;
+    int64_t other = spans ? feed->spans.target_context : feed->mask.masked;
+    int64_t width = tokens ? feed->spans.context : other;
     enum dawn_status st = DAWN_OK;
 
-    if (!feed->mask.masked) {
+    if (!spans && !feed->mask.masked) {
         *(tokens ? &batch.tokens : &batch.targets) = data;
         return read_batch(feed, what, what->sample, &batch) != DAWN_OK;
     }
     for (int64_t i = 0; i < what->samples && !st; i++)
-        st = fill_masked(feed, what, what->sample + (uint64_t)i,
-                         (int32_t *)data + i * width);
+        st = (spans ? fill_spans : fill_masked)(feed, what,
+                                                what->sample + (uint64_t)i,
+                                                (int32_t *)data + i * width);
     return st != DAWN_OK;
 }
 

@@ -119,7 +119,7 @@ static void count(struct trainer *t)
     int64_t wanted = t->job.train.microbatch * t->job.train.microbatches;
 
     t->samples = info->microbatch * info->microbatches;
-    t->tokens = t->job.model.context;
+    t->tokens = t->job.model.context + dawn_model_target_context(&t->job.model);
     t->steps =
         t->options.steps ? (uint64_t)t->options.steps : t->job.train.steps;
     if (t->samples != wanted && cli_first(&t->cli))

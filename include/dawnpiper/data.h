@@ -88,6 +88,35 @@ DAWN_API enum dawn_status dawn_tokens_mask(uint64_t seed, uint64_t step,
                                            const struct dawn_tokens_mask *mask,
                                            struct dawn_error *err);
 
+/* Spans to be filled in, of 3 tokens on average (Raffel et al., "T5", 2020,
+ * section 3.1.4). In the encoder's tokens one sentinel stands for each span;
+ * the targets are the spans, each behind its sentinel; both end with token 1.
+ * The decoder's tokens are the targets one place later, behind token 0. Lengths
+ * are fixed: how many tokens are left out follows from target_context. */
+struct dawn_tokens_spans {
+    int64_t samples;
+    int64_t context, target_context; /* of encoder and decoder */
+    int32_t sentinel;      /* of the first span; the next is one less, ... */
+    const int32_t *tokens; /* (samples, dawn_tokens_span_window()) */
+    int32_t *inputs;       /* (samples, context), or NULL: not wanted */
+    int32_t *decoder;      /* (samples, target_context); or NULL */
+    int32_t *targets;      /* (samples, target_context); or NULL */
+};
+
+/* Tokens of the text that a sample is made of; 0: there is no such sample, at
+ * least 3 places each are needed and places enough between the spans. */
+DAWN_API int64_t dawn_tokens_span_window(int64_t context,
+                                         int64_t target_context);
+
+/* Spans of a sample. */
+DAWN_API int64_t dawn_tokens_span_count(int64_t target_context);
+
+/* Leave out spans. Row i is a function of seed, step, sample + i and the tokens
+ * of that row. Returns DAWN_OK or DAWN_E_INVAL. */
+DAWN_API enum dawn_status dawn_tokens_corrupt(
+    uint64_t seed, uint64_t step, uint64_t sample,
+    const struct dawn_tokens_spans *spans, struct dawn_error *err);
+
 #ifdef __cplusplus
 }
 #endif

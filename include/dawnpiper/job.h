@@ -14,7 +14,8 @@ extern "C" {
 struct dawn_model_opts { /* model: */
     char preset[32];     /* "gpt2", "gpt2-124m", "gpt2-tiny", "bert",
                             "bert-base", "bert-large", "bert-tiny",
-                            "amoebanet", "amoebanet-d", "amoebanet-tiny" */
+                            "amoebanet", "amoebanet-d", "amoebanet-tiny",
+                            "t5", "t5-base", "t5-large", "t5-tiny" */
     int layers, hidden, heads, context, vocab;
     double dropout;
     bool fused_attention;
@@ -23,6 +24,10 @@ struct dawn_model_opts { /* model: */
     /* AmoebaNet only, which has layers but no hidden, heads, context, vocab */
     int filters, classes; /* a multiple of 8; >= 2 */
     int image, channels;  /* images are (image, image, channels) */
+    /* T5 only; layers are those of each stack, context is the encoder's */
+    int target_context;        /* places of the decoder; 0: so many that 15% of
+                                  a text are left out of it */
+    int buckets, max_distance; /* of relative positions: 32, 128 */
 };
 
 struct dawn_job {
@@ -31,7 +36,9 @@ struct dawn_job {
         char train[4096], eval[4096]; /* files; relative to the job file's
                                          folder; eval may be "" */
         char format[16];              /* "bytes", "llmc", "uint16", "images" */
-        int mask; /* the token that stands for a masked one: the last */
+        int mask;     /* the token that stands for a masked one: the last */
+        int sentinel; /* the first of the tokens that stand for a span, the
+                         others are below it: the last */
     } data;
     struct {
         uint64_t steps;
@@ -66,9 +73,11 @@ DAWN_API enum dawn_status dawn_job_load(const char *path, struct dawn_job *job,
 
 /* Build the graph of a model: inputs "tokens" and "targets" (b, context) i32;
  * of BERT "tokens" (b, context), and "places" and "targets" (b, masked): where
- * the masked tokens are, and which they were; of AmoebaNet "images" (b, image,
- * image, channels) of its dtype and "targets" (b, 1). The caller destroys it. Returns
- * DAWN_OK, DAWN_E_INVAL (hidden no multiple of heads, ...) or DAWN_E_NOMEM.
+ * the masked tokens are, and which they were; of T5 "tokens" (b, context), and
+ * "decoder_tokens" and "targets" (b, target_context); of AmoebaNet "images" (b,
+ * image, image, channels) of its dtype and "targets" (b, 1). The caller destroys
+ * it. Returns DAWN_OK, DAWN_E_INVAL (hidden no multiple of heads, ...) or
+ * DAWN_E_NOMEM.
  */
 DAWN_API enum dawn_status dawn_model_build(const struct dawn_model_opts *opts,
                                            struct dawn_graph **graph_p,
@@ -80,6 +89,9 @@ DAWN_API bool dawn_model_takes_images(const struct dawn_model_opts *opts);
 /* How many tokens of a sample the model fills in; 0: it predicts the next one
  * of each. */
 DAWN_API int dawn_model_masked(const struct dawn_model_opts *opts);
+
+/* Places of the decoder; 0: the model has none. */
+DAWN_API int dawn_model_target_context(const struct dawn_model_opts *opts);
 
 /* Learning rate of a step: linear warm-up, then the decay. */
 DAWN_API double dawn_job_lr(const struct dawn_job *job, uint64_t step);

@@ -57,6 +57,9 @@ static const struct dawni_yaml_field model_fields[] = {
     FIELD("classes", INT, opts.classes, .ilo = 2, .ihi = 1 << 16),
     FIELD("image", INT, opts.image, .ilo = 32, .ihi = 1 << 14),
     FIELD("channels", INT, opts.channels, .ilo = 1, .ihi = 1 << 10),
+    FIELD("target_context", INT, opts.target_context, .ilo = 3, .ihi = 1 << 24),
+    FIELD("buckets", INT, opts.buckets, .ilo = 4, .ihi = 1 << 16),
+    FIELD("max_distance", INT, opts.max_distance, .ilo = 2, .ihi = 1 << 24),
 };
 #undef FIELD
 
@@ -67,6 +70,7 @@ static const struct dawni_yaml_field data_fields[] = {
     FIELD("eval", STRING, data.eval),
     FIELD("format", WORD, data.format, .choices = formats),
     FIELD("mask", INT, data.mask, .ilo = 0, .ihi = 1 << 24),
+    FIELD("sentinel", INT, data.sentinel, .ilo = 0, .ihi = 1 << 24),
 };
 
 static const struct dawni_yaml_field train_fields[] = {
@@ -101,7 +105,7 @@ static const struct dawni_yaml_field device_fields[] = {
 static void set_defaults(struct dawn_job *job)
 {
     *job = (struct dawn_job){
-        .data = {.format = "bytes", .mask = -1},
+        .data = {.format = "bytes", .mask = -1, .sentinel = -1},
         .train = {.microbatch = 1,
                   .microbatches = 8,
                   .lr = 1e-3,
@@ -187,6 +191,35 @@ static enum dawn_status check_sizes(const struct dawni_yaml *map,
     return DAWN_OK;
 }
 
+/* Of the keys that only models with a decoder have. */
+static enum dawn_status check_decoder(const struct dawni_yaml *map,
+                                      const struct dawn_model_opts *opts,
+                                      struct dawn_error *err)
+{
+    static const char *const keys[] = {"target_context", "buckets",
+                                       "max_distance"};
+    bool decodes = dawn_model_target_context(opts) > 0;
+
+    for (int i = 0; i < COUNT(keys) && !decodes; i++)
+        if (dawni_yaml_get(map, keys[i]))
+            return dawni_yaml_fail(dawni_yaml_get(map, keys[i]), DAWN_E_FORMAT,
+                                   err, "key '%s': %s has no decoder", keys[i],
+                                   opts->preset);
+    if (decodes && opts->buckets % 4)
+        return dawni_yaml_fail(dawni_yaml_get(map, "buckets"), DAWN_E_FORMAT,
+                               err, "key 'buckets': is no multiple of 4");
+    if (decodes && opts->max_distance <= opts->buckets / 2)
+        return dawni_yaml_fail(map, DAWN_E_FORMAT, err,
+                               "max_distance %d is not above half of the "
+                               "buckets, %d",
+                               opts->max_distance, opts->buckets / 2);
+    if (decodes && !opts->fused_attention)
+        return dawni_yaml_fail(dawni_yaml_get(map, "attention"), DAWN_E_FORMAT,
+                               err, "key 'attention': %s has fused only",
+                               opts->preset);
+    return DAWN_OK;
+}
+
 /* Sizes come from the preset, then from the file. */
 static enum dawn_status read_model(const struct dawni_yaml *map,
                                    struct dawn_model_opts *opts,
@@ -223,6 +256,8 @@ static enum dawn_status read_model(const struct dawni_yaml *map,
         return dawni_yaml_fail(dawni_yaml_get(map, "masked"), DAWN_E_FORMAT,
                                err, "key 'masked': is above context");
     model.opts.fused_attention = model.attention != 1;
+    if ((st = check_decoder(map, &model.opts, err)))
+        return st;
     *opts = model.opts;
     return DAWN_OK;
 }
@@ -281,6 +316,14 @@ static enum dawn_status read_data(const struct dawni_yaml *map,
     if (job->data.mask >= job->model.vocab)
         return dawni_yaml_fail(dawni_yaml_get(map, "mask"), DAWN_E_FORMAT, err,
                                "key 'mask': the vocabulary has %d tokens",
+                               job->model.vocab);
+    if (job->data.sentinel < 0)
+        job->data.sentinel = job->model.vocab - 1;
+    if (job->data.sentinel >= job->model.vocab)
+        return dawni_yaml_fail(dawni_yaml_get(map, "sentinel"), DAWN_E_FORMAT,
+                               err,
+                               "key 'sentinel': the vocabulary has %d "
+                               "tokens",
                                job->model.vocab);
     if ((st = place_path(map, "train", job_path, job->data.train, err)))
         return st;

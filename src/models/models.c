@@ -18,6 +18,14 @@
         .fused_attention = true, .dtype = DAWN_BF16                            \
     }
 
+#define T5(preset_) .preset = preset_, .buckets = 32, .max_distance = 128
+#define T5_SIZES(preset_, layers_, hidden_, heads_, context_, vocab_)          \
+    {                                                                          \
+        T5(preset_), .layers = layers_, .hidden = hidden_, .heads = heads_,    \
+                     .context = context_, .vocab = vocab_,                     \
+                     .fused_attention = true, .dtype = DAWN_BF16               \
+    }
+
 const struct dawni_preset dawni_presets[] = {
     {"gpt2", false, false, {.preset = "gpt2"}, dawni_gpt2_build},
     {"gpt2-124m", true, false, SIZES("gpt2-124m", 12, 768, 12, 1024, 50257),
@@ -40,6 +48,13 @@ const struct dawni_preset dawni_presets[] = {
      dawni_amoebanet_build},
     {"amoebanet-tiny", true, false, IMAGES("amoebanet-tiny", 3, 32, 10, 32),
      dawni_amoebanet_build},
+    {"t5", false, false, {T5("t5")}, dawni_t5_build},
+    {"t5-base", true, false, T5_SIZES("t5-base", 12, 768, 12, 512, 32128),
+     dawni_t5_build},
+    {"t5-large", true, false, T5_SIZES("t5-large", 24, 1024, 16, 512, 32128),
+     dawni_t5_build},
+    {"t5-tiny", true, false, T5_SIZES("t5-tiny", 4, 256, 4, 256, 384),
+     dawni_t5_build},
     {0},
 };
 
@@ -88,6 +103,44 @@ static enum dawn_status check_images(const struct dawn_model_opts *opts,
     return DAWN_OK;
 }
 
+static bool decodes(const struct dawn_model_opts *opts)
+{
+    const struct dawni_preset *preset = dawni_preset_find(opts->preset);
+
+    return preset && preset->build == dawni_t5_build;
+}
+
+/* What only encoder-decoders have. */
+static enum dawn_status check_decoder(const struct dawn_model_opts *opts,
+                                      struct dawn_error *err)
+{
+    int length = dawn_model_target_context(opts);
+
+    if (!decodes(opts) &&
+        (opts->target_context || opts->buckets || opts->max_distance))
+        return dawn_fail(err, DAWN_E_INVAL, "model '%s' has no decoder",
+                         opts->preset);
+    if (!decodes(opts))
+        return DAWN_OK;
+    if (!opts->fused_attention)
+        return dawn_fail(err, DAWN_E_INVAL,
+                         "model '%s' has fused attention only", opts->preset);
+    if (opts->buckets < 4 || opts->buckets % 4)
+        return dawn_fail(err, DAWN_E_INVAL,
+                         "model '%s': buckets %d, must be a multiple of 4",
+                         opts->preset, opts->buckets);
+    if (opts->max_distance <= opts->buckets / 2)
+        return dawn_fail(err, DAWN_E_INVAL,
+                         "model '%s': max_distance %d, must be above %d, half "
+                         "of the buckets",
+                         opts->preset, opts->max_distance, opts->buckets / 2);
+    if (opts->target_context < 0 || length < 1)
+        return dawn_fail(err, DAWN_E_INVAL,
+                         "model '%s': target_context %d of context %d",
+                         opts->preset, opts->target_context, opts->context);
+    return DAWN_OK;
+}
+
 static enum dawn_status check_sizes(const struct dawn_model_opts *opts,
                                     struct dawn_error *err)
 {
@@ -99,10 +152,13 @@ static enum dawn_status check_sizes(const struct dawn_model_opts *opts,
                 {"heads", opts->heads},
                 {"context", opts->context},
                 {"vocab", opts->vocab}};
+    enum dawn_status st;
 
     if (opts->dtype != DAWN_F32 && opts->dtype != DAWN_BF16)
         return dawn_fail(err, DAWN_E_INVAL,
                          "model '%s': dtype must be f32 or bf16", opts->preset);
+    if ((st = check_decoder(opts, err)))
+        return st;
     if (dawn_model_takes_images(opts))
         return check_images(opts, err);
     if (opts->filters || opts->classes || opts->image || opts->channels)
@@ -141,6 +197,30 @@ int dawn_model_masked(const struct dawn_model_opts *opts)
         return opts->masked;
     return opts->context < 7 ? 1
                              : (int)(((int64_t)opts->context * 3 + 10) / 20);
+}
+
+int dawn_model_target_context(const struct dawn_model_opts *opts)
+{
+    if (!decodes(opts))
+        return 0;
+    if (opts->target_context)
+        return opts->target_context;
+    /* The longest text that the encoder has room for once each span is one
+     * token: the counts of text-to-text-transfer-transformer. */
+    int64_t noise = 1, spans = 1;
+    for (int64_t text = opts->context; text <= 2 * (int64_t)opts->context;
+         text++) {
+        int64_t n = (15 * text + 50) / 100;
+        n -= 15 * text % 100 == 50 && n % 2; /* halves to even */
+        n = n < 1 ? 1 : n;
+        int64_t s = (n + 1) / 3;
+        s = s < 1 ? 1 : s;
+        if (text - n + s + 1 > opts->context)
+            break;
+        noise = n;
+        spans = s;
+    }
+    return (int)(noise + spans + 1);
 }
 
 enum dawn_status dawn_model_build(const struct dawn_model_opts *opts,

@@ -27,5 +27,7 @@ void dawni_bert_build(struct dawn_graph *graph,
                       const struct dawn_model_opts *opts);
 void dawni_amoebanet_build(struct dawn_graph *graph,
                            const struct dawn_model_opts *opts);
+void dawni_t5_build(struct dawn_graph *graph,
+                    const struct dawn_model_opts *opts);
 
 #endif

@@ -1,9 +1,11 @@
 #!/usr/bin/env python3
 # SPDX-License-Identifier: Apache-2.0
-"""Write MODEL-torch.txt: a small GPT-2 or BERT as PyTorch computes it, in f64.
+"""Write MODEL-torch.txt: a small GPT-2, BERT or T5 as PyTorch computes it, in
+f64.
 
     python3 tests/data/make-torch-values.py gpt2 > tests/data/gpt2-torch.txt
     python3 tests/data/make-torch-values.py bert > tests/data/bert-torch.txt
+    python3 tests/data/make-torch-values.py t5 > tests/data/t5-torch.txt
 
 Needs PyTorch >= 2.0 (CPU). Parameters and tokens come from an integer hash, so
 that a test makes the same ones without a file:
@@ -14,13 +16,14 @@ that a test makes the same ones without a file:
     unit = ((hash >> 8) - 2^23) * 2^-23                      in [-1, 1), exact
     matrix element i (row-major) = unit / 8
     bias                         = unit / 16
-    layer norm gain              = 1 + unit / 16             rounded to f32
+    gain of a norm               = 1 + unit / 16             rounded to f32
     token i of the stream        = hash("stream", i) % vocab
 
 Sample n of the run reads stream[n*T .. n*T+T) and its targets are one further.
 Step s has samples 2s and 2s+1. BERT's targets are 5 tokens of the sample itself,
 at places hash("places", n) % 3 + 3 i, where the last token of the vocabulary
-stands for them. Matrices (embeddings too) decay, vectors do not.
+stands for them. T5's decoder sees token t of sample n = hash("decoder", 7 n + t) %
+vocab, its targets are one further. Matrices (embeddings too) decay, vectors do not.
 
 Lines: "NAME VALUE" of a setting; "loss STEP X"; "grad_norm STEP X", before
 clipping; "param_grad_norm NAME X", "grad NAME I X", of step 0 before clipping;
@@ -37,6 +40,7 @@ import torch.nn.functional as F
 
 VOCAB, WIDTH, HEADS, PLACES, LAYERS, BATCH, STEPS = 61, 32, 4, 16, 2, 2, 3
 MASKED = 5
+TARGETS, BUCKETS, FAR = 7, 8, 12
 LR, BETA1, BETA2, EPS, DECAY, CLIP = 1e-2, 0.9, 0.95, 1e-8, 0.1, 1.0
 M32 = 0xFFFFFFFF
 
@@ -58,7 +62,8 @@ def unit(name, i):
 def element(name, dims, i):
     if dims == 2:
         return unit(name, i) / 8
-    norm = ".ln_" in name or "LayerNorm" in name or name.startswith("ln_f")
+    norm = any(x in name for x in (".ln_", "LayerNorm", "layer_norm"))
+    norm = norm or name.startswith("ln_f")
     if norm and name.endswith("weight"):
         return 1 + unit(name, i) / 16
     return unit(name, i) / 16
@@ -105,6 +110,29 @@ def bert_shapes():
     yield from linear("cls.predictions.transform.dense", WIDTH, WIDTH)
     yield from norm("cls.predictions.transform.LayerNorm")
     yield "cls.predictions.bias", (VOCAB,)
+
+
+def t5_shapes():
+    def attention(block, layer, name):
+        yield f"{block}.layer.{layer}.layer_norm.weight", (WIDTH,)
+        for part in "qkvo":
+            yield f"{block}.layer.{layer}.{name}.{part}.weight", (WIDTH, WIDTH)
+
+    yield "shared.weight", (VOCAB, WIDTH)
+    for stack in "encoder", "decoder":
+        yield (f"{stack}.block.0.layer.0.SelfAttention."
+               "relative_attention_bias.weight", (BUCKETS, HEADS))
+        for i in range(LAYERS):
+            block, layer = f"{stack}.block.{i}", 1
+            yield from attention(block, 0, "SelfAttention")
+            if stack == "decoder":
+                yield from attention(block, 1, "EncDecAttention")
+                layer = 2
+            yield f"{block}.layer.{layer}.layer_norm.weight", (WIDTH,)
+            dense = f"{block}.layer.{layer}.DenseReluDense"
+            yield dense + ".wi.weight", (4 * WIDTH, WIDTH)
+            yield dense + ".wo.weight", (WIDTH, 4 * WIDTH)
+        yield f"{stack}.final_layer_norm.weight", (WIDTH,)
 
 
 def make_params(shapes):
@@ -202,6 +230,84 @@ def bert_loss(p, step):
     return F.cross_entropy(logits.reshape(-1, VOCAB), targets.reshape(-1))
 
 
+def t5_bucket(ahead, both):
+    """Of a key so many places after its query."""
+    buckets, first = BUCKETS, 0
+    if both:
+        buckets //= 2
+        first = buckets if ahead > 0 else 0
+        ahead = -abs(ahead)
+    n, exact = max(-ahead, 0), buckets // 2
+    if n < exact:
+        return first + n
+    share = math.log(n / exact) / math.log(FAR / exact)
+    return first + min(exact + int(share * (buckets - exact) + 1e-9),
+                       buckets - 1)
+
+
+def t5_bias(table, length, both):
+    rows = [[t5_bucket(k - q, both) for k in range(length)]
+            for q in range(length)]
+    return table[torch.tensor(rows)].permute(2, 0, 1)
+
+
+def t5_batch(step):
+    def sample(n, shift):
+        return [hash32("decoder", n * TARGETS + t + shift) % VOCAB
+                for t in range(TARGETS)]
+
+    samples = range(step * BATCH, (step + 1) * BATCH)
+    return (
+        torch.tensor([sample(n, 0) for n in samples]),
+        torch.tensor([sample(n, 1) for n in samples]),
+    )
+
+
+def t5_loss(p, step):
+    def norm(x, name):
+        rms = (x.square().mean(-1, keepdim=True) + 1e-6).sqrt()
+        return x / rms * p[name + ".weight"]
+
+    def attention(x, source, name, bias, causal=False):
+        def heads(x, part):
+            y = F.linear(x, p[f"{name}.{part}.weight"])
+            return y.reshape(BATCH, -1, HEADS, WIDTH // HEADS).transpose(1, 2)
+
+        s = heads(x, "q") @ heads(source, "k").transpose(2, 3) + bias
+        if causal:
+            hidden = torch.ones(s.shape[2:]).triu(1).bool()
+            s = s.masked_fill(hidden, -math.inf)
+        y = (s.softmax(-1) @ heads(source, "v")).transpose(1, 2)
+        return F.linear(y.reshape(x.shape), p[name + ".o.weight"])
+
+    def stack(name, tokens, encoded):
+        x = p["shared.weight"][tokens]
+        bias = t5_bias(p[name + ".block.0.layer.0.SelfAttention."
+                         "relative_attention_bias.weight"],
+                       tokens.shape[1], encoded is None)
+        for i in range(LAYERS):
+            layer = f"{name}.block.{i}.layer."
+            y = norm(x, layer + "0.layer_norm")
+            x = x + attention(y, y, layer + "0.SelfAttention", bias,
+                              encoded is not None)
+            last = 1
+            if encoded is not None:
+                y = norm(x, layer + "1.layer_norm")
+                x = x + attention(y, encoded, layer + "1.EncDecAttention", 0)
+                last = 2
+            y = norm(x, f"{layer}{last}.layer_norm")
+            dense = f"{layer}{last}.DenseReluDense."
+            y = F.relu(F.linear(y, p[dense + "wi.weight"]))
+            x = x + F.linear(y, p[dense + "wo.weight"])
+        return norm(x, name + ".final_layer_norm")
+
+    decoder_tokens, targets = t5_batch(step)
+    x = stack("encoder", batch(step)[0], None)
+    x = stack("decoder", decoder_tokens, x)
+    logits = F.linear(x * WIDTH**-0.5, p["shared.weight"])
+    return F.cross_entropy(logits.reshape(-1, VOCAB), targets.reshape(-1))
+
+
 def chosen(name, n):
     """Some elements of a parameter of n, none of a key's bias."""
     picks = {hash32("pick " + name, i) % n for i in range(6)}
@@ -210,7 +316,7 @@ def chosen(name, n):
     return sorted(picks)
 
 
-def write_settings():
+def write_settings(model):
     print("# PyTorch", torch.__version__, "in f64; see make-torch-values.py")
     for name, value in (
         ("layers", LAYERS), ("hidden", WIDTH), ("heads", HEADS),
@@ -220,11 +326,16 @@ def write_settings():
         ("masked", MASKED),
     ):
         print(name, value)
+    if model == "t5":
+        print("target_context", TARGETS)
+        print("buckets", BUCKETS)
+        print("max_distance", FAR)
 
 
 def main():
     shapes, loss_of = {
         "gpt2": (gpt2_shapes, gpt2_loss), "bert": (bert_shapes, bert_loss),
+        "t5": (t5_shapes, t5_loss),
     }[sys.argv[1]]
     params = make_params(shapes)
     optimizer = torch.optim.AdamW(
@@ -235,7 +346,7 @@ def main():
         ],
         lr=LR, betas=(BETA1, BETA2), eps=EPS, weight_decay=DECAY,
     )
-    write_settings()
+    write_settings(sys.argv[1])
     for step in range(STEPS):
         optimizer.zero_grad()
         loss = loss_of(params, step)
