@@ -18,20 +18,34 @@ static double now_ns(void)
     return (double)t.tv_sec * 1e9 + (double)t.tv_nsec;
 }
 
-/* Elements of one sample of the first integer input: the tokens. 0: none. */
+/* Elements of one sample of an integer input; 0: it is none. */
+static int64_t index_elements(const struct dawn_graph *g, int tensor)
+{
+    const struct dawn_tensor_desc *d = dawn_graph_tensor(g, tensor);
+    int64_t elements = 1;
+
+    if (dawn_graph_producer(g, tensor) >= 0 || d->dtype != DAWN_I32 ||
+        !d->batched)
+        return 0;
+    for (int i = 0; i < d->dims; i++)
+        elements *= d->shape[i];
+    return elements;
+}
+
+/* The tokens of a sample: what is embedded, of encoder and decoder, else the
+ * first integer input. 0: none. */
 static int64_t tokens_per_sample(const struct dawn_graph *g)
 {
-    for (int t = 0; t < dawn_graph_tensors(g); t++) {
-        const struct dawn_tensor_desc *d = dawn_graph_tensor(g, t);
-        if (dawn_graph_producer(g, t) >= 0 || d->dtype != DAWN_I32 ||
-            !d->batched)
-            continue;
-        int64_t elements = 1;
-        for (int i = 0; i < d->dims; i++)
-            elements *= d->shape[i];
-        return elements;
+    int64_t tokens = 0;
+
+    for (int i = 0; i < dawn_graph_nodes(g); i++) {
+        const struct dawn_node_desc *n = dawn_graph_node(g, i);
+        if (!strcmp(n->op, "embedding"))
+            tokens += index_elements(g, n->input[0]);
     }
-    return 0;
+    for (int t = 0; !tokens && t < dawn_graph_tensors(g); t++)
+        tokens = index_elements(g, t);
+    return tokens;
 }
 
 static enum dawn_status load_profile(struct program *p, struct dawn_error *err)
