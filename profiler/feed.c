@@ -1,11 +1,13 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* A job's data as the executor asks for it. */
 #include "feed.h"
+#include "images.h"
 #include <dawnpiper/data.h>
 #include <stdlib.h>
 #include <string.h>
 
 struct feed {
+    struct images *images;            /* NULL: tokens */
     struct dawn_tokens *train, *eval; /* eval: NULL without a held-out file */
     const char *eval_path;
     int64_t context; /* tokens of a file that a sample is made of */
@@ -21,6 +23,7 @@ void feed_close(struct feed *feed)
 {
     if (!feed)
         return;
+    images_close(feed->images);
     dawn_tokens_close(feed->train);
     dawn_tokens_close(feed->eval);
     free(feed->sample);
@@ -93,6 +96,13 @@ enum dawn_status feed_open(const struct dawn_job *job, struct feed **feed_p,
         return dawn_fail(err, DAWN_E_NOMEM, "no memory for the data");
     feed->seed = job->train.seed;
     feed->eval_path = job->data.eval;
+    if (dawn_model_takes_images(&job->model)) {
+        if ((st = images_open(job, &feed->images, err)))
+            feed_close(feed);
+        else
+            *feed_p = feed;
+        return st;
+    }
     if ((st = set_task(feed, job, err))) {
         feed_close(feed);
         return st;
@@ -118,7 +128,9 @@ enum dawn_status feed_eval_microbatches(const struct feed *feed,
                                         int *microbatches_p,
                                         struct dawn_error *err)
 {
-    uint64_t windows = dawn_tokens_windows(feed->eval, feed->context);
+    uint64_t windows = feed->images
+                           ? images_held_out(feed->images)
+                           : dawn_tokens_windows(feed->eval, feed->context);
     uint64_t there = windows / (uint64_t)microbatch;
 
     if (!there)
@@ -200,6 +212,8 @@ int feed_fill(struct feed *feed, const struct dawn_feed *what, void *data)
     int64_t width = tokens ? feed->spans.context : other;
     enum dawn_status st = DAWN_OK;
 
+    if (feed->images)
+        return images_fill(feed->images, what, data, &feed->err) != DAWN_OK;
     if (!spans && !feed->mask.masked) {
         *(tokens ? &batch.tokens : &batch.targets) = data;
         return read_batch(feed, what, what->sample, &batch) != DAWN_OK;

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* A job's data as the executor asks for it: the inputs "tokens" and "targets"
- * of a language model.
+ * of a language model, "images" and "targets" of one of images.
  */
 #ifndef PROFILER_FEED_H
 #define PROFILER_FEED_H

@@ -160,14 +160,16 @@ static json_t *object_of(const struct trainer *t, const struct step_record *s)
 {
     const struct dawn_step_result *r = s->result;
     json_t *o = json_object();
-    double tokens = (double)(r->samples * t->tokens);
+    double units = (double)(r->samples * t->units);
+    char rate[32];
 
     set_count(o, "step", s->step);
     set_exact(o, "loss", r->loss);
     set_exact(o, "grad_norm", r->grad_norm);
     set_number(o, "lr", s->lr);
-    set_count(o, "tokens", (s->step + 1) * (uint64_t)tokens);
-    set_number(o, "tokens_per_s", tokens * 1e9 / r->step_ns);
+    set_count(o, t->unit, (s->step + 1) * (uint64_t)units);
+    snprintf(rate, sizeof rate, "%s_per_s", t->unit);
+    set_number(o, rate, units * 1e9 / r->step_ns);
     set_number(o, "step_ns", r->step_ns);
     set_number(o, "predicted_step_ns",
                dawn_plan_edited(t->plan) ? NAN

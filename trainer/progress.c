@@ -64,7 +64,7 @@ static bool worth_a_line(const struct progress *p, const struct step_record *s)
 void progress_step(struct progress *p, const struct step_record *s)
 {
     const struct dawn_step_result *r = s->result;
-    double tokens = (double)(r->samples * p->trainer->tokens);
+    double units = (double)(r->samples * p->trainer->units);
     uint64_t peak = 0;
     char left[32], memory[32];
 
@@ -74,10 +74,11 @@ void progress_step(struct progress *p, const struct step_record *s)
         if (peak < r->peak_bytes[i])
             peak = r->peak_bytes[i];
     eta(p, s->step, left);
-    fprintf(p->out, "%sstep %llu/%llu  loss %.4f  %.0f tokens/s  ETA %s  %s",
+    fprintf(p->out, "%sstep %llu/%llu  loss %.4f  %.*f %s/s  ETA %s  %s",
             p->terminal ? "\r\033[K" : "", (unsigned long long)s->step + 1,
             (unsigned long long)p->trainer->steps, r->loss,
-            tokens * 1e9 / r->step_ns, left, cli_mib(peak, memory));
+            p->trainer->units > 1 ? 0 : 1, units * 1e9 / r->step_ns,
+            p->trainer->unit, left, cli_mib(peak, memory));
     if (s->has_eval)
         fprintf(p->out, "  held-out loss %.4f", s->eval_loss);
     if (!p->terminal || s->has_eval || s->step + 1 == p->trainer->steps)

@@ -117,9 +117,13 @@ static void count(struct trainer *t)
 {
     const struct dawn_plan_info *info = dawn_plan_info(t->plan);
     int64_t wanted = t->job.train.microbatch * t->job.train.microbatches;
+    bool images = dawn_model_takes_images(&t->job.model);
 
     t->samples = info->microbatch * info->microbatches;
-    t->tokens = t->job.model.context + dawn_model_target_context(&t->job.model);
+    t->unit = images ? "images" : "tokens";
+    t->units = images ? 1
+                      : t->job.model.context +
+                            dawn_model_target_context(&t->job.model);
     t->steps =
         t->options.steps ? (uint64_t)t->options.steps : t->job.train.steps;
     if (t->samples != wanted && cli_first(&t->cli))

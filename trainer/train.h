@@ -39,7 +39,8 @@ struct trainer {
     uint64_t steps;        /* where to stop */
     uint64_t step;         /* steps done */
     int64_t samples;       /* of a step */
-    int64_t tokens;        /* of a sample */
+    const char *unit;      /* what is counted: "tokens" or "images" */
+    int64_t units;         /* of a sample */
     int eval_microbatches; /* of an evaluation; 0: nothing is held out */
 };
 

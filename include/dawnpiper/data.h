@@ -1,14 +1,15 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* Token streams: a file of tokens, and the windows of it that training and
- * evaluation see. Which window it is depends on the numbers given only, so that
- * any rank can fill any microbatch, in any order, again.
+/* Data: a file of tokens, and the windows of it that training and evaluation
+ * see; a file of labelled images. Which window or image it is depends on the
+ * numbers given only, so that any rank can fill any microbatch, in any order,
+ * again.
  *
  * An open file is read-only: any number of threads may read it.
  */
 #ifndef DAWNPIPER_DATA_H
 #define DAWNPIPER_DATA_H
 
-#include <dawnpiper/status.h>
+#include <dawnpiper/graph.h>
 #include <stdint.h>
 
 #ifdef __cplusplus
@@ -116,6 +117,55 @@ DAWN_API int64_t dawn_tokens_span_count(int64_t target_context);
 DAWN_API enum dawn_status dawn_tokens_corrupt(
     uint64_t seed, uint64_t step, uint64_t sample,
     const struct dawn_tokens_spans *spans, struct dawn_error *err);
+
+struct dawn_images;
+
+struct dawn_images_shape {
+    int64_t height, width, channels; /* 1 to 65536 */
+    int64_t classes;                 /* likewise */
+};
+
+/* Open a file of labelled images; it is mapped, not copied. Records stand one
+ * behind the other, as in CIFAR-10's binary files: the label, one byte, or two
+ * with the higher one first where there are more than 256 classes, then for
+ * each channel height x width pixels, a byte each. The first 4096 labels are
+ * checked here, all others when they are used.
+ *
+ * Returns DAWN_OK, DAWN_E_INVAL (a bad shape), DAWN_E_IO, DAWN_E_FORMAT (empty,
+ * no whole number of records, a label out of range: the text has its record) or
+ * DAWN_E_NOMEM.
+ */
+DAWN_API enum dawn_status dawn_images_open(
+    const char *path, const struct dawn_images_shape *shape,
+    struct dawn_images **images_p, struct dawn_error *err);
+/* Takes NULL. */
+DAWN_API void dawn_images_close(struct dawn_images *images);
+
+DAWN_API uint64_t dawn_images_count(const struct dawn_images *images);
+
+/* Where images go; pixels or labels may be NULL. */
+struct dawn_images_batch {
+    int64_t samples; /* >= 1 */
+    /* pixels: (samples, height, width, channels), 0..255 become -1..1 */
+    enum dawn_dtype dtype; /* DAWN_F32 or DAWN_BF16 */
+    void *pixels;
+    int32_t *labels; /* (samples) */
+};
+
+/* Training: row i is image sample + i of passes over the file one after
+ * another, each in an order of its own; a function of seed and sample + i.
+ *
+ * Returns DAWN_OK, DAWN_E_INVAL or DAWN_E_FORMAT (a label out of range).
+ */
+DAWN_API enum dawn_status dawn_images_shuffled(
+    const struct dawn_images *images, uint64_t seed, uint64_t sample,
+    const struct dawn_images_batch *batch, struct dawn_error *err);
+
+/* Evaluation: row i is image sample + i of the file. Returns DAWN_OK,
+ * DAWN_E_INVAL (no such image) or DAWN_E_FORMAT. */
+DAWN_API enum dawn_status dawn_images_sequential(
+    const struct dawn_images *images, uint64_t sample,
+    const struct dawn_images_batch *batch, struct dawn_error *err);
 
 #ifdef __cplusplus
 }

@@ -28,6 +28,7 @@ struct dawn_feed {
     uint64_t step;   /* as given to dawn_exec_step; 0 in an evaluation */
     uint64_t sample; /* index of the first sample, in the step or evaluation */
     int64_t samples; /* how many: the microbatch */
+    int64_t of_step; /* samples of a whole step */
 };
 
 /* Fill `data` (samples rows of the tensor, row-major). Called from the stepping

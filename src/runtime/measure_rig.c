@@ -129,8 +129,10 @@ static enum dawn_status fill_value(const struct dawni_rig *r, int tensor,
                                    struct dawn_error *err)
 {
     const struct dawni_tensor *t = &r->graph->tensor[tensor];
-    struct dawn_feed what = {
-        .tensor = tensor, .name = t->desc.name, .samples = r->microbatch};
+    struct dawn_feed what = {.tensor = tensor,
+                             .name = t->desc.name,
+                             .samples = r->microbatch,
+                             .of_step = r->microbatch};
 
     if (t->producer >= 0)
         draw_tensor(r, tensor, 1, data);

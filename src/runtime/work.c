@@ -21,6 +21,7 @@ static void feed(struct dawn_exec *e, const struct dawni_instr *i, void *data)
         .sample =
             e->eval ? e->sample : (uint64_t)(i->microbatch * info->microbatch),
         .samples = info->microbatch,
+        .of_step = info->microbatch * info->microbatches,
     };
     if (e->opts.feed(e->opts.user, &what, data))
         failed(e, dawn_fail(&e->error, DAWN_E_USER,
