@@ -2,6 +2,23 @@
 /* A schedule: for each rank the ordered list of actions of one training step.
  * Plain data; no MPI, no device. Stage s runs on rank s % ranks (its chunk is
  * s / ranks).
+ *
+ * Synchronous kinds (gpipe, 1f1b) update the weights once, at the end of the
+ * step. In asynchronous ones a step of m microbatches has m / g updates: each
+ * stage updates its weights as soon as it is through with the backward of every
+ * g-th microbatch, with the mean gradient of those g, while others are in
+ * flight. A microbatch's backward reads the weights that its forward read, so a
+ * stage keeps versions of them; version v has had v updates in this step:
+ *
+ *   async-1f1b  PipeDream's weight stashing: a forward reads the newest version
+ *               of its stage. Any g that divides m; 1 if none is given
+ *   async-2bw   PipeDream-2BW: microbatches g k to g k + g - 1 read version
+ *               max(0, k - 1) on every stage, so that a stage keeps two. Any g
+ *               that divides m and is not below the number of stages; the least
+ *               such g if none is given
+ *
+ * The pipeline is filled at the beginning of a step and drained at its end, so
+ * between steps there is one version.
  */
 #ifndef DAWNPIPER_SCHEDULE_H
 #define DAWNPIPER_SCHEDULE_H
@@ -24,13 +41,17 @@ struct dawn_schedule;
  * it does. SEND starts a send of what the last F or B of (microbatch, stage)
  * made; WAIT ends it, and its buffers may be reused.
  * _ACT moves activations from stage to peer (down), _GRAD gradients (up).
+ * UPDATE is of asynchronous kinds: weights that only this stage has. STEP
+ * updates what is left: all weights, or those that several stages share.
  */
 #define DAWN_ACTION_MAP(X)                                                     \
     X(F)                                                                       \
     X(B)                                                                       \
     X(W)                                                                       \
-    X(BW) X(RECV_ACT) X(SEND_ACT) X(WAIT_ACT) X(RECV_GRAD) X(SEND_GRAD)        \
-        X(WAIT_GRAD) X(REDUCE) X(STEP) X(OFFLOAD) X(PREFETCH)
+    X(BW)                                                                      \
+    X(RECV_ACT)                                                                \
+    X(SEND_ACT) X(WAIT_ACT) X(RECV_GRAD) X(SEND_GRAD) X(WAIT_GRAD) X(UPDATE)   \
+        X(REDUCE) X(STEP) X(OFFLOAD) X(PREFETCH)
 
 enum dawn_action_kind {
 #define DAWN_ACTION_ENUM(name) DAWN_ACTION_##name,
@@ -40,7 +61,8 @@ enum dawn_action_kind {
 
 struct dawn_action {
     enum dawn_action_kind kind;
-    int microbatch; /* -1 for REDUCE and STEP */
+    int microbatch; /* of UPDATE: the last one whose gradient is in it; -1 for
+                       REDUCE and STEP */
     int stage;      /* the stage of this rank that acts; the rank's first one
                        for REDUCE and STEP, which are for all its stages */
     int peer;       /* the other stage of a SEND, RECV or WAIT; else -1 */
@@ -53,10 +75,11 @@ struct dawn_edge {
 };
 
 struct dawn_schedule_opts {
-    const char *kind; /* "gpipe", "1f1b" */
+    const char *kind; /* "gpipe", "1f1b", "async-1f1b", "async-2bw" */
     int stages;       /* >= 1 */
     int ranks;        /* 1..stages; 0 means stages */
     int microbatches; /* >= 1 */
+    int update_every; /* g, of asynchronous kinds; 0: as the kind says */
     /* activations: who sends to whom; NULL: s -> s+1 for all s */
     const struct dawn_edge *act_edge;
     int act_edges;
@@ -74,7 +97,7 @@ struct dawn_schedule_opts {
  * Fewer microbatches than stages works for gpipe and 1f1b: some stages just
  * wait. Local to the rank. Memory: O(stages * microbatches).
  * Returns DAWN_OK, DAWN_E_INVAL (an unknown kind, a count below 1, an edge out
- * of range) or DAWN_E_NOMEM.
+ * of range, an update_every that the kind cannot have) or DAWN_E_NOMEM.
  */
 DAWN_API enum dawn_status dawn_schedule_create(
     const struct dawn_schedule_opts *opts, struct dawn_schedule **schedule_p,
@@ -89,6 +112,15 @@ DAWN_API const char *dawn_schedule_kind(int i);
 DAWN_API int dawn_schedule_stages(const struct dawn_schedule *schedule);
 DAWN_API int dawn_schedule_ranks(const struct dawn_schedule *schedule);
 DAWN_API int dawn_schedule_microbatches(const struct dawn_schedule *schedule);
+/* Microbatches between two UPDATEs of a stage; 0: it has none. */
+DAWN_API int dawn_schedule_update_every(const struct dawn_schedule *schedule);
+/* The version of its weights that a stage's F and backward of a microbatch
+ * read. */
+DAWN_API int dawn_schedule_version(const struct dawn_schedule *schedule,
+                                   int stage, int microbatch);
+/* Most versions that a stage has at any time, the newest included. */
+DAWN_API int dawn_schedule_versions(const struct dawn_schedule *schedule,
+                                    int stage);
 
 /* The actions of one rank, in order; *actions_p: how many. Lives as long as the
  * schedule. NULL for a rank out of range.
@@ -103,7 +135,9 @@ DAWN_API int dawn_schedule_in_flight(const struct dawn_schedule *schedule,
 /* Prove that the table can run: each F, B, W exactly once, each dependency
  * earlier or received, every SEND met by its RECV in the same order per edge,
  * every SEND waited for, no deadlock even when no message is buffered (a WAIT
- * ends only after the peer has posted the RECV), backward in microbatch order.
+ * ends only after the peer has posted the RECV), backward in microbatch order,
+ * each UPDATE once, behind the last backward that is in it and before the next
+ * one, no forward before the version that it reads.
  *
  * Returns DAWN_OK, or DAWN_E_INVAL with text that names rank, action and
  * reason.
@@ -131,8 +165,9 @@ struct dawn_sim_transfer {
 struct dawn_sim_costs {
     const double *f_ns, *b_ns, *w_ns; /* by stage; recompute is part of b_ns */
     const double *step_ns;            /* by stage: REDUCE and optimizer */
-    const double *act_bytes;          /* by act edge, of one microbatch */
-    const double *grad_bytes;         /* by grad edge */
+    const double *update_ns;  /* by stage: an UPDATE; NULL: they take no time */
+    const double *act_bytes;  /* by act edge, of one microbatch */
+    const double *grad_bytes; /* by grad edge */
     /* link from rank i to rank j at [i * ranks + j]; with i == j bytes_per_s
      * may be 0: free */
     const double *latency_ns;
@@ -158,7 +193,7 @@ struct dawn_sim_event { /* one box of the timeline */
 struct dawn_sim_result {
     double step_ns;
     int ranks;
-    double *busy_ns;  /* by rank: F, B, W, STEP */
+    double *busy_ns;  /* by rank: F, B, W, UPDATE, STEP */
     double *wait_ns;  /* by rank: waiting for a dependency, without `comm`, and
                          for the slowest rank; busy + wait + comm + stall ==
                          step_ns */

@@ -13,6 +13,7 @@ struct checker {
     /* by stage * m + mb, and by message: bits of the actions seen */
     uint16_t *piece, *message;
     int *next_b, *next_w;  /* by stage: microbatch of the next backward */
+    int *updates;          /* by stage: how many of them */
     int *sent, *received;  /* by link * m + i: microbatch that is i-th */
     int *sends, *receives; /* by link: how many of them */
     uint16_t *ended;       /* by rank: REDUCE, STEP */
@@ -73,6 +74,37 @@ static const char *check_compute(struct checker *c, const struct dawn_action *a)
     return check_received(c, a);
 }
 
+/* Of F: are its weights made? Of a backward: do they go into the next update?
+ */
+static const char *check_weights(const struct checker *c,
+                                 const struct dawn_action *a)
+{
+    const struct dawn_schedule *s = c->schedule;
+    int updates = c->updates[a->stage];
+
+    if (!s->update_every)
+        return NULL;
+    if (a->kind == DAWN_ACTION_F &&
+        dawn_schedule_version(s, a->stage, a->microbatch) > updates)
+        return "the UPDATE that makes its weights is not done";
+    if (dawni_action_is(a->kind, BIT(W) | BIT(BW)) &&
+        a->microbatch / s->update_every != updates)
+        return "the UPDATE before it is not done";
+    return NULL;
+}
+
+static const char *check_update(struct checker *c, const struct dawn_action *a)
+{
+    if (!dawni_update_due(c->schedule, a->microbatch))
+        return "no update is due";
+    if (c->updates[a->stage] != a->microbatch / c->schedule->update_every)
+        return "done before, or before an earlier one";
+    if (c->next_w[a->stage] != a->microbatch + 1)
+        return "a backward is left";
+    c->updates[a->stage]++;
+    return NULL;
+}
+
 static const char *check_message(struct checker *c, const struct dawn_action *a)
 {
     const struct dawn_schedule *s = c->schedule;
@@ -107,6 +139,9 @@ static const char *check_all_done(const struct checker *c, int rank)
             if (!(seen & BIT(BW)) && !(seen & BIT(W)))
                 return "a backward is left";
         }
+        if (s->update_every &&
+            c->updates[stage] < s->microbatches / s->update_every)
+            return "an UPDATE is left";
         for (int i = s->out_first[stage]; i < s->out_first[stage + 1]; i++)
             for (int mb = 0; mb < s->microbatches; mb++)
                 if (!(c->message[dawni_message(s, s->out[i], mb)] & WAITS))
@@ -144,10 +179,12 @@ static enum dawn_status check_rank(struct checker *c, int rank)
             why = "comes after REDUCE";
         else if (end)
             why = check_end(c, rank, a);
-        else if (dawni_is_compute(a->kind))
-            why = check_compute(c, a);
-        else
+        else if (a->kind == DAWN_ACTION_UPDATE)
+            why = check_update(c, a);
+        else if (!dawni_is_compute(a->kind))
             why = check_message(c, a);
+        else if (!(why = check_compute(c, a)))
+            why = check_weights(c, a);
         ending |= end;
         if (why)
             return dawn_fail(c->err, DAWN_E_INVAL, "rank %d, action %d, %s: %s",
@@ -273,14 +310,16 @@ static enum dawn_status make_room(struct checker *c)
     c->message = calloc(links * m, sizeof *c->message);
     c->next_b = calloc(stages, sizeof *c->next_b);
     c->next_w = calloc(stages, sizeof *c->next_w);
+    c->updates = calloc(stages, sizeof *c->updates);
     c->ended = calloc((size_t)s->ranks, sizeof *c->ended);
     c->sent = calloc(links * m, sizeof *c->sent);
     c->received = calloc(links * m, sizeof *c->received);
     c->sends = calloc(links, sizeof *c->sends);
     c->receives = calloc(links, sizeof *c->receives);
     c->at = calloc((size_t)s->ranks, sizeof *c->at);
-    if (!c->piece || !c->message || !c->next_b || !c->next_w || !c->ended ||
-        !c->sent || !c->received || !c->sends || !c->receives || !c->at)
+    if (!c->piece || !c->message || !c->next_b || !c->next_w || !c->updates ||
+        !c->ended || !c->sent || !c->received || !c->sends || !c->receives ||
+        !c->at)
         return dawn_fail(c->err, DAWN_E_NOMEM,
                          "no memory to check %zu messages", links * m);
     return DAWN_OK;
@@ -302,6 +341,7 @@ enum dawn_status dawn_schedule_check(const struct dawn_schedule *schedule,
     free(c.message);
     free(c.next_b);
     free(c.next_w);
+    free(c.updates);
     free(c.ended);
     free(c.sent);
     free(c.received);

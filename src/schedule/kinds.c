@@ -9,6 +9,8 @@
 static const struct dawni_schedule_kind_ops *const kind[] = {
     &dawni_schedule_gpipe,
     &dawni_schedule_1f1b,
+    &dawni_schedule_async_1f1b,
+    &dawni_schedule_async_2bw,
 };
 
 #define KINDS ((int)(sizeof kind / sizeof kind[0]))

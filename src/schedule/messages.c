@@ -7,6 +7,7 @@
  *     of all,
  *   - WAIT for earlier sends, see below,
  *   - SEND of what computation i made,
+ *   - UPDATE, if i is the last backward that is in one,
  *
  * and at the end the WAITs that are left, then one REDUCE and one STEP for all
  * stages of the rank, under the number of its first.
@@ -195,6 +196,19 @@ static enum dawn_status emit_sends(struct builder *b, int rank, int i,
     return st;
 }
 
+static enum dawn_status emit_update(struct builder *b, int rank, int i,
+                                    struct dawn_error *err)
+{
+    const struct dawn_action *a = &b->schedule->rank[rank].action[i];
+    struct dawn_action update = {DAWN_ACTION_UPDATE, a->microbatch, a->stage,
+                                 -1};
+
+    if ((a->kind != DAWN_ACTION_BW && a->kind != DAWN_ACTION_W) ||
+        !dawni_update_due(b->schedule, a->microbatch))
+        return DAWN_OK;
+    return dawni_actions_add(&b->out, update, err);
+}
+
 static enum dawn_status emit_end(struct builder *b, int rank,
                                  struct dawn_error *err)
 {
@@ -218,7 +232,9 @@ static enum dawn_status emit_rank(struct builder *b, int rank,
     for (int i = 0; i < order->n; i++)
         if ((st = dawni_actions_add(&b->out, order->action[i], err)) ||
             (st = emit_receives(b, rank, i + 2, err)) ||
-            (st = emit_waits(b, i, err)) || (st = emit_sends(b, rank, i, err)))
+            (st = emit_waits(b, i, err)) ||
+            (st = emit_sends(b, rank, i, err)) ||
+            (st = emit_update(b, rank, i, err)))
             return st;
     if ((st = emit_waits(b, order->n, err)))
         return st;

@@ -21,13 +21,13 @@ static struct dawn_action stage_action(const struct dawn_schedule *schedule,
     return (struct dawn_action){DAWN_ACTION_F, warm + j / 2, stage, -1};
 }
 
-static enum dawn_status fill(struct dawn_schedule *schedule,
-                             struct dawn_error *err)
+enum dawn_status dawni_schedule_fill_1f1b(struct dawn_schedule *schedule,
+                                          struct dawn_error *err)
 {
     return dawni_schedule_fill_by_stage(schedule, stage_action, err);
 }
 
 const struct dawni_schedule_kind_ops dawni_schedule_1f1b = {
     .name = "1f1b",
-    .fill = fill,
+    .fill = dawni_schedule_fill_1f1b,
 };

@@ -201,9 +201,10 @@ enum dawn_status dawn_schedule_create(const struct dawn_schedule_opts *opts,
         return fail_kind(opts->kind ? opts->kind : "", err);
     if ((st = create_empty(opts, &s, err)))
         return st;
-    if ((st = ops->fill(s, err)))
-        goto fail;
-    if ((st = dawni_schedule_add_messages(s, err)))
+    if ((st = dawni_schedule_set_updates(s, ops, opts->update_every, err)) ||
+        (st = ops->fill(s, err)) ||
+        (st = dawni_schedule_add_messages(s, err)) ||
+        (st = dawni_schedule_find_versions(s, err)))
         goto fail;
     *schedule_p = s;
     return DAWN_OK;
@@ -226,7 +227,7 @@ static bool well_formed(const struct dawn_schedule *s, int rank,
         return a->stage == rank && a->microbatch == -1 && a->peer == -1;
     if (a->microbatch < 0 || a->microbatch >= s->microbatches)
         return false;
-    if (dawni_is_compute(a->kind))
+    if (dawni_is_compute(a->kind) || a->kind == DAWN_ACTION_UPDATE)
         return a->peer == -1;
     return dawni_schedule_link(s, a) >= 0;
 }
@@ -239,8 +240,13 @@ enum dawn_status dawni_schedule_from_actions(
     struct dawn_schedule *s = NULL;
     enum dawn_status st;
 
+    const struct dawni_schedule_kind_ops *kind =
+        opts->kind ? dawni_schedule_kind_find(opts->kind) : NULL;
     if ((st = create_empty(opts, &s, err)))
         return st;
+    if (kind &&
+        (st = dawni_schedule_set_updates(s, kind, opts->update_every, err)))
+        goto fail;
     for (int rank = 0; rank < s->ranks; rank++)
         for (int i = 0; i < n[rank]; i++) {
             char text[80];
@@ -255,6 +261,8 @@ enum dawn_status dawni_schedule_from_actions(
             if ((st = dawni_actions_add(&s->rank[rank], action[rank][i], err)))
                 goto fail;
         }
+    if ((st = dawni_schedule_find_versions(s, err)))
+        goto fail;
     *schedule_p = s;
     return DAWN_OK;
 fail:
@@ -274,6 +282,7 @@ void dawn_schedule_destroy(struct dawn_schedule *schedule)
     free(schedule->out);
     free(schedule->in_first);
     free(schedule->out_first);
+    free(schedule->version);
     free(schedule);
 }
 

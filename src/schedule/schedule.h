@@ -25,6 +25,9 @@ struct dawni_actions {
 
 struct dawn_schedule {
     int stages, ranks, microbatches;
+    int update_every; /* 0: there are no UPDATEs */
+    int delay;        /* as the kind says */
+    int *version;     /* by stage * microbatches + microbatch; NULL: all 0 */
     /* act edges in the caller's order, then grad edges */
     int links, act_links;
     struct dawni_link *link;
@@ -34,10 +37,18 @@ struct dawn_schedule {
     struct dawni_actions *rank;
 };
 
-/* A kind fills the order of computation and nothing else: messages, REDUCE and
- * STEP are put in by dawni_schedule_add_messages. */
+#define DAWNI_NEWEST (-1)
+
+/* A kind fills the order of computation and nothing else: messages, UPDATE,
+ * REDUCE and STEP are put in by dawni_schedule_add_messages. */
 struct dawni_schedule_kind_ops {
     const char *name;
+    /* Least number of microbatches between two updates. NULL: the kind is
+     * synchronous. */
+    int (*least_every)(const struct dawn_schedule *schedule);
+    /* Updates that all stages leave out of what they read, of those of earlier
+     * microbatches; DAWNI_NEWEST: each reads the newest that it has. */
+    int delay;
     /* Append F and BW (or B and W) to schedule->rank, with dawni_actions_add.
      * Called once by dawn_schedule_create; counts and links are set. */
     enum dawn_status (*fill)(struct dawn_schedule *schedule,
@@ -46,6 +57,8 @@ struct dawni_schedule_kind_ops {
 
 extern const struct dawni_schedule_kind_ops dawni_schedule_gpipe;
 extern const struct dawni_schedule_kind_ops dawni_schedule_1f1b;
+extern const struct dawni_schedule_kind_ops dawni_schedule_async_1f1b;
+extern const struct dawni_schedule_kind_ops dawni_schedule_async_2bw;
 
 /* NULL: no such kind. */
 const struct dawni_schedule_kind_ops *dawni_schedule_kind_find(
@@ -60,14 +73,38 @@ enum dawn_status dawni_schedule_fill_by_stage(struct dawn_schedule *schedule,
                                               dawni_stage_action_fn action,
                                               struct dawn_error *err);
 
-/* Put RECV, SEND, WAIT, REDUCE and STEP into an order of computation. */
+/* The order of 1F1B. */
+enum dawn_status dawni_schedule_fill_1f1b(struct dawn_schedule *schedule,
+                                          struct dawn_error *err);
+
+/* Is an UPDATE due behind this backward? */
+static inline bool dawni_update_due(const struct dawn_schedule *schedule,
+                                    int microbatch)
+{
+    return schedule->update_every &&
+           (microbatch + 1) % schedule->update_every == 0;
+}
+
+/* versions.c: how often a kind updates. opts_every: what was asked for. */
+enum dawn_status dawni_schedule_set_updates(
+    struct dawn_schedule *schedule, const struct dawni_schedule_kind_ops *kind,
+    int opts_every, struct dawn_error *err);
+/* Find out from the actions which version each microbatch reads. */
+enum dawn_status dawni_schedule_find_versions(struct dawn_schedule *schedule,
+                                              struct dawn_error *err);
+/* Versions at most, at a time at which most microbatches are in flight. */
+int dawni_schedule_versions_full(const struct dawn_schedule *schedule,
+                                 int stage);
+
+/* Put RECV, SEND, WAIT, UPDATE, REDUCE and STEP into an order of computation.
+ */
 enum dawn_status dawni_schedule_add_messages(struct dawn_schedule *schedule,
                                              struct dawn_error *err);
 
-/* Make a schedule of given actions, `n[rank]` at action[rank]. opts->kind is
- * not read. Fields are checked to be in range, and peers to be edges; anything
- * else is for dawn_schedule_check. Returns DAWN_OK, DAWN_E_INVAL or
- * DAWN_E_NOMEM. */
+/* Make a schedule of given actions, `n[rank]` at action[rank]. opts->kind says
+ * when weights are updated, and nothing else; NULL: at the end. Fields are
+ * checked to be in range, and peers to be edges; anything else is for
+ * dawn_schedule_check. Returns DAWN_OK, DAWN_E_INVAL or DAWN_E_NOMEM. */
 enum dawn_status dawni_schedule_from_actions(
     const struct dawn_schedule_opts *opts,
     const struct dawn_action *const *action, const int *n,

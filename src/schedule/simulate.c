@@ -2,9 +2,9 @@
 /* Runs a table with what its actions cost. Exact: every time follows from the
  * table and the costs, in whatever order the ranks are looked at.
  *
- *   - F, B, W, BW and STEP take what the costs say; STEP that of all stages of
- *     the rank. REDUCE takes no time of its own, and ends on no rank before all
- *     ranks have come to it: the gradient norm is global.
+ *   - F, B, W, BW, UPDATE and STEP take what the costs say; STEP that of all
+ *     stages of the rank. REDUCE takes no time of its own, and ends on no rank
+ * before all ranks have come to it: the gradient norm is global.
  *   - A message begins when its SEND has started and its RECV is posted, and
  *     takes latency + bytes / bandwidth. Messages do not slow each other down.
  *     What takes it in, and the WAIT of its SEND, end no earlier.
@@ -69,12 +69,14 @@ static enum dawn_status check_stages(const struct sim *sim,
 
     for (int i = 0; i < sim->schedule->stages; i++)
         if (!is_cost(c->f_ns[i]) || !is_cost(c->b_ns[i]) ||
-            !is_cost(c->w_ns[i]) || !is_cost(c->step_ns[i]))
+            !is_cost(c->w_ns[i]) || !is_cost(c->step_ns[i]) ||
+            (c->update_ns && !is_cost(c->update_ns[i])))
             return dawn_fail(
                 err, DAWN_E_INVAL,
-                "stage %d: times %g, %g, %g, %g ns, must be finite "
+                "stage %d: times %g, %g, %g, %g, %g ns, must be finite "
                 "and >= 0",
-                i, c->f_ns[i], c->b_ns[i], c->w_ns[i], c->step_ns[i]);
+                i, c->f_ns[i], c->b_ns[i], c->w_ns[i], c->step_ns[i],
+                c->update_ns ? c->update_ns[i] : 0.0);
     return DAWN_OK;
 }
 
@@ -145,6 +147,8 @@ static double compute_ns(const struct sim *sim, const struct dawn_action *a)
         return c->w_ns[a->stage];
     case DAWN_ACTION_BW:
         return c->b_ns[a->stage] + c->w_ns[a->stage];
+    case DAWN_ACTION_UPDATE:
+        return c->update_ns ? c->update_ns[a->stage] : 0;
     default: /* STEP */
         for (int i = a->stage; i < sim->schedule->stages;
              i += sim->schedule->ranks)
@@ -250,6 +254,11 @@ static bool run_message(struct sim *sim, int rank, const struct dawn_action *a)
     return true;
 }
 
+static bool is_update(enum dawn_action_kind kind)
+{
+    return kind == DAWN_ACTION_STEP || kind == DAWN_ACTION_UPDATE;
+}
+
 /* Returns false if the action cannot run yet. */
 static bool run_action(struct sim *sim, int rank, const struct dawn_action *a)
 {
@@ -258,7 +267,7 @@ static bool run_action(struct sim *sim, int rank, const struct dawn_action *a)
     if (a->kind == DAWN_ACTION_REDUCE) {
         if (!reduce(sim, rank))
             return false;
-    } else if (dawni_is_compute(a->kind) || a->kind == DAWN_ACTION_STEP) {
+    } else if (dawni_is_compute(a->kind) || is_update(a->kind)) {
         if (dawni_is_compute(a->kind) && !take_in(sim, rank, a))
             return false;
         start = sim->now[rank];

@@ -308,8 +308,13 @@ static uint64_t one(int stages, const char *kind, enum how how)
         act[i] = cuts.act[i].edge;
     for (int i = 0; i < cuts.grads; i++)
         grad[i] = cuts.grad[i].edge;
-    struct dawn_schedule_opts opts = {kind, stages,    0,    MB,
-                                      act,  cuts.acts, grad, cuts.grads};
+    struct dawn_schedule_opts opts = {.kind = kind,
+                                      .stages = stages,
+                                      .microbatches = MB,
+                                      .act_edge = act,
+                                      .act_edges = cuts.acts,
+                                      .grad_edge = grad,
+                                      .grad_edges = cuts.grads};
     dawn_schedule_create(&opts, &schedule, NULL);
     uint8_t **d = decisions(stages, first, how);
     for (int r = 0; r < stages; r++) {

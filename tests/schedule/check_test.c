@@ -41,19 +41,39 @@ static bool accepted(const struct dawn_schedule_opts *opts,
     return st == DAWN_OK;
 }
 
+/* Numbers of microbatches between updates that a kind may have; [0] is 0: as
+ * the kind says. Returns how many; 0: the kind cannot have so many stages. */
+static int legal_every(const char *kind, int stages, int m, int *every)
+{
+    int n = 0, least = strcmp(kind, "async-2bw") == 0 ? stages : 1;
+
+    if (m < least)
+        return 0;
+    every[n++] = 0;
+    if (strncmp(kind, "async", 5) != 0)
+        return n;
+    for (int g = least; g <= m; g++)
+        if (m % g == 0)
+            every[n++] = g;
+    return n;
+}
+
 /* All tables of a kind and a number of stages; returns how many are refused. */
 static int count_refused(const char *kind, int stages, int *tables)
 {
     int refused = 0;
 
-    for (int m = 1; m <= 32; m++)
-        for (int round = 0; round < 3 * stages; round++) {
+    for (int m = 1; m <= 32; m++) {
+        int every[33], everies = legal_every(kind, stages, m, every);
+
+        for (int round = 0; everies && round < 3 * stages; round++) {
             struct dawn_edge act[EDGES], grad[EDGES];
             struct dawn_schedule_opts opts = {
                 .kind = kind,
                 .stages = stages,
                 .ranks = 1 + round % stages,
                 .microbatches = m,
+                .update_every = every[draw((uint32_t)everies)],
             };
             struct dawn_error err;
 
@@ -72,7 +92,34 @@ static int count_refused(const char *kind, int stages, int *tables)
                 diag("%s, %d stages, %d ranks, %d microbatches: %s", kind,
                      stages, opts.ranks, m, err.text);
         }
+    }
     return refused;
+}
+
+/* Every number of updates, all orders by themselves. */
+static void test_updates(void)
+{
+    static const char *const kind[] = {"async-1f1b", "async-2bw"};
+
+    for (int k = 0; k < 2; k++) {
+        int tables = 0, wrong = 0;
+
+        for (int l = 1; l <= STAGES; l++)
+            for (int m = 1; m <= 32; m++)
+                for (int g = -1; g <= m + 1; g++) {
+                    struct dawn_schedule_opts opts = {.kind = kind[k],
+                                                      .stages = l,
+                                                      .microbatches = m,
+                                                      .update_every = g};
+                    int least = k ? l : 1;
+                    bool legal = g == 0 ? m >= least : g >= least && m % g == 0;
+
+                    tables++;
+                    wrong += accepted(&opts, NULL) != legal;
+                }
+        is_int(wrong, 0, "%s: of %d tables exactly the legal ones are made",
+               kind[k], tables);
+    }
 }
 
 static void test_all(void)
@@ -244,11 +291,33 @@ static bool uses(const struct dawn_action *a, const struct dawn_action *b)
             (a->kind == DAWN_ACTION_BW && grad));
 }
 
+/* Likewise, where one of them is an UPDATE. */
+static bool updates_ordered(const struct dawn_schedule_opts *opts,
+                            const struct dawn_action *a,
+                            const struct dawn_action *b)
+{
+    int g = opts->update_every;
+
+    if (a->stage != b->stage)
+        return false;
+    if (a->kind == DAWN_ACTION_BW)
+        return a->microbatch <= b->microbatch;
+    if (a->kind != DAWN_ACTION_UPDATE)
+        return false;
+    if (b->kind == DAWN_ACTION_F) /* it may read what was there before */
+        return strcmp(opts->kind, "async-2bw") == 0 &&
+               b->microbatch / g - 1 >= (a->microbatch + 1) / g;
+    return b->kind == DAWN_ACTION_UPDATE || b->kind == DAWN_ACTION_BW;
+}
+
 /* Must `a`, which comes earlier on a rank, come before `b`? */
-static bool ordered(const struct dawn_action *a, const struct dawn_action *b)
+static bool ordered(const struct dawn_schedule_opts *opts,
+                    const struct dawn_action *a, const struct dawn_action *b)
 {
     if (b->kind == DAWN_ACTION_REDUCE || b->kind == DAWN_ACTION_STEP)
         return true;
+    if (a->kind == DAWN_ACTION_UPDATE || b->kind == DAWN_ACTION_UPDATE)
+        return updates_ordered(opts, a, b);
     if (dawni_is_send(a->kind) && dawni_is_wait(b->kind) && same_place(a, b) &&
         a->microbatch == b->microbatch &&
         (a->kind == DAWN_ACTION_SEND_ACT) == (b->kind == DAWN_ACTION_WAIT_ACT))
@@ -284,7 +353,7 @@ static void mutate_order(const struct table *from, int rank,
             bool simulated = false;
             enum dawn_status st;
 
-            broken |= ordered(&moved, &a[k]);
+            broken |= ordered(&t.opts, &moved, &a[k]);
             a[k - 1] = a[k];
             a[k] = moved;
             if (broken) {
@@ -313,22 +382,28 @@ static void test_mutations(void)
     } size[] = {
         {1, 1, 2, 0}, {2, 2, 1, 0}, {2, 2, 3, 0}, {3, 3, 4, 0},
         {4, 4, 2, 0}, {4, 4, 5, 5}, {4, 2, 2, 0}, {4, 2, 2, 5},
+        {1, 1, 6, 0}, {2, 2, 6, 0}, {2, 1, 4, 0}, {3, 3, 6, 0},
     };
 
-    for (size_t i = 0; i < 2 * (sizeof size / sizeof size[0]); i++) {
+    for (size_t i = 0; i < 4 * (sizeof size / sizeof size[0]); i++) {
         struct table t = {.opts = {
-                              .kind = dawn_schedule_kind((int)i % 2),
-                              .stages = size[i / 2].stages,
-                              .ranks = size[i / 2].ranks,
-                              .microbatches = size[i / 2].microbatches,
-                              .act_edge = size[i / 2].edges ? skips : NULL,
-                              .act_edges = size[i / 2].edges,
+                              .kind = dawn_schedule_kind((int)i % 4),
+                              .stages = size[i / 4].stages,
+                              .ranks = size[i / 4].ranks,
+                              .microbatches = size[i / 4].microbatches,
+                              .act_edge = size[i / 4].edges ? skips : NULL,
+                              .act_edges = size[i / 4].edges,
                           }};
         struct dawn_schedule *s = NULL;
         struct tally tally = {0};
+        int every[33];
 
+        if (!legal_every(t.opts.kind, t.opts.stages, t.opts.microbatches,
+                         every))
+            continue;
         if (dawn_schedule_create(&t.opts, &s, NULL))
             abort();
+        t.opts.update_every = dawn_schedule_update_every(s);
         for (int rank = 0; rank < t.opts.ranks; rank++)
             t.action[rank] = dawn_schedule_actions(s, rank, &t.n[rank]);
         for (int rank = 0; rank < t.opts.ranks; rank++) {
@@ -428,6 +503,7 @@ int main(void)
 {
     plan_lazy();
     test_all();
+    test_updates();
     test_mutations();
     test_texts();
     return done_testing();

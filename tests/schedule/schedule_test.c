@@ -300,6 +300,76 @@ static void test_in_flight(void)
            cases);
 }
 
+/* Updates within the step */
+
+static void test_updates(void)
+{
+    struct dawn_schedule *s = make("async-1f1b", 2, 2, 2);
+
+    if (!s)
+        abort();
+    is_list(s, 1,
+            "RECV_ACT(mb 0, stage 1 from 0)\n"
+            "F(mb 0, stage 1)\n"
+            "RECV_ACT(mb 1, stage 1 from 0)\n"
+            "BW(mb 0, stage 1)\n"
+            "SEND_GRAD(mb 0, stage 1 to 0)\n"
+            "UPDATE(mb 0, stage 1)\n"
+            "F(mb 1, stage 1)\n"
+            "BW(mb 1, stage 1)\n"
+            "WAIT_GRAD(mb 0, stage 1 to 0)\n"
+            "SEND_GRAD(mb 1, stage 1 to 0)\n"
+            "UPDATE(mb 1, stage 1)\n"
+            "WAIT_GRAD(mb 1, stage 1 to 0)\n"
+            "REDUCE(stage 1)\n"
+            "STEP(stage 1)\n",
+            "last of two stages: an update behind each backward, which is sent "
+            "on first");
+    dawn_schedule_destroy(s);
+}
+
+/* PipeDream: a stage with k in flight reads what it had k - 1 microbatches ago;
+ * 2BW: one batch ago, on all stages. */
+static void test_versions(void)
+{
+    int wrong = 0, cases = 0;
+
+    for (int l = 1; l <= 8; l++)
+        for (int m = 1; m <= 32; m++)
+            for (int ranks = 1; ranks <= l; ranks++) {
+                struct dawn_schedule *s = make("async-1f1b", l, ranks, m);
+                if (!s)
+                    abort();
+                for (int x = 0; x < l; x++, cases++) {
+                    int k = m < l - x ? m : l - x;
+                    int full = m - k < k - 1 ? m - k : k - 1;
+                    int most = m - 1 < k ? m - 1 : k;
+
+                    for (int mb = 0; mb < m; mb++)
+                        wrong += dawn_schedule_version(s, x, mb) !=
+                                 (mb < k ? 0 : mb - k + 1);
+                    wrong += dawni_schedule_versions_full(s, x) != full + 1;
+                    wrong += m >= 2 * k && dawn_schedule_versions(s, x) != k;
+                    wrong += dawn_schedule_versions(s, x) > most + 1;
+                }
+                dawn_schedule_destroy(s);
+                if (m < l || !(s = make("async-2bw", l, ranks, m)))
+                    continue;
+                int g = dawn_schedule_update_every(s);
+                for (int x = 0; x < l; x++, cases++) {
+                    for (int mb = 0; mb < m; mb++)
+                        wrong += dawn_schedule_version(s, x, mb) !=
+                                 (mb < 2 * g ? 0 : mb / g - 1);
+                    wrong += dawn_schedule_versions(s, x) != (m > g ? 2 : 1);
+                }
+                dawn_schedule_destroy(s);
+            }
+    is_int(wrong, 0,
+           "%d stages: async-1f1b has min(m, l - s) versions, async-2bw two, "
+           "and each microbatch the right one",
+           cases);
+}
+
 /* Arguments */
 
 static void test_arguments(void)
@@ -312,9 +382,11 @@ static void test_arguments(void)
         const char *text;
     } table[] = {
         {{.kind = "zigzag", .stages = 2, .microbatches = 2},
-         "unknown schedule 'zigzag'; there are gpipe 1f1b"},
+         "unknown schedule 'zigzag'; there are gpipe 1f1b async-1f1b "
+         "async-2bw"},
         {{.kind = NULL, .stages = 2, .microbatches = 2},
-         "unknown schedule ''; there are gpipe 1f1b"},
+         "unknown schedule ''; there are gpipe 1f1b async-1f1b "
+         "async-2bw"},
         {{.kind = "1f1b", .stages = 0, .microbatches = 2},
          "stages 0, must be >= 1"},
         {{.kind = "1f1b", .stages = 2, .microbatches = 0},
@@ -347,6 +419,23 @@ static void test_arguments(void)
           .grad_edge = out,
           .grad_edges = -1},
          "0 and -1 edges, must be >= 0"},
+        {{.kind = "gpipe", .stages = 2, .microbatches = 4, .update_every = 2},
+         "update_every 2, but gpipe updates once a step"},
+        {{.kind = "async-1f1b",
+          .stages = 2,
+          .microbatches = 4,
+          .update_every = 3},
+         "update_every 3, must be 1 or more with async-1f1b on 2 stages, and "
+         "divide the 4 microbatches"},
+        {{.kind = "async-2bw",
+          .stages = 3,
+          .microbatches = 6,
+          .update_every = 2},
+         "update_every 2, must be 3 or more with async-2bw on 3 stages, and "
+         "divide the 6 microbatches"},
+        {{.kind = "async-2bw", .stages = 3, .microbatches = 2},
+         "async-2bw on 3 stages updates after 3 microbatches or more, a step "
+         "has 2"},
         {{.kind = "1f1b", .stages = 100000, .microbatches = 100000},
          "100000 stages and 100000 microbatches are more actions than an int "
          "counts"},
@@ -381,7 +470,9 @@ static void test_accessors(void)
 
     is_str(dawn_schedule_kind(0), "gpipe", "gpipe is a kind");
     is_str(dawn_schedule_kind(1), "1f1b", "1f1b is a kind");
-    ok(!dawn_schedule_kind(2) && !dawn_schedule_kind(-1), "there is no other");
+    is_str(dawn_schedule_kind(2), "async-1f1b", "async-1f1b is a kind");
+    is_str(dawn_schedule_kind(3), "async-2bw", "async-2bw is a kind");
+    ok(!dawn_schedule_kind(4) && !dawn_schedule_kind(-1), "there is no other");
 
     s = make("gpipe", 3, 0, 2);
     if (!s)
@@ -397,6 +488,8 @@ int main(void)
     test_lists();
     test_skip();
     test_in_flight();
+    test_updates();
+    test_versions();
     test_arguments();
     test_accessors();
     return done_testing();
