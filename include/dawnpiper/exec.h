@@ -57,12 +57,26 @@ struct dawn_exec_opts {
     bool checked; /* see that what is read back is what was written */
 };
 
-/* What a step did; the same on every rank. Arrays live until the next call. */
+/* What a step did; the same on every rank. Arrays live until the next call.
+ *
+ * In an asynchronous schedule (see schedule.h) each update of a stage takes the
+ * mean gradient of its microbatches, clipped by the norm of that stage's. A
+ * parameter that several stages use keeps its value all through the step, and
+ * is updated at its end with the mean gradient of all microbatches, clipped by
+ * the norm of all such parameters' gradient. AdamW's bias correction counts
+ * updates, as if all steps before had had as many.
+ */
 struct dawn_step_result {
-    double loss;        /* mean over the step's microbatches */
-    double grad_norm;   /* global, before clipping, tied parameters once */
-    bool nonfinite;     /* loss or gradient not finite: nothing was updated */
-    char bad_node[128]; /* then: the first node that made such a number */
+    double loss;      /* mean over the step's microbatches */
+    double grad_norm; /* global, before clipping, tied parameters once; with
+                         updates within the step: root mean square of theirs */
+    int updates;      /* within the step, of each stage; 0: synchronous */
+    bool nonfinite;   /* loss or gradient not finite: nothing was updated; with
+                         updates within the step: not by those, of a stage,
+                         whose gradient was not finite */
+    char bad_node[128]; /* then: the first node that made such a number; with
+                           updates within the step its microbatch and stage, or
+                           the parameter whose gradient had it */
     int64_t samples;
     double step_ns; /* wall time, slowest rank */
     double bubble; /* share of the ranks' time not spent in kernels or moving */
@@ -101,7 +115,8 @@ DAWN_API enum dawn_status dawn_exec_init(struct dawn_exec *exec,
 /* One training step. Collective.
  *
  *   step    counts from 0; keys the random numbers and AdamW's bias correction
- *   lr      learning rate of this step; negative: no update (gradients stay)
+ *   lr      learning rate of this step; negative: no update (gradients stay:
+ *           with updates within the step those of the last one)
  *   result  out
  *
  * A loss or gradient that is not finite is no failure: see result->nonfinite.

@@ -20,7 +20,8 @@ struct dawn_op_args {
     int64_t microbatch;        /* b, samples */
     const void *const *in;     /* by input; B, W: NULL unless saved */
     void *const *out;          /* by output; B, W: NULL unless saved */
-    const float *const *param; /* by parameter: f32 masters */
+    const float *const *param; /* by parameter: f32 values; where they are may
+                                  change from call to call */
     const void *prepared;      /* what prepare() made, or NULL */
     const void *const *dout;   /* by output: its gradient, NULL if none */
     void *const *din;          /* by input: gradient to WRITE, NULL if unwanted;
@@ -28,7 +29,8 @@ struct dawn_op_args {
     const void *const *din_add; /* by input: NULL, or what to add to din[i];
                                    may be din[i] itself */
     float *const *dparam;       /* by parameter: f32 gradient of this use */
-    bool dparam_add; /* add to dparam; false: overwrite (first microbatch) */
+    bool dparam_add; /* add to dparam; false: overwrite (first microbatch of an
+                        update) */
     void *scratch;   /* scratch bytes as announced for the phase */
     uint64_t seed;   /* of the job: key random numbers by all of these */
     uint64_t step;

@@ -34,7 +34,9 @@ enum dawn_decision {
     X(TRANSIENT, "transient") /* activations, gradients of activations */      \
     X(SCRATCH, "scratch")     /* kernel workspace */                           \
     X(COMM, "comm")           /* received, or being sent */                    \
-    X(STAGING, "staging")     /* offloaded: being made, moved or used */
+    X(STAGING, "staging")     /* offloaded: being made, moved or used */       \
+    X(VERSIONS, "versions")   /* weights that microbatches in flight read,     \
+                                 beside one version in params */
 
 enum dawn_category {
 #define DAWN_CATEGORY_ENUM(name, text) DAWN_CATEGORY_##name,
@@ -60,6 +62,7 @@ struct dawn_plan_stage {
         double recompute_ns;     /* the part of b_ns that is recompute */
         double stall_ns;         /* waiting for offloaded tensors, on average */
         double step_ns;          /* optimizer, once a step */
+        double update_ns;        /* optimizer, in each update within the step */
         double reduce_ns;        /* gradients of replicas summed, likewise */
         uint64_t peak_bytes;     /* largest live bytes on the rank in a step */
         uint64_t arena_bytes;    /* packed; what the rank allocates */
@@ -75,6 +78,8 @@ struct dawn_plan_info {
     int stages, ranks;
     int microbatches;
     int64_t microbatch;
+    int update_every; /* microbatches between updates of the weights within a
+                         step, of asynchronous schedules; 0: as the kind says */
     uint64_t graph_digest;
     uint64_t profile_digest; /* 0: none */
     uint64_t cap_bytes;      /* memory cap it was made under; 0: none */

@@ -55,6 +55,7 @@ struct dawni_adamw {
     float lr, beta1, beta2, eps, weight_decay;
     float grad_scale;   /* gradients are multiplied by it first: clipping */
     float bias1, bias2; /* 1 - beta^t */
+    float *to;          /* new values go here; NULL: in place */
 };
 
 struct dawni_device_ops {

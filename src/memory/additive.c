@@ -127,6 +127,12 @@ enum dawn_status dawni_additive_memory_of(struct dawn_plan *plan,
     struct dawni_curve made = {0};
     enum dawn_status st = dawni_schedule_of_plan(plan, &cuts, &schedule, err);
 
+    if (!st && dawn_schedule_update_every(schedule))
+        st =
+            dawn_fail(err, DAWN_E_NOTSUP,
+                      "schedule %s: the profile does not say what a version of "
+                      "the weights takes",
+                      info->schedule);
     if (!st && !dawn_schedule_actions(schedule, rank, &made.actions))
         st = dawn_fail(err, DAWN_E_INVAL, "rank %d, must be 0 to %d", rank,
                        info->ranks - 1);

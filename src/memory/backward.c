@@ -3,6 +3,7 @@
  * was not kept just before it is needed.
  */
 #include "memory/offload.h"
+#include "memory/versions.h"
 #include <assert.h>
 
 static struct dawni_buffer *buffer(struct dawni_lowering *l, int id)
@@ -148,35 +149,44 @@ static void operands(struct dawni_lowering *l, const int *id, int n)
         dawni_lower_operand(l, id[i]);
 }
 
+/* Of stage `at` and its microbatch. */
+struct pass {
+    int stage, microbatch;
+};
+
 static void emit(struct dawni_lowering *l, enum dawni_instr_kind kind,
-                 int microbatch, int node, const struct backward_operands *o)
+                 struct pass at, int node, const struct backward_operands *o)
 {
     const struct dawn_node_desc *d = &l->graph->node[node].desc;
-    if (!dawni_lower_instr(l, kind, microbatch, node))
+    struct dawni_instr *i = dawni_lower_instr(l, kind, at.microbatch, node);
+    if (!i)
         return;
+    i->adds = dawni_versions_adds(l, node, at.microbatch);
     operands(l, o->in, d->inputs);
     operands(l, o->out, d->outputs);
     operands(l, o->dout, d->outputs);
     operands(l, o->din, d->inputs);
     operands(l, o->din_add, d->inputs);
     dawni_lower_scratch(l, node, kind == DAWNI_I_B ? 1 : 2);
+    dawni_versions_read(l, at.stage, at.microbatch, node);
 }
 
 static void lower_node(struct dawni_lowering *l, int stage, int microbatch,
                        int node)
 {
     const struct dawni_node *n = &l->graph->node[node];
+    struct pass at = {stage, microbatch};
     struct backward_operands o;
     gather(l, stage, microbatch, node, &o);
     if (n->desc.params) /* before there is any din: it names what it reads */
-        emit(l, DAWNI_I_W, microbatch, node, &o);
+        emit(l, DAWNI_I_W, at, node, &o);
     if (n->needs_b && (n->desc.flags & DAWN_NODE_GRAD_PASS)) {
         for (int i = 0; i < n->desc.inputs; i++)
             if (l->graph->tensor[n->desc.input[i]].needs_grad)
                 pass_grad(l, microbatch, n->desc.input[i], o.dout[0]);
     } else if (n->needs_b) {
         make_din(l, stage, node, &o);
-        emit(l, DAWNI_I_B, microbatch, node, &o);
+        emit(l, DAWNI_I_B, at, node, &o);
     }
     for (int k = 0; k < n->desc.outputs; k++)
         set_grad(l, n->output[k], -1);

@@ -2,20 +2,25 @@
 /* Lowering what parameters need: kept buffers, sums over the uses of tied ones,
  * the update, copies on other ranks.
  */
-#include "memory/lower.h"
 #include "memory/moments.h"
+#include "memory/versions.h"
 
-static int stage_of(const struct dawni_lowering *l, int node)
+int dawni_stage_of_node(const int *first, int stages, int node)
 {
-    int low = 0, high = l->stages - 1;
+    int low = 0, high = stages - 1;
     while (low < high) {
         int mid = low + (high - low + 1) / 2;
-        if (l->first[mid] <= node)
+        if (first[mid] <= node)
             low = mid;
         else
             high = mid - 1;
     }
     return low;
+}
+
+static int stage_of(const struct dawni_lowering *l, int node)
+{
+    return dawni_stage_of_node(l->first, l->stages, node);
 }
 
 static int rank_of_user(const struct dawni_lowering *l, int param, int user)
@@ -131,7 +136,7 @@ static void reduce_use(struct dawni_lowering *l, int param, int node, int use)
 }
 
 /* The first use of the first user holds the sum; the others are added. */
-static void reduce_param(struct dawni_lowering *l, int param)
+void dawni_lower_reduce_param(struct dawni_lowering *l, int param)
 {
     const struct dawni_param *p = &l->graph->param[param];
     bool is_first = true;
@@ -154,7 +159,8 @@ void dawni_lower_reduce(struct dawni_lowering *l)
 {
     dawni_moments_lower_ahead(l); /* while others are waited for */
     for (int i = 0; i < l->graph->params && !l->failed; i++)
-        reduce_param(l, i);
+        if (!dawni_versions_has(l, i))
+            dawni_lower_reduce_param(l, i);
     dawni_lower_instr(l, DAWNI_I_NORM, -1, -1);
 }
 
@@ -189,12 +195,10 @@ void dawni_lower_step(struct dawni_lowering *l)
 {
     struct dawni_program *p = l->program;
     for (int i = 0; i < l->graph->params && !l->failed; i++) {
-        if (!p->owned[i])
+        if (!p->owned[i] || dawni_versions_has(l, i))
             continue;
-        if (l->graph->param[i].desc.average > 0)
-            dawni_lower_instr(l, DAWNI_I_AVERAGE, -1, i);
-        else if (p->adam_m[i] >= 0)
-            dawni_lower_instr(l, DAWNI_I_ADAMW, -1, i);
+        if (l->graph->param[i].desc.average > 0 || p->adam_m[i] >= 0)
+            dawni_lower_instr(l, dawni_update_instr(l->graph, i), -1, i);
         else
             dawni_moments_lower_update(l, i);
     }
@@ -202,7 +206,11 @@ void dawni_lower_step(struct dawni_lowering *l)
     p->sync_instr = p->instrs;
     for (int i = 0; i < l->graph->params && !l->failed; i++)
         copy_param(l, i);
-    for (int n = 0; n < l->graph->nodes; n++)
-        if (p->prepared[n] >= 0)
-            dawni_lower_instr(l, DAWNI_I_PREPARE, -1, n);
+    for (int n = 0; n < l->graph->nodes && !l->failed; n++) {
+        if (p->prepared[n] < 0)
+            continue;
+        struct dawni_instr *i = dawni_lower_instr(l, DAWNI_I_PREPARE, -1, n);
+        if (i)
+            i->again = dawni_versions_has_all(l, n);
+    }
 }

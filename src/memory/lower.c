@@ -4,6 +4,7 @@
 #include "common/array.h"
 #include "memory/moments.h"
 #include "memory/offload.h"
+#include "memory/versions.h"
 
 int dawni_lower_buffer(struct dawni_lowering *l, uint64_t bytes,
                        enum dawn_category category)
@@ -190,11 +191,13 @@ void dawni_lower_node(struct dawni_lowering *l, int stage, int microbatch,
     if (!f)
         return;
     f->again = again;
+    f->adds = dawni_versions_adds(l, node, microbatch);
     for (int i = 0; i < n->desc.inputs; i++)
         dawni_lower_operand(l, slot[n->desc.input[i]]);
     for (int k = 0; k < n->desc.outputs; k++)
         dawni_lower_operand(l, slot[n->output[k]]);
     dawni_lower_scratch(l, node, 0);
+    dawni_versions_read(l, stage, microbatch, node);
     for (int k = 0; k < n->desc.outputs && !again; k++)
         dawni_offload_made(l, stage, microbatch, n->output[k],
                            slot[n->output[k]]);
@@ -286,6 +289,9 @@ static void lower_action(struct dawni_lowering *l, const struct dawn_action *a,
         dawni_offload_begin(l, a, next);
         dawni_lower_bw(l, a->stage, a->microbatch);
         dawni_offload_end(l);
+        break;
+    case DAWN_ACTION_UPDATE:
+        dawni_lower_update(l, a->stage, a->microbatch);
         break;
     case DAWN_ACTION_REDUCE:
         dawni_lower_reduce(l);
@@ -418,6 +424,7 @@ void dawni_lowering_end(struct dawni_lowering *l)
 {
     dawni_offload_destroy(l);
     dawni_moments_destroy(l);
+    dawni_versions_destroy(l);
     free(l->act);
     free(l->cross);
     free(l->grad);

@@ -31,6 +31,7 @@ struct dawni_lowering {
     const uint8_t *optimizer;      /* by parameter: where its moments lie; NULL:
                                       all are kept */
     struct dawni_moments *away;    /* NULL: none are away */
+    struct dawni_versions *versions; /* NULL: weights have one */
 };
 
 /* Slots of one microbatch in act or cross, by tensor. */
@@ -102,6 +103,20 @@ void dawni_lower_step(struct dawni_lowering *l);
 
 /* Does the rank own the parameter, and so update it? */
 bool dawni_lower_updates(const struct dawni_lowering *l, int param);
+
+/* The instruction that updates a parameter. */
+static inline enum dawni_instr_kind dawni_update_instr(
+    const struct dawn_graph *graph, int param)
+{
+    return graph->param[param].desc.average > 0 ? DAWNI_I_AVERAGE
+                                                : DAWNI_I_ADAMW;
+}
+
+/* The stage of a node; first: as in struct dawni_lowering. */
+int dawni_stage_of_node(const int *first, int stages, int node);
+
+/* The sum over the uses of a parameter, those on other ranks included. */
+void dawni_lower_reduce_param(struct dawni_lowering *l, int param);
 
 /* Kept buffers of all that the rank's nodes use. First of all. */
 void dawni_lower_kept(struct dawni_lowering *l);

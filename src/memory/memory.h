@@ -36,7 +36,7 @@ void dawni_sizes_clear(struct dawni_sizes *sizes);
  * out only how transfers overlap, and is within the `comm` bytes of it.
  */
 struct dawni_stage_memory {
-    uint64_t kept;  /* params, grads, optimizer */
+    uint64_t kept;  /* params, grads, optimizer, versions of the weights */
     uint64_t saved; /* of one microbatch, between its F and its BW */
     uint64_t comm;  /* receives posted ahead */
     uint64_t f_peak, b_peak;
@@ -70,6 +70,9 @@ void dawni_stage_pricer_expect(struct dawni_stage_pricer *p, int in_flight);
  * dawn_decision; NULL: they are kept, as at first. The caller's. */
 void dawni_stage_pricer_optimizer(struct dawni_stage_pricer *p,
                                   const uint8_t *optimizer);
+
+/* How many versions of its weights a stage has then; 1 at first. */
+void dawni_stage_pricer_versions(struct dawni_stage_pricer *p, int versions);
 
 struct dawni_offload_item;
 struct dawni_program;

@@ -5,6 +5,7 @@
 #include "memory/moments.h"
 #include "memory/offload.h"
 #include "memory/pack.h"
+#include "memory/versions.h"
 #include <limits.h>
 
 static const char *const instr_names[DAWNI_I_KINDS] = {
@@ -25,8 +26,10 @@ static const char *const instr_names[DAWNI_I_KINDS] = {
     [DAWNI_I_PREFETCH_WAIT] = "prefetch_wait",
     [DAWNI_I_SUM_USES] = "sum_uses",
     [DAWNI_I_NORM] = "norm",
+    [DAWNI_I_STAGE_NORM] = "stage_norm",
     [DAWNI_I_ADAMW] = "adamw",
     [DAWNI_I_AVERAGE] = "average",
+    [DAWNI_I_ZERO] = "zero",
     [DAWNI_I_PREPARE] = "prepare",
 };
 
@@ -177,6 +180,7 @@ static enum dawn_status lower(struct dawni_lowering *l,
     struct dawn_action *action = actions_of(l, schedule, &actions);
     enum dawn_status st = dawni_lowering_begin(l, err);
     l->in_flight = in_flight;
+    l->program->update_every = dawn_schedule_update_every(schedule);
     l->program->action_at =
         dawni_calloc((int64_t)actions + 1, sizeof *l->program->action_at);
     l->program->actions = actions;
@@ -186,6 +190,8 @@ static enum dawn_status lower(struct dawni_lowering *l,
         st = dawni_offload_create(l, l->microbatches, err);
     if (!st)
         st = dawni_moments_create(l, err);
+    if (!st)
+        st = dawni_versions_create(l, schedule, err);
     if (!st)
         dawni_lower_all(l, action, actions);
     dawni_lowering_end(l);

@@ -18,8 +18,9 @@
 
 enum dawni_instr_kind {
     DAWNI_I_FEED,      /* fill graph input `tensor`: [buffer] */
-    DAWNI_I_F,         /* node: in, out, scratch */
-    DAWNI_I_B,         /* node: in, out, dout, din, din_add, scratch */
+    DAWNI_I_F,         /* node: in, out, scratch, and where `versioned`: its
+                          parameters, their compute copies */
+    DAWNI_I_B,         /* node: in, out, dout, din, din_add, and as F */
     DAWNI_I_W,         /* the same operands */
     DAWNI_I_LOSS,      /* add the loss to the step's: [buffer] */
     DAWNI_I_SEED,      /* gradient of the loss = 1 / microbatches: [buffer] */
@@ -35,16 +36,23 @@ enum dawni_instr_kind {
     DAWNI_I_PREFETCH_WAIT, /* [buffer] */
     DAWNI_I_SUM_USES,      /* gradient of `param`: [dst, src], dst += src */
     DAWNI_I_NORM,          /* global gradient norm; may end the step here */
-    DAWNI_I_ADAMW,         /* update `param`, or a piece: memory/moments.h */
-    DAWNI_I_AVERAGE,       /* update `param`, an average */
-    DAWNI_I_PREPARE,       /* compute copies of the node's parameters */
+    DAWNI_I_STAGE_NORM, /* the same of an UPDATE of stage `id`, on its rank */
+    DAWNI_I_ADAMW,      /* update `param`, or a piece: memory/moments.h; in an
+                           UPDATE: [to, from] */
+    DAWNI_I_AVERAGE,    /* update `param`, an average; likewise */
+    DAWNI_I_ZERO,       /* gradient of a use of `param`: [buffer] */
+    DAWNI_I_PREPARE,    /* compute copies of the node's parameters; in an
+                           UPDATE: [to, parameters] */
     DAWNI_I_KINDS
 };
 
 struct dawni_instr {
     uint8_t kind;
-    bool again; /* F: a recompute */
-    int microbatch;
+    bool again;     /* F: a recompute. PREPARE: UPDATEs have done it, unless
+                       parameters were changed from outside */
+    bool adds;      /* W: to the gradients that are there */
+    bool versioned; /* F, B, W: parameters are operands; else the kept ones */
+    int microbatch; /* of an UPDATE: its last */
     int id;         /* node, tensor or parameter, as the kind says */
     int peer;       /* of messages: rank; of transfers: enum dawn_decision */
     int tag;        /* of messages; of moments: number of the piece */
@@ -71,8 +79,9 @@ struct dawni_program {
     int *operand;
     int buffers;
     struct dawni_buffer *buffer;
-    int actions;    /* of the rank's schedule */
-    int *action_at; /* by action: its first instruction; [actions]: the end */
+    int update_every; /* microbatches; 0: weights are updated by STEP only */
+    int actions;      /* of the rank's schedule */
+    int *action_at;   /* by action: its first instruction; [actions]: the end */
     int instr_room, operand_room, buffer_room;
     /* kept buffers; -1: not on this rank */
     int *master;          /* by parameter */

@@ -9,6 +9,7 @@
  */
 #include "common/array.h"
 #include "memory/offload.h"
+#include "memory/versions.h"
 
 enum microbatch { PRICED, OUT, IN, MICROBATCHES };
 
@@ -19,7 +20,7 @@ struct dawni_stage_pricer {
     int act_room[2], grad_room[2];
     int first[4];
     const uint8_t *decision[3];
-    int in_flight;
+    int in_flight, versions;
     struct dawni_stage_moves moves;
 };
 
@@ -44,6 +45,7 @@ enum dawn_status dawni_stage_pricer_create(const struct dawn_graph *graph,
         .program = &p->p,
     };
     p->in_flight = MICROBATCHES;
+    p->versions = 1;
     p->first[3] = graph->nodes;
     p->cuts.acts = p->cuts.grads = 2;
     p->cuts.act = calloc(2, sizeof *p->cuts.act);
@@ -311,6 +313,11 @@ void dawni_stage_pricer_optimizer(struct dawni_stage_pricer *p,
     p->l.optimizer = optimizer;
 }
 
+void dawni_stage_pricer_versions(struct dawni_stage_pricer *p, int versions)
+{
+    p->versions = versions;
+}
+
 const struct dawni_stage_moves *dawni_stage_moves(
     const struct dawni_stage_pricer *p)
 {
@@ -346,6 +353,9 @@ enum dawn_status dawni_stage_price(struct dawni_stage_pricer *p, int first,
     if (p->l.failed || !measure(p, memory))
         return dawn_fail(err, DAWN_E_NOMEM, "no memory to price %d nodes",
                          last - first + 1);
+    if (p->versions > 1)
+        memory->kept += (uint64_t)(p->versions - 1) *
+                        dawni_version_bytes(g, p->l.sizes, first, last);
     memory->comm = dawni_cut_bytes(g, &p->cuts.act[0], p->l.sizes->microbatch) +
                    dawni_cut_bytes(g, &p->cuts.grad[1], p->l.sizes->microbatch);
     return DAWN_OK;

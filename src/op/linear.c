@@ -29,5 +29,6 @@ const struct dawni_op_def dawni_op_linear = {
     .inputs = 1,
     .params_min = 1,
     .params_max = 2,
+    .prepared = 1,
     .infer = infer,
 };

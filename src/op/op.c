@@ -26,6 +26,12 @@ static const struct dawni_op_def *find_def(const char *op)
     return NULL;
 }
 
+uint32_t dawni_op_prepared(const char *op)
+{
+    const struct dawni_op_def *def = find_def(op);
+    return def ? def->prepared : 0;
+}
+
 static bool check_value(struct dawni_op *c, const struct dawni_op_attr *known,
                         double x)
 {

@@ -48,6 +48,9 @@ struct dawni_op_def {
     int inputs;
     int optional_inputs; /* that may follow them */
     int params_min, params_max;
+    /* bits: parameters that kernels read as their compute copy only, where a
+     * node has one */
+    uint32_t prepared;
     struct dawni_op_attr attr[DAWNI_OP_ATTRS + 1];
     /* Check the shapes and fill in outputs, saves, flags and flops. Called by
      * dawn_op_add with counts and attributes already checked. False after
@@ -82,6 +85,9 @@ extern const struct dawni_op_def dawni_op_avg_pool;
 extern const struct dawni_op_def dawni_op_mean_pool;
 extern const struct dawni_op_def dawni_op_concat;
 extern const struct dawni_op_def dawni_op_cross_entropy;
+
+/* `prepared` of an operator; 0 for those that are not defined here. */
+uint32_t dawni_op_prepared(const char *op);
 
 /* Remember that the node is wrong; the text follows "node NAME (OP): ".
  * Returns false. */

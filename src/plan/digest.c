@@ -18,6 +18,8 @@ uint64_t dawn_plan_digest(const struct dawn_plan *plan)
     dawni_hash_add_u64(&hash, (uint64_t)info->ranks);
     dawni_hash_add_u64(&hash, (uint64_t)info->microbatches);
     dawni_hash_add_u64(&hash, (uint64_t)info->microbatch);
+    if (info->update_every)
+        dawni_hash_add_u64(&hash, (uint64_t)info->update_every);
     for (int i = 0; i < g->nodes; i++)
         dawni_hash_add_u64(&hash, (uint64_t)g->node[i].number);
     for (int x = 0; x < plan->stages; x++) {

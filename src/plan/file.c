@@ -52,9 +52,12 @@ static void write_info(struct dawni_text *t, const struct dawn_plan *plan)
     dawni_text_add_scalar(t, info->schedule);
     dawni_text_addf(t,
                     ", stages: %d, ranks: %d, microbatches: %d, microbatch: "
-                    "%" PRId64 "}\n",
+                    "%" PRId64,
                     plan->stages, info->ranks, info->microbatches,
                     info->microbatch);
+    if (info->update_every)
+        dawni_text_addf(t, ", update_every: %d", info->update_every);
+    dawni_text_add(t, "}\n");
 }
 
 static void write_devices(struct dawni_text *t, const struct dawn_plan *plan)
@@ -105,6 +108,8 @@ static void write_stage(struct dawni_text *t, const struct dawn_plan *plan,
     write_double(t, "\n    recompute_ns: ", s->predicted.recompute_ns);
     write_double(t, "\n    stall_ns: ", s->predicted.stall_ns);
     write_double(t, "\n    step_ns: ", s->predicted.step_ns);
+    if (s->predicted.update_ns > 0)
+        write_double(t, "\n    update_ns: ", s->predicted.update_ns);
     if (s->predicted.reduce_ns > 0)
         write_double(t, "\n    reduce_ns: ", s->predicted.reduce_ns);
     write_u64(t, "\n    peak_bytes: ", s->predicted.peak_bytes);
@@ -115,8 +120,9 @@ static void write_stage(struct dawni_text *t, const struct dawn_plan *plan,
     }
     dawni_text_add(t, "\n    by: {");
     for (int i = 0; i < DAWN_CATEGORIES; i++)
-        dawni_text_addf(t, "%s%s: %" PRIu64, i ? ", " : "",
-                        dawni_category_names[i], s->predicted.by[i]);
+        if (i != DAWN_CATEGORY_VERSIONS || s->predicted.by[i])
+            dawni_text_addf(t, "%s%s: %" PRIu64, i ? ", " : "",
+                            dawni_category_names[i], s->predicted.by[i]);
     dawni_text_add(t, "}\n");
 }
 
@@ -187,6 +193,7 @@ static const struct dawni_yaml_field schedule_fields[] = {
           .required = true),
     FIELD("microbatch", I64, microbatch, .ilo = 1, .ihi = 1 << 20,
           .required = true),
+    FIELD("update_every", INT, update_every, .ilo = 1, .ihi = 1 << 20),
 };
 
 static const struct dawni_yaml_field predicted_fields[] = {
@@ -223,6 +230,7 @@ static const struct dawni_yaml_field cost_fields[] = {
     FIELD("recompute_ns", DOUBLE, stage.predicted.recompute_ns, .hi = DBL_MAX),
     FIELD("stall_ns", DOUBLE, stage.predicted.stall_ns, .hi = DBL_MAX),
     FIELD("step_ns", DOUBLE, stage.predicted.step_ns, .hi = DBL_MAX),
+    FIELD("update_ns", DOUBLE, stage.predicted.update_ns, .hi = DBL_MAX),
     FIELD("reduce_ns", DOUBLE, stage.predicted.reduce_ns, .hi = DBL_MAX),
     FIELD("peak_bytes", SIZE, stage.predicted.peak_bytes),
     FIELD("arena_bytes", SIZE, stage.predicted.arena_bytes),

@@ -33,6 +33,11 @@ static enum dawn_status check_info(const struct dawn_plan_info *info, int nodes,
     if (info->microbatches < 1)
         return dawn_fail(err, DAWN_E_INVAL, "microbatches %d, must be >= 1",
                          info->microbatches);
+    if (info->update_every < 0 ||
+        (info->update_every && info->microbatches % info->update_every))
+        return dawn_fail(err, DAWN_E_INVAL,
+                         "update_every %d, must divide the %d microbatches",
+                         info->update_every, info->microbatches);
     if (info->microbatch < 1)
         return dawn_fail(err, DAWN_E_INVAL, "microbatch %lld, must be >= 1",
                          (long long)info->microbatch);

@@ -4,6 +4,7 @@
  */
 #include "common/array.h"
 #include "memory/offload.h"
+#include "memory/versions.h"
 #include "runtime/exec.h"
 #include <assert.h>
 #include <stdio.h>
@@ -253,12 +254,29 @@ static enum dawn_status make_requests(struct dawn_exec *e,
     return st;
 }
 
+static bool find_stages(struct dawn_exec *e)
+{
+    int stages = dawn_plan_info(e->plan)->stages;
+    int *first = dawni_calloc(stages, sizeof *first);
+    for (int x = 0; first && x < stages; x++)
+        first[x] = dawn_plan_stage(e->plan, x)->first;
+    for (int i = 0; first && i < e->graph->params; i++)
+        e->only_stage[i] = e->program->update_every
+                               ? dawni_param_stage(e->graph, first, stages, i)
+                               : -1;
+    free(first);
+    return first;
+}
+
 static enum dawn_status list_params(struct dawn_exec *e, struct dawn_error *err)
 {
     const struct dawni_program *p = e->program;
     e->param = dawni_calloc(e->graph->params, sizeof *e->param);
     e->sums = dawni_calloc((int64_t)e->graph->params + 2, sizeof *e->sums);
-    if (!e->param || !e->sums)
+    e->squares = dawni_calloc(e->graph->params, sizeof *e->squares);
+    e->only_stage = dawni_calloc(e->graph->params, sizeof *e->only_stage);
+    if (!e->param || !e->sums || !e->squares || !e->only_stage ||
+        !find_stages(e))
         return dawn_fail(err, DAWN_E_NOMEM, "no memory for parameters");
     for (int i = 0; i < e->graph->params; i++) {
         if (!p->owned[i])
@@ -320,5 +338,7 @@ void dawni_exec_unbind(struct dawn_exec *e)
     free(e->piece_at);
     free(e->piece);
     free(e->sums);
+    free(e->squares);
+    free(e->only_stage);
     free(e->span);
 }

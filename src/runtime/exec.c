@@ -177,8 +177,10 @@ enum dawn_status dawn_exec_params_changed(struct dawn_exec *e,
     e->status = DAWN_OK;
     e->lr = 0;
     e->done = -1;
+    e->loading = true;
     enum dawn_status st =
         dawni_exec_run(e, e->program->sync_instr, e->program->step_instrs, err);
+    e->loading = false;
     if (st)
         return st;
     st = dawni_agree(e->comm, e->status, &e->error);

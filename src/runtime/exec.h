@@ -44,7 +44,9 @@ struct dawn_exec {
     uint64_t *alloc_bytes, *free_bytes; /* by instruction: live bytes */
     uint64_t kept_bytes;
 
-    int owned; /* parameters that this rank owns */
+    int *only_stage; /* by parameter: that alone uses it, and so updates it in
+                        an asynchronous step; -1 */
+    int owned;       /* parameters that this rank owns */
     struct dawn_exec_param *param;
     /* moments that are away: by number in `param`, where its pieces begin; and
      * all pieces */
@@ -56,9 +58,15 @@ struct dawn_exec {
 
     /* of the step that runs */
     uint64_t step;
-    bool eval, check; /* check: look for numbers that are not finite */
-    uint64_t sample;  /* first of an evaluation's microbatch */
-    struct dawni_adamw adamw;
+    bool eval, check;          /* check: look for numbers that are not finite */
+    uint64_t sample;           /* first of an evaluation's microbatch */
+    struct dawni_adamw adamw;  /* of STEP */
+    struct dawni_adamw update; /* of the UPDATE that runs */
+    bool leave_out;            /* that changes nothing */
+    bool loading;    /* parameters were changed from outside: no step runs */
+    double *squares; /* by parameter: as sums, added over the UPDATEs */
+    /* order of the first UPDATE whose gradient was not finite; INT64_MAX */
+    int64_t bad_update;
     double lr;
     double loss;
     double *sums; /* by parameter: squares of the gradient; then the loss */
@@ -117,6 +125,10 @@ enum dawn_status dawni_exec_zero_moments(struct dawn_exec *e, int i,
 
 /* Run one instruction that is no message or transfer. */
 void dawni_exec_work(struct dawn_exec *e, int instr);
+
+/* Begin an UPDATE: the norm of its gradient, and with it what is done to it. */
+void dawni_exec_stage_norm(struct dawn_exec *e,
+                           const struct dawni_instr *instr);
 
 /* The global norm, and whether all is finite. Collective. */
 enum dawn_status dawni_exec_norm(struct dawn_exec *e, struct dawn_error *err);

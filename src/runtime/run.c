@@ -18,6 +18,7 @@ void dawni_exec_describe(const struct dawn_exec *e, int instr, char *text,
 {
     const struct dawni_instr *i = &e->program->instr[instr];
     const char *kind = dawni_instr_name((enum dawni_instr_kind)i->kind);
+    char stage[32];
     const char *name = "";
     switch (i->kind) {
     case DAWNI_I_F:
@@ -29,9 +30,14 @@ void dawni_exec_describe(const struct dawn_exec *e, int instr, char *text,
     case DAWNI_I_SUM_USES:
     case DAWNI_I_ADAMW:
     case DAWNI_I_AVERAGE:
+    case DAWNI_I_ZERO:
         name = e->graph->param[i->id].desc.name;
         break;
     case DAWNI_I_NORM:
+        break;
+    case DAWNI_I_STAGE_NORM:
+        snprintf(stage, sizeof stage, "stage %d", i->id);
+        name = stage;
         break;
     default:
         name = i->microbatch < 0 ? e->graph->param[i->id].desc.name

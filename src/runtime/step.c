@@ -8,9 +8,22 @@
 
 #define CHECK_COPIES_EVERY 256 /* steps */
 
+/* Updates of a stage in a step. */
+static int updates_of(const struct dawn_exec *e)
+{
+    int every = e->program->update_every;
+    return every ? dawn_plan_info(e->plan)->microbatches / every : 1;
+}
+
+/* AdamW's bias correction; t: how many updates there were, with this one. */
+static void set_bias(const struct dawn_exec *e, struct dawni_adamw *o, double t)
+{
+    o->bias1 = (float)(1 - pow(e->opts.beta1, t));
+    o->bias2 = (float)(1 - pow(e->opts.beta2, t));
+}
+
 static void begin(struct dawn_exec *e, uint64_t step, double lr)
 {
-    double t = (double)step + 1;
     e->step = step;
     e->lr = lr;
     e->eval = e->check = e->nonfinite = false;
@@ -27,9 +40,78 @@ static void begin(struct dawn_exec *e, uint64_t step, double lr)
         .eps = (float)e->opts.eps,
         .weight_decay = (float)e->opts.weight_decay,
         .grad_scale = 1,
-        .bias1 = (float)(1 - pow(e->opts.beta1, t)),
-        .bias2 = (float)(1 - pow(e->opts.beta2, t)),
     };
+    set_bias(e, &e->adamw, (double)step + 1);
+    e->bad_update = INT64_MAX;
+    for (int i = 0; i < e->graph->params; i++)
+        e->squares[i] = 0;
+}
+
+static float clipped(const struct dawn_exec *e, double norm)
+{
+    return e->opts.clip > 0 && norm > e->opts.clip
+               ? (float)(e->opts.clip / norm)
+               : 1.0f;
+}
+
+/* The first UPDATE that is bad, in the order in which a microbatch's backward
+ * comes to the stages, with the parameter. */
+static void note_bad(struct dawn_exec *e, const struct dawni_instr *i,
+                     int param)
+{
+    int stages = dawn_plan_info(e->plan)->stages;
+    int64_t order = (int64_t)i->microbatch * stages + (stages - 1 - i->id);
+    order = order * e->graph->params + param;
+    if (order < e->bad_update)
+        e->bad_update = order;
+}
+
+void dawni_exec_stage_norm(struct dawn_exec *e, const struct dawni_instr *i)
+{
+    double sum = 0;
+    uint64_t nth = (uint64_t)(i->microbatch / e->program->update_every);
+    for (int k = 0; k < e->owned; k++) {
+        const struct dawn_exec_param *p = &e->param[k];
+        if (e->only_stage[p->param] != i->id ||
+            e->graph->param[p->param].desc.average > 0)
+            continue;
+        double squares = e->device->sum_squares(p->grad, p->elements);
+        if (!isfinite(squares))
+            note_bad(e, i, p->param);
+        e->squares[p->param] += squares;
+        sum += squares;
+    }
+    e->leave_out = e->lr < 0 || !isfinite(sum);
+    e->update = e->adamw;
+    e->update.grad_scale = clipped(e, sqrt(sum));
+    set_bias(e, &e->update,
+             (double)(e->step * (uint64_t)updates_of(e) + nth + 1));
+}
+
+/* Sum of the squares of an owned parameter's gradient: the mean of all
+ * UPDATEs', or of the mean over all microbatches where STEP updates it. */
+static double squares_of(const struct dawn_exec *e,
+                         const struct dawn_exec_param *p)
+{
+    double updates = updates_of(e);
+    if (e->graph->param[p->param].desc.average > 0)
+        return 0;
+    if (e->only_stage[p->param] >= 0)
+        return e->squares[p->param] / updates;
+    return e->device->sum_squares(p->grad, p->elements) / (updates * updates);
+}
+
+/* What STEP multiplies gradients by: they are sums of means of UPDATEs, and
+ * clipped by the norm of what it updates. */
+static void set_scale(struct dawn_exec *e)
+{
+    double sum = 0;
+    for (int i = 0; i < e->graph->params; i++)
+        if (e->only_stage[i] < 0)
+            sum += e->sums[i];
+    e->adamw.grad_scale = clipped(e, sqrt(sum));
+    if (e->program->update_every)
+        e->adamw.grad_scale /= (float)updates_of(e);
 }
 
 /* Every rank adds zero where another one owns the parameter, which is exact;
@@ -41,9 +123,7 @@ enum dawn_status dawni_exec_norm(struct dawn_exec *e, struct dawn_error *err)
     uint64_t start = dawni_now_ns();
     memset(e->sums, 0, ((size_t)n + 2) * sizeof *e->sums);
     for (int i = 0; !e->status && i < e->owned; i++)
-        if (e->graph->param[e->param[i].param].desc.average == 0)
-            e->sums[e->param[i].param] =
-                e->device->sum_squares(e->param[i].grad, e->param[i].elements);
+        e->sums[e->param[i].param] = squares_of(e, &e->param[i]);
     e->sums[n] = e->status ? 0 : e->loss;
     e->sums[n + 1] = e->status ? 1 : 0;
     uint64_t computed = dawni_now_ns();
@@ -64,34 +144,66 @@ enum dawn_status dawni_exec_norm(struct dawn_exec *e, struct dawn_error *err)
     e->grad_norm = sqrt(sum);
     e->loss = e->sums[n] / dawn_plan_info(e->plan)->microbatches;
     e->nonfinite = !isfinite(e->grad_norm) || !isfinite(e->loss);
-    if (e->opts.clip > 0 && e->grad_norm > e->opts.clip)
-        e->adamw.grad_scale = (float)(e->opts.clip / e->grad_norm);
+    set_scale(e);
     return DAWN_OK;
+}
+
+static void name_node(const struct dawn_exec *e, int64_t order, char *name,
+                      size_t bytes)
+{
+    int64_t nodes = e->graph->nodes, place = order % (2 * nodes);
+    int node = (int)(place < nodes ? place : 2 * nodes - 1 - place);
+    const char *text = e->graph->node[node].desc.name;
+    if (e->program->update_every)
+        snprintf(name, bytes, "%s (microbatch %lld, stage %d)", text,
+                 (long long)(order / (2 * nodes)),
+                 dawn_plan_stage_of(e->plan, node));
+    else
+        snprintf(name, bytes, "%s", text);
+}
+
+static void name_param(const struct dawn_exec *e, int64_t order, char *name,
+                       size_t bytes)
+{
+    int64_t params = e->graph->params, at = order / params;
+    int stages = dawn_plan_info(e->plan)->stages;
+    snprintf(name, bytes, "%s (gradient, microbatch %lld, stage %lld)",
+             e->graph->param[order % params].desc.name,
+             (long long)(at / stages), (long long)(stages - 1 - at % stages));
+}
+
+/* The step again, up to STEP, and without UPDATEs. */
+static enum dawn_status look_again(struct dawn_exec *e, struct dawn_error *err)
+{
+    double loss = e->loss, norm = e->grad_norm, lr = e->lr;
+    int64_t bad_update = e->bad_update;
+    e->check = true;
+    e->loss = 0;
+    e->lr = e->program->update_every ? -1 : lr;
+    enum dawn_status st = dawni_exec_run(e, 0, e->program->sync_instr, err);
+    e->check = false;
+    e->loss = loss;
+    e->grad_norm = norm;
+    e->lr = lr;
+    e->bad_update = bad_update;
+    return st;
 }
 
 enum dawn_status dawni_exec_find_bad(struct dawn_exec *e, char *name,
                                      size_t bytes, struct dawn_error *err)
 {
-    int64_t order;
-    double loss = e->loss, norm = e->grad_norm;
-    e->check = true;
-    e->loss = 0;
-    enum dawn_status st = dawni_exec_run(e, 0, e->program->sync_instr, err);
-    e->check = false;
-    e->loss = loss;
-    e->grad_norm = norm;
-    order = e->bad < 0 ? INT64_MAX : e->bad;
+    enum dawn_status st = look_again(e, err);
+    int64_t order[2] = {e->bad < 0 ? INT64_MAX : e->bad, e->bad_update};
     if (!st)
-        st = e->comm->ops->allreduce_min(e->comm, &order, 1, err);
+        st = e->comm->ops->allreduce_min(e->comm, order, 2, err);
     if (st)
         return st;
-    int64_t nodes = e->graph->nodes, place = order % (2 * nodes);
-    if (order == INT64_MAX) {
+    if (order[0] != INT64_MAX)
+        name_node(e, order[0], name, bytes);
+    else if (order[1] != INT64_MAX)
+        name_param(e, order[1], name, bytes);
+    else
         snprintf(name, bytes, "the sum over uses or microbatches");
-        return DAWN_OK;
-    }
-    int64_t node = place < nodes ? place : 2 * nodes - 1 - place;
-    snprintf(name, bytes, "%s", e->graph->node[node].desc.name);
     return DAWN_OK;
 }
 
@@ -118,6 +230,7 @@ static void fill_result(struct dawn_exec *e, struct dawn_step_result *r)
     r->loss = e->loss;
     r->grad_norm = e->grad_norm;
     r->nonfinite = e->nonfinite;
+    r->updates = e->program->update_every ? updates_of(e) : 0;
     r->samples = info->microbatch * info->microbatches;
     r->ranks = ranks;
     for (int i = 0; i < ranks; i++) {

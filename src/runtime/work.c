@@ -43,7 +43,7 @@ static struct dawn_op_args args_of(const struct dawn_exec *e,
         .out = at + d->inputs,
         .param = (const float *const *)&e->value[p->use_at[i->id]],
         .dparam = &e->use_grad[p->use_at[i->id]],
-        .dparam_add = i->microbatch > 0,
+        .dparam_add = i->adds,
         .seed = e->opts.seed,
         .step = e->step,
         .sample = e->eval ? e->sample : (uint64_t)(i->microbatch * b),
@@ -59,7 +59,11 @@ static struct dawn_op_args args_of(const struct dawn_exec *e,
         a.din_add = (const void *const *)(a.din + d->inputs);
         at = a.din + 2 * d->inputs;
     }
-    a.scratch = *at;
+    a.scratch = *at++;
+    if (i->versioned) {
+        a.param = (const float *const *)at;
+        a.prepared = at[d->params];
+    }
     return a;
 }
 
@@ -122,19 +126,49 @@ static float *kept(const struct dawn_exec *e, int buffer)
     return (float *)(e->arena + e->program->buffer[buffer].offset);
 }
 
+/* Values of a parameter before and after an update. */
+struct moved {
+    float *from, *to;
+    bool within; /* the step: it is an UPDATE's */
+};
+
+static struct moved moved_by(const struct dawn_exec *e,
+                             const struct dawni_instr *i)
+{
+    void *const *at = &e->address[i->operand];
+    float *value = kept(e, e->program->master[i->id]);
+    if (i->microbatch < 0)
+        return (struct moved){value, value, false};
+    return (struct moved){.to = at[0], .from = at[1], .within = true};
+}
+
+/* The new version is the old one. */
+static bool left_out(const struct dawn_exec *e, const struct moved *m,
+                     int64_t elements)
+{
+    if (!m->within || !e->leave_out)
+        return false;
+    if (m->to != m->from)
+        memcpy(m->to, m->from, (size_t)elements * sizeof(float));
+    return true;
+}
+
 /* All of a parameter, or the piece of which the moments are in *moments. */
 static void update(struct dawn_exec *e, const struct dawni_instr *i,
                    char *const *moments)
 {
     const struct dawni_program *p = e->program;
     const struct dawni_param *d = &e->graph->param[i->id];
-    struct dawni_adamw o = e->adamw;
-    float *value = kept(e, p->master[i->id]);
+    struct moved moved = moved_by(e, i);
+    struct dawni_adamw o = moved.within ? e->update : e->adamw;
     float *grad = kept(e, dawni_param_grad(e->graph, p, i->id));
+    if (left_out(e, &moved, d->elements))
+        return;
     if (!d->desc.decay)
         o.weight_decay = 0;
-    if (!i->operands) {
-        e->device->adamw(&o, value, kept(e, p->adam_m[i->id]),
+    if (moved.within || !i->operands) {
+        o.to = moved.to;
+        e->device->adamw(&o, moved.from, kept(e, p->adam_m[i->id]),
                          kept(e, p->adam_v[i->id]), grad, d->elements);
         return;
     }
@@ -142,35 +176,54 @@ static void update(struct dawn_exec *e, const struct dawni_instr *i,
     int64_t count = dawni_moments_count(d->elements, i->tag);
     float *m = (float *)*moments;
     float *v = (float *)(*moments + dawni_moments_v_at(count));
-    e->device->adamw(&o, value + first, m, v, grad + first, count);
+    e->device->adamw(&o, moved.from + first, m, v, grad + first, count);
 }
 
-static void average(struct dawn_exec *e, int param)
+static void average(struct dawn_exec *e, const struct dawni_instr *i)
 {
     const struct dawni_program *p = e->program;
-    const struct dawni_param *d = &e->graph->param[param];
-    int sum = dawni_param_grad(e->graph, p, param);
-    e->device->average((float *)(e->arena + p->buffer[p->master[param]].offset),
-                       (const float *)(e->arena + p->buffer[sum].offset),
-                       d->elements, d->desc.average,
-                       dawn_plan_info(e->plan)->microbatches);
+    const struct dawni_param *d = &e->graph->param[i->id];
+    int sum = dawni_param_grad(e->graph, p, i->id);
+    struct moved moved = moved_by(e, i);
+    if (left_out(e, &moved, d->elements))
+        return;
+    if (moved.to != moved.from)
+        memcpy(moved.to, moved.from, (size_t)d->elements * sizeof(float));
+    e->device->average(
+        moved.to, (const float *)(e->arena + p->buffer[sum].offset),
+        d->elements, d->desc.average,
+        moved.within ? p->update_every : dawn_plan_info(e->plan)->microbatches);
 }
 
-static void prepare(struct dawn_exec *e, int node)
+static void prepare(struct dawn_exec *e, const struct dawni_instr *i)
 {
-    struct dawni_kernel *k = e->kernel[node];
-    int use = e->program->use_at[node];
+    struct dawni_kernel *k = e->kernel[i->id];
+    void **at = &e->address[i->operand];
+    const float *const *value =
+        (const float *const *)&e->value[e->program->use_at[i->id]];
     void *prepared =
-        e->arena + e->program->buffer[e->program->prepared[node]].offset;
-    failed(e, k->ops->prepare(k, (const float *const *)&e->value[use], prepared,
-                              &e->error));
+        e->arena + e->program->buffer[e->program->prepared[i->id]].offset;
+    if (i->again && !e->loading)
+        return;
+    if (i->operands) {
+        prepared = at[0];
+        value = (const float *const *)&at[1];
+    }
+    failed(e, k->ops->prepare(k, value, prepared, &e->error));
+}
+
+/* Microbatches whose mean gradient an update takes. */
+static int mean_of(const struct dawn_exec *e)
+{
+    return e->program->update_every ? e->program->update_every
+                                    : dawn_plan_info(e->plan)->microbatches;
 }
 
 void dawni_exec_work(struct dawn_exec *e, int instr)
 {
     const struct dawni_instr *i = &e->program->instr[instr];
     void **at = &e->address[i->operand];
-    float seed = 1.0f / (float)dawn_plan_info(e->plan)->microbatches;
+    float seed = 1.0f / (float)mean_of(e);
     switch (i->kind) {
     case DAWNI_I_FEED:
         feed(e, i, at[0]);
@@ -198,10 +251,17 @@ void dawni_exec_work(struct dawn_exec *e, int instr)
         update(e, i, (char *const *)at);
         break;
     case DAWNI_I_AVERAGE:
-        average(e, i->id);
+        average(e, i);
         break;
     case DAWNI_I_PREPARE:
-        prepare(e, i->id);
+        prepare(e, i);
+        break;
+    case DAWNI_I_STAGE_NORM:
+        dawni_exec_stage_norm(e, i);
+        break;
+    case DAWNI_I_ZERO:
+        memset(at[0], 0,
+               (size_t)e->graph->param[i->id].elements * sizeof(float));
         break;
     default:
         break;

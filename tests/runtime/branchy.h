@@ -5,8 +5,9 @@
 
 #include <dawnpiper/op.h>
 
-/* Blocks of two branches (gelu, linear, dropout; gelu, linear) that are added to
- * each other and to what the block began with. All linears share a weight. */
+/* Blocks of two branches (gelu, linear, dropout; gelu, linear) that are added
+ * to each other and to what the block began with. All linears share a weight.
+ */
 struct dawn_graph *branchy_graph(enum dawn_dtype dtype);
 
 /* A topological order made of random swaps of neighbours; seed 0: as built. */

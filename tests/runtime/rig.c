@@ -100,6 +100,7 @@ static struct dawn_plan *make_plan(const struct rig_case *c,
         .stages = c->stages,
         .ranks = ranks_of(c),
         .microbatches = c->microbatches,
+        .update_every = c->update_every,
         .microbatch = 2,
     };
     struct dawn_plan_stage stage[RIG_RANKS] = {0};
@@ -125,15 +126,18 @@ static enum dawn_status steps(struct rank *me, struct dawn_exec *e,
     struct dawn_step_result res;
     struct rig_result *r = me->r;
     enum dawn_status st = dawn_exec_init(e, err);
-    for (int i = 0; !st && !me->c->no_steps && i < RIG_STEPS; i++) {
+    double lr = me->c->lr > 0 ? me->c->lr : 1e-2;
+    int steps = me->c->steps ? me->c->steps : RIG_STEPS;
+    for (int i = 0; !st && !me->c->no_steps && i < steps; i++) {
         if (me->c->before)
             me->c->before(e, i);
-        st = dawn_exec_step(e, (uint64_t)i, 1e-2, &res, err);
+        st = dawn_exec_step(e, (uint64_t)i, lr, &res, err);
         if (st || dawn_comm_rank(me->comm))
             continue;
         r->loss[i] = res.loss;
         r->norm[i] = res.grad_norm;
         r->nonfinite[i] = res.nonfinite;
+        r->updates = res.updates;
         strcpy(r->bad_node[i], res.bad_node);
         memcpy(r->peak, res.peak_bytes, sizeof *r->peak * (size_t)res.ranks);
         memcpy(r->arena, res.arena_bytes, sizeof *r->arena * (size_t)res.ranks);
@@ -186,7 +190,7 @@ static void *run_rank(void *arg)
         .feed = me->c->feed ? me->c->feed : feed,
         .clip = me->c->clip,
         .weight_decay = 0.1,
-        .timeout_s = me->c->timeout_s > 0 ? me->c->timeout_s : 5,
+        .timeout_s = me->c->timeout_s > 0 ? me->c->timeout_s : 20,
         .trace = me->c->trace,
         .offload_dir = me->c->offload_dir,
         .checked = true,
@@ -218,7 +222,7 @@ void rig_run(const struct rig_case *c, struct rig_result *r)
     pthread_t thread[RIG_RANKS];
     pthread_mutex_t lock = PTHREAD_MUTEX_INITIALIZER;
     memset(r, 0, sizeof *r);
-    double timeout_s = c->timeout_s > 0 ? c->timeout_s : 5;
+    double timeout_s = c->timeout_s > 0 ? c->timeout_s : 20;
     if (c->build)
         graph = c->build(c->model.dtype);
     else

@@ -21,6 +21,8 @@ struct rig_case {
     int stages;
     int ranks; /* 0: as many */
     int microbatches;
+    int update_every;
+    int steps; /* 0: RIG_STEPS */
     /* 0 keep all, 1 recompute all that may be, 2 every second tensor; 3 offload
      * all to disk, 4 to host memory, 5 of everything something */
     int recompute;
@@ -29,9 +31,10 @@ struct rig_case {
     int moments;
     const char *offload_dir;
     double clip;
+    double lr; /* 0: 1e-2 */
     bool trace;
     bool no_steps;    /* evaluate only */
-    double timeout_s; /* 0: 5 */
+    double timeout_s; /* 0: 20 */
     /* called on every rank before a step, may be NULL */
     void (*before)(struct dawn_exec *exec, int step);
     void (*after)(struct dawn_exec *exec); /* all steps; likewise */
@@ -44,6 +47,7 @@ struct rig_result {
     double loss[RIG_STEPS], norm[RIG_STEPS], eval;
     bool nonfinite[RIG_STEPS];
     char bad_node[RIG_STEPS][128];
+    int updates;
     uint64_t peak[RIG_RANKS], predicted[RIG_RANKS], arena[RIG_RANKS];
     uint64_t params_hash;     /* over parameters and moments, after the steps */
     uint64_t kept[RIG_RANKS]; /* by rank: bytes that are always live */

@@ -10,8 +10,8 @@
 #define BLOCK 8192 /* elements */
 
 struct adamw_task {
-    float *p, *m, *v;
-    const float *g;
+    const float *p, *g;
+    float *to, *m, *v;
     float keep;       /* 1 - lr * weight_decay */
     float step;       /* lr / bias1 */
     float root_bias2; /* 1 / sqrt(bias2) */
@@ -23,8 +23,8 @@ DAWNI_INLINE void adamw_body(const struct adamw_task *t, int64_t first,
 {
     (void)bf16;
     const struct adamw_task o = *t;
-    float *p = o.p, *m = o.m, *v = o.v;
-    const float *g = o.g;
+    float *to = o.to, *m = o.m, *v = o.v;
+    const float *p = o.p, *g = o.g;
 #pragma omp simd
     for (int64_t i = first; i < last; i++) {
         float grad = g[i] * o.grad_scale;
@@ -33,7 +33,7 @@ DAWNI_INLINE void adamw_body(const struct adamw_task *t, int64_t first,
         m[i] = mean;
         v[i] = square;
         float root = sqrtf(square) * o.root_bias2 + o.eps;
-        p[i] = p[i] * o.keep - o.step * mean / root;
+        to[i] = p[i] * o.keep - o.step * mean / root;
     }
 }
 
@@ -44,6 +44,7 @@ void dawni_host_adamw(const struct dawni_adamw *o, float *p, float *m, float *v,
 {
     const struct adamw_task task = {
         .p = p,
+        .to = o->to ? o->to : p,
         .m = m,
         .v = v,
         .g = g,
