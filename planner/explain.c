@@ -156,7 +156,8 @@ static void print_optimizer(const struct report *r, int x)
     }
 }
 
-static void print_stage(const struct report *r, int x, int in_flight)
+static void print_stage(const struct report *r, int x, int in_flight,
+                        int versions)
 {
     const struct dawn_graph *g = dawn_plan_graph(r->plan);
     const struct dawn_plan_stage *s = dawn_plan_stage(r->plan, x);
@@ -172,13 +173,19 @@ static void print_stage(const struct report *r, int x, int in_flight)
     else
         printf("nodes %s to %s (%d)", dawn_graph_node(g, s->first)->name,
                dawn_graph_node(g, s->last)->name, s->last - s->first + 1);
-    printf(", %d in flight\n", in_flight);
+    printf(", %d in flight", in_flight);
+    if (dawn_plan_info(r->plan)->update_every)
+        printf(", %d version%s of the weights", versions,
+               versions == 1 ? "" : "s");
+    printf("\n");
     printf(
         "  time    F %s, B %s (recompute %s), W %s, stall %s; optimizer %s a "
         "step",
         TIME(s->predicted.f_ns), TIME(s->predicted.b_ns),
         TIME(s->predicted.recompute_ns), TIME(s->predicted.w_ns),
         TIME(s->predicted.stall_ns), TIME(s->predicted.step_ns));
+    if (dawn_plan_info(r->plan)->update_every)
+        printf(", %s an update", TIME(s->predicted.update_ns));
     if (report_replicas(r, x) > 1)
         printf(", gradients summed in %s", TIME(s->predicted.reduce_ns));
     printf("\n");
@@ -195,6 +202,8 @@ static void print_step(const struct report *r)
 
     printf("step    %s simulated, %s, %d microbatches of %lld",
            TIME(info->step_ns), info->schedule, m, (long long)info->microbatch);
+    if (info->update_every)
+        printf(", an update after every %d", info->update_every);
     if (info->tokens_per_s > 0)
         printf(", %.0f tokens/s", info->tokens_per_s);
     printf("\nslowest %s a microbatch, messages not counted",
@@ -222,14 +231,15 @@ static void print_step(const struct report *r)
 
 enum dawn_status report_explain(const struct report *r, struct dawn_error *err)
 {
-    int *in_flight;
-    enum dawn_status st = report_in_flight(r, &in_flight, err);
+    int *in_flight, *versions;
+    enum dawn_status st = report_in_flight(r, &in_flight, &versions, err);
 
     if (st)
         return st;
     for (int x = 0; x < dawn_plan_info(r->plan)->stages; x++)
-        print_stage(r, x, in_flight[x]);
+        print_stage(r, x, in_flight[x], versions[x]);
     print_step(r);
     free(in_flight);
+    free(versions);
     return DAWN_OK;
 }

@@ -12,6 +12,7 @@
 enum {
     KEY_MICROBATCHES = 1000,
     KEY_MICROBATCH,
+    KEY_UPDATE_EVERY,
     KEY_MAX_BATCH,
     KEY_SCHEDULE,
     KEY_POLICY,
@@ -70,7 +71,15 @@ static const struct argp_option option[] = {
      0},
     {"max-batch", KEY_MAX_BATCH, NULL, 0,
      "the largest microbatch that fits, then the best plan for it", 0},
-    {"schedule", KEY_SCHEDULE, "K", 0, "gpipe or 1f1b (default: 1f1b)", 0},
+    {"schedule", KEY_SCHEDULE, "K", 0,
+     "gpipe, 1f1b (the default), async-1f1b or async-2bw; the last two update "
+     "the weights within the step",
+     0},
+    {"update-every", KEY_UPDATE_EVERY, "G", 0,
+     "microbatches between these updates, a number that divides those of the "
+     "step (default: 1 for async-1f1b, for async-2bw the least from the number "
+     "of stages on)",
+     0},
     {"policy", KEY_POLICY, "P", 0,
      "dawnpiper, exact, pipedream, vpipe, adapipe or gpipe-uniform (default: "
      "the better plan of dawnpiper and exact)",
@@ -204,7 +213,7 @@ static void finish(const struct options *o)
     if (o->check &&
         (o->compare || o->plan.policy || o->plan.stages ||
          o->plan.microbatches || o->plan.microbatch || o->plan.schedule ||
-         o->plan.objective || o->plan.max_batch))
+         o->plan.update_every || o->plan.objective || o->plan.max_batch))
         wrong("--check takes all that a plan says from the plan");
     if (o->plan.max_batch && o->plan.microbatch)
         wrong("--max-batch and --microbatch exclude each other");
@@ -243,6 +252,9 @@ static error_t parse_plan(int key, const char *arg, struct dawn_planner_opts *o)
         return 0;
     case KEY_MICROBATCHES:
         o->microbatches = count("microbatches", arg);
+        return 0;
+    case KEY_UPDATE_EVERY:
+        o->update_every = count("update-every", arg);
         return 0;
     case KEY_MICROBATCH:
         o->microbatch = count("microbatch", arg);

@@ -71,6 +71,9 @@ double report_idle(const struct report *r)
         busy += info->microbatches * (s->predicted.f_ns + s->predicted.b_ns +
                                       s->predicted.w_ns) +
                 report_replicas(r, x) * s->predicted.step_ns;
+        if (info->update_every)
+            busy += info->microbatches / info->update_every *
+                    s->predicted.update_ns;
     }
     return info->step_ns > 0 ? 1 - busy / (report_devices(r) * info->step_ns)
                              : 0;
@@ -102,16 +105,10 @@ double report_above(const struct report *r)
 
 /* A replica has its share of the microbatches, and so many of them in flight
  * that all devices from its stage on have one. */
-static enum dawn_status replicas_in_flight(const struct report *r,
-                                           int **in_flight_p,
-                                           struct dawn_error *err)
+static void replicas_in_flight(const struct report *r, int *in_flight)
 {
     const struct dawn_plan_info *info = dawn_plan_info(r->plan);
-    int *in_flight = calloc((size_t)info->stages, sizeof *in_flight);
 
-    if (!in_flight)
-        return dawn_fail(err, DAWN_E_NOMEM, "no memory for %d stages",
-                         info->stages);
     for (int x = info->stages - 1, devices = 0; x >= 0; x--) {
         int own = report_replicas(r, x);
         devices += own;
@@ -119,12 +116,11 @@ static enum dawn_status replicas_in_flight(const struct report *r,
         int share = (info->microbatches - 1) / own + 1;
         in_flight[x] = wanted < share ? wanted : share;
     }
-    *in_flight_p = in_flight;
-    return DAWN_OK;
 }
 
-enum dawn_status report_in_flight(const struct report *r, int **in_flight_p,
-                                  struct dawn_error *err)
+static enum dawn_status schedule_of(const struct report *r,
+                                    struct dawn_schedule **schedule_p,
+                                    struct dawn_error *err)
 {
     const struct dawn_plan_info *info = dawn_plan_info(r->plan);
     struct dawn_schedule_opts opts = {
@@ -132,22 +128,39 @@ enum dawn_status report_in_flight(const struct report *r, int **in_flight_p,
         .stages = info->stages,
         .ranks = info->ranks,
         .microbatches = info->microbatches,
+        .update_every = info->update_every,
     };
-    struct dawn_schedule *schedule;
-    enum dawn_status st;
 
-    if (report_replicated(r))
-        return replicas_in_flight(r, in_flight_p, err);
-    if ((st = dawn_schedule_create(&opts, &schedule, err)))
-        return st;
-    int *in_flight = calloc((size_t)info->stages, sizeof *in_flight);
-    for (int x = 0; x < info->stages && in_flight; x++)
+    return dawn_schedule_create(&opts, schedule_p, err);
+}
+
+enum dawn_status report_in_flight(const struct report *r, int **in_flight_p,
+                                  int **versions_p, struct dawn_error *err)
+{
+    int stages = dawn_plan_info(r->plan)->stages;
+    struct dawn_schedule *schedule = NULL;
+    int *versions = calloc((size_t)stages, sizeof *versions);
+    int *in_flight = calloc((size_t)stages, sizeof *in_flight);
+    enum dawn_status st = DAWN_OK;
+
+    if (!versions || !in_flight)
+        st = dawn_fail(err, DAWN_E_NOMEM, "no memory for %d stages", stages);
+    else if (report_replicated(r))
+        replicas_in_flight(r, in_flight);
+    else
+        st = schedule_of(r, &schedule, err);
+    for (int x = 0; x < stages && schedule; x++) {
         in_flight[x] = dawn_schedule_in_flight(schedule, x);
+        versions[x] = dawn_schedule_versions(schedule, x);
+    }
     dawn_schedule_destroy(schedule);
-    if (!in_flight)
-        return dawn_fail(err, DAWN_E_NOMEM, "no memory for %d stages",
-                         info->stages);
+    if (st) {
+        free(versions);
+        free(in_flight);
+        return st;
+    }
     *in_flight_p = in_flight;
+    *versions_p = versions;
     return DAWN_OK;
 }
 

@@ -72,8 +72,9 @@ double report_objective(const struct report *r);
 const char *report_objective_name(const struct report *r);
 /* Percent above the lower bound; below 0 if none is known. */
 double report_above(const struct report *r);
-/* Microbatches in flight on each stage; the caller frees it. */
+/* Microbatches in flight on each stage, and versions of its weights; the caller
+ * frees both. */
 enum dawn_status report_in_flight(const struct report *r, int **in_flight_p,
-                                  struct dawn_error *err);
+                                  int **versions_p, struct dawn_error *err);
 
 #endif

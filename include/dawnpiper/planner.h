@@ -35,6 +35,7 @@ struct dawn_planner_opts {
                              of stages. Such plans cannot be run yet */
     int replicas;         /* with devices: of every stage; 0: what is best */
     int microbatches;     /* >= 1 */
+    int update_every;     /* of asynchronous schedules; 0: as the kind says */
     int64_t microbatch;   /* 0: the largest one that was profiled */
     bool max_batch;       /* the largest microbatch that fits, of any size;
                              microbatch is 0 then */

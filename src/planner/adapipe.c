@@ -122,7 +122,7 @@ static double room_of(const struct dawni_planner *pl, int first, int last,
                       int x, double moment)
 {
     const struct dawni_stage_spec *spec = &pl->stage[x];
-    double kept = pl->sum_kept[last + 1] - pl->sum_kept[first];
+    double kept = dawni_sum_of_kept(pl, first, last, x);
     double received = pl->cut_bytes[first] / 2;
 
     return ((double)spec->budget - kept - moment) / spec->in_flight - received;

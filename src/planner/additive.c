@@ -25,6 +25,11 @@ static bool all_in_flight(const struct dawni_planner *pl)
 static enum dawn_status check_schedule(struct dawni_planner *pl,
                                        struct dawn_error *err)
 {
+    if (pl->update_every)
+        return dawn_fail(err, DAWN_E_NOTSUP,
+                         "schedule %s: the profile does not say what a version "
+                         "of the weights takes",
+                         pl->schedule);
     for (int x = 0; x < pl->l && !all_in_flight(pl); x++) {
         int behind = pl->l - x;
         if (pl->stage[x].in_flight != (pl->m < behind ? pl->m : behind))

@@ -73,8 +73,10 @@ static double excess_share(const struct dawni_planner *pl, struct group g)
 {
     double saved = pl->sum_saved[g.last + 1] - pl->sum_saved[g.first];
     double need = pl->sum_kept[g.last + 1] - pl->sum_kept[g.first];
+    double version = pl->sum_version[g.last + 1] - pl->sum_version[g.first];
 
     for (int x = g.x; x < g.x + g.stages; x++) {
+        need += version / g.stages * (pl->stage[x].versions - 1);
         need += saved / g.stages * pl->stage[x].in_flight;
         need -= (double)pl->stage[x].budget;
     }

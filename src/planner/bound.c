@@ -101,8 +101,11 @@ static double step_of(void *arg, int first, int last, int x, double limit)
 
     if (step > limit || spec->cap == UINT64_MAX || pl->status)
         return step;
-    dawni_stage_pricer_optimizer(
-        pl->pricer, dawni_may_offload(pl) ? pl->all_to[DAWN_TO_SSD] : NULL);
+    dawni_stage_pricer_optimizer(pl->pricer,
+                                 dawni_may_offload(pl) && !pl->update_every
+                                     ? pl->all_to[DAWN_TO_SSD]
+                                     : NULL);
+    dawni_stage_pricer_versions(pl->pricer, spec->versions);
     st = dawni_stage_price(pl->pricer, first, last, NULL, &m, NULL, &pl->error);
     dawni_stage_pricer_optimizer(pl->pricer, NULL);
     if (st) {

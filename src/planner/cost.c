@@ -3,8 +3,49 @@
  * the price of fitting by dawni_decide. Each answer is remembered.
  */
 #include "common/array.h"
+#include "memory/versions.h"
 #include "planner/additive.h"
 #include <math.h>
+
+/* Has node i a parameter that also one outside of first..last has? */
+static bool shares(const struct dawn_graph *g, int i, int first, int last)
+{
+    const struct dawn_node_desc *d = &g->node[i].desc;
+
+    for (int k = 0; k < d->params; k++) {
+        const struct dawni_param *p = &g->param[d->param[k]];
+        for (int u = 0; u < p->users; u++)
+            if (p->user[u] < first || p->user[u] > last)
+                return true;
+    }
+    return false;
+}
+
+void dawni_update_times(const struct dawni_planner *pl, int first, int last,
+                        int x, double *update_ns, double *step_ns)
+{
+    double speed = pl->stage[x].speed;
+    double all = pl->sum_update[last + 1] - pl->sum_update[first], shared = 0;
+
+    *update_ns = 0;
+    *step_ns = all / speed;
+    if (!pl->update_every)
+        return;
+    for (int i = first; i <= last; i++)
+        if (shares(pl->graph, i, first, last))
+            shared += pl->sum_update[i + 1] - pl->sum_update[i];
+    *update_ns = fmax(0, all - shared) / speed;
+    *step_ns = shared / speed;
+}
+
+double dawni_sum_of_kept(const struct dawni_planner *pl, int first, int last,
+                         int x)
+{
+    double kept = pl->sum_kept[last + 1] - pl->sum_kept[first];
+    double version = pl->sum_version[last + 1] - pl->sum_version[first];
+
+    return kept + (pl->stage[x].versions - 1) * version;
+}
 
 static void sum_times(struct dawni_planner *pl)
 {
@@ -15,6 +56,9 @@ static void sum_times(struct dawni_planner *pl)
         pl->sum_b[i + 1] = pl->sum_b[i] + c.ns[1];
         pl->sum_w[i + 1] = pl->sum_w[i] + c.ns[2];
         pl->sum_update[i + 1] = pl->sum_update[i] + c.update_ns;
+        pl->sum_own_update[i + 1] =
+            pl->sum_own_update[i] +
+            (shares(pl->graph, i, i, i) ? 0 : c.update_ns);
     }
 }
 
@@ -51,6 +95,10 @@ static enum dawn_status sum_memory(struct dawni_planner *pl,
         if (st)
             return st;
         pl->sum_kept[i + 1] = pl->sum_kept[i] + (double)memory.kept;
+        pl->sum_version[i + 1] = pl->sum_version[i];
+        if (pl->update_every)
+            pl->sum_version[i + 1] +=
+                (double)dawni_version_bytes(pl->graph, &pl->sizes, i, i);
         pl->sum_saved[i + 1] = pl->sum_saved[i] + first_saved(pl, i);
     }
     return DAWN_OK;
@@ -83,9 +131,9 @@ static void sum_cuts(struct dawni_planner *pl)
 enum dawn_status dawni_cost_init(struct dawni_planner *pl,
                                  struct dawn_error *err)
 {
-    double **sum[] = {&pl->sum_f,      &pl->sum_b,    &pl->sum_w,
-                      &pl->sum_update, &pl->sum_kept, &pl->sum_saved,
-                      &pl->cut_bytes};
+    double **sum[] = {&pl->sum_f,      &pl->sum_b,          &pl->sum_w,
+                      &pl->sum_update, &pl->sum_kept,       &pl->sum_saved,
+                      &pl->cut_bytes,  &pl->sum_own_update, &pl->sum_version};
 
     for (size_t i = 0; i < sizeof sum / sizeof sum[0]; i++)
         if (!(*sum[i] = dawni_calloc(pl->n + 1, sizeof **sum[i])))
@@ -107,20 +155,38 @@ double dawni_base_time(const struct dawni_planner *pl, int first, int last,
     return t / pl->stage[x].speed;
 }
 
-/* Time that stage x idles because others have the microbatch that it needs. */
+/* Time that stage x idles because others have the microbatch that it needs.
+ * drain_ns: of updates that it has to do after its last forward. */
 static double idle_ns(const struct dawni_planner *pl, int first, int last,
-                      int x, double time_ns)
+                      int x, double time_ns, double drain_ns)
 {
     const struct dawni_stage_spec *spec = &pl->stage[x];
     double f = (pl->sum_f[last + 1] - pl->sum_f[first]) / spec->speed;
     double behind =
         (dawni_sum_t(pl, pl->n) - dawni_sum_t(pl, last + 1)) / pl->max_speed;
     double fill = fmax(0, behind - (spec->in_flight - 1) * f);
-    double drain = fmax(0, behind - (spec->in_flight - 1) * (time_ns - f));
+    double drain =
+        fmax(0, behind - (spec->in_flight - 1) * (time_ns - f) - drain_ns);
 
     if (pl->stage[pl->l - 1].in_flight == pl->m)
         return behind;
     return spec->in_flight < pl->m ? fill + drain : fmax(fill, drain);
+}
+
+/* With updates within the step. The last of them may run while earlier stages
+ * do their last backward, and those of shared parameters are left out: S_x is
+ * not above the step. */
+static double async_step_of(const struct dawni_planner *pl, int first, int last,
+                            int x, double time_ns)
+{
+    int m = pl->m, g = pl->update_every, k = pl->stage[x].in_flight;
+    int drained = (m - 1) / g - (m - k) / g;
+    double update = (pl->sum_own_update[last + 1] - pl->sum_own_update[first]) /
+                    pl->stage[x].speed;
+
+    return dawni_sum_t(pl, first) / pl->max_speed + m * time_ns +
+           idle_ns(pl, first, last, x, time_ns, drained * update) +
+           (m / g - 1) * update;
 }
 
 double dawni_step_of(const struct dawni_planner *pl, int first, int last, int x,
@@ -130,8 +196,11 @@ double dawni_step_of(const struct dawni_planner *pl, int first, int last, int x,
 
     if (pl->objective == DAWN_OBJECTIVE_BOTTLENECK)
         return time_ns;
+    if (pl->update_every)
+        return async_step_of(pl, first, last, x, time_ns);
     return dawni_sum_t(pl, first) / pl->max_speed + pl->m * time_ns +
-           idle_ns(pl, first, last, x, time_ns) + update / pl->stage[x].speed;
+           idle_ns(pl, first, last, x, time_ns, 0) +
+           update / pl->stage[x].speed;
 }
 
 /* Messages */

@@ -4,6 +4,7 @@
  */
 #include "common/array.h"
 #include "planner/additive.h"
+#include "schedule/schedule.h"
 #include <math.h>
 #include <stdio.h>
 
@@ -140,14 +141,18 @@ static enum dawn_status find_in_flight(struct dawni_planner *pl,
         .stages = pl->l,
         .ranks = pl->ranks,
         .microbatches = pl->m,
+        .update_every = pl->update_every,
     };
     struct dawn_schedule *schedule;
     enum dawn_status st = dawn_schedule_create(&opts, &schedule, err);
 
     if (st)
         return st;
-    for (int x = 0; x < pl->l; x++)
+    for (int x = 0; x < pl->l; x++) {
         pl->stage[x].in_flight = dawn_schedule_in_flight(schedule, x);
+        pl->stage[x].versions = dawni_schedule_versions_full(schedule, x);
+    }
+    pl->update_every = dawn_schedule_update_every(schedule);
     dawn_schedule_destroy(schedule);
     return DAWN_OK;
 }
@@ -207,6 +212,7 @@ enum dawn_status dawni_planner_create(const struct dawn_profile *profile,
     pl->n = dawn_graph_nodes(pl->graph);
     pl->l = opts->stages;
     pl->m = opts->microbatches;
+    pl->update_every = opts->update_every;
     pl->ranks = ranks;
     st = begin(pl, machine, opts, err);
     if (st) {
@@ -235,6 +241,8 @@ void dawni_planner_destroy(struct dawni_planner *pl)
     free(pl->sum_b);
     free(pl->sum_w);
     free(pl->sum_update);
+    free(pl->sum_own_update);
+    free(pl->sum_version);
     free(pl->sum_kept);
     free(pl->sum_saved);
     free(pl->cut_bytes);

@@ -94,6 +94,7 @@ static bool price_decisions(struct search *s, const uint8_t *decision,
     memset(again + s->first, 0, (size_t)s->last - (size_t)s->first + 1);
     dawni_stage_pricer_expect(pl->pricer, s->in_flight);
     dawni_stage_pricer_optimizer(pl->pricer, s->optimizer);
+    dawni_stage_pricer_versions(pl->pricer, pl->stage[s->x].versions);
     st = dawni_stage_price(pl->pricer, s->first, s->last, decision, &m, again,
                            &pl->error);
     dawni_stage_pricer_optimizer(pl->pricer, NULL);

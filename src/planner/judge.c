@@ -125,8 +125,11 @@ enum dawn_status dawni_rank_estimate(struct dawni_planner *pl,
     struct query q = {rank, cap, STEADY};
     enum dawn_status st;
 
+    /* until there are as many versions as there ever are, and to the end of an
+     * update */
     for (int x = rank; x < pl->l; x += pl->ranks)
-        q.microbatches += pl->stage[x].in_flight;
+        q.microbatches += (pl->update_every ? 2 : 1) * pl->stage[x].in_flight;
+    q.microbatches += 2 * pl->update_every;
     if (q.microbatches > pl->m / 2)
         return dawni_rank_memory(pl, plan, rank, cap, memory, err);
     st = answer(pl, plan, &q, memory, err);

@@ -107,7 +107,7 @@ static void count_node(struct moves *m, int v, int sign)
     struct load *load = &m->load[m->stage_of[v]];
 
     load->ns += sign * m->ns[v] / pl->stage[m->stage_of[v]].speed;
-    load->kept += sign * node_sum(pl->sum_kept, v);
+    load->kept += sign * dawni_sum_of_kept(pl, v, v, m->stage_of[v]);
     load->saved += sign * node_sum(pl->sum_saved, v);
     load->nodes += sign;
 }

@@ -124,7 +124,7 @@ enum dawn_status dawni_plan_nofit(struct dawni_planner *pl,
 {
     const char *how = pl->no_recompute ? " without recompute" : "";
     const char *plural = pl->l == 1 ? "" : "s";
-    char asked[32], works[32], policy[64];
+    char asked[32], works[32], policy[64], versions[48] = "";
     uint64_t cap = UINT64_MAX;
     struct need need = {0};
     enum dawn_status st;
@@ -147,12 +147,16 @@ enum dawn_status dawni_plan_nofit(struct dawni_planner *pl,
     if (st == DAWN_E_NOFIT)
         return dawn_fail(err, st, "%s: no plan of %d stage%s fits %s%s",
                          who(pl, policy), pl->l, plural, asked, how);
+    if (pl->stage[need.x].versions > 1)
+        snprintf(versions, sizeof versions, " with %d versions of its weights",
+                 pl->stage[need.x].versions);
     return dawn_fail(err, DAWN_E_NOFIT,
                      "%s: no plan of %d stage%s fits %s%s; the smallest cap "
                      "found to work is about %s, where stage %d (%s to %s) "
-                     "takes %" PRIu64 " bytes",
+                     "takes %" PRIu64 " bytes%s",
                      who(pl, policy), pl->l, plural, asked, how,
                      dawni_size_text(need.cap, works, sizeof works), need.x,
                      pl->graph->node[need.first].desc.name,
-                     pl->graph->node[need.last].desc.name, need.arena);
+                     pl->graph->node[need.last].desc.name, need.arena,
+                     versions);
 }

@@ -149,7 +149,7 @@ static double estimate_step(void *arg, int first, int last, int x, double limit)
     struct dawni_planner *pl = arg;
     const struct dawni_stage_spec *spec = &pl->stage[x];
     double time = dawni_base_time(pl, first, last, x), comm = 0;
-    double kept = pl->sum_kept[last + 1] - pl->sum_kept[first];
+    double kept = dawni_sum_of_kept(pl, first, last, x);
     double saved = pl->sum_saved[last + 1] - pl->sum_saved[first];
     double over = kept + spec->in_flight * saved - (double)spec->cap;
 

@@ -23,6 +23,9 @@
  *            last stage holds all m at once, x has nothing to do between its
  *            last forward and its first backward: D_x. And U_x. With equal
  *            stages this is (m + l - 1) T_x + U_x, the step of 1F1B and GPipe.
+ *            With updates within the step, of U_x each, all but the last of
+ *            them count, and those after its last forward keep x busy while it
+ *            would idle.
  *   C_x      memory that stage x may use, M_x what it does use
  *   p        a cut between two groups of stages; p_c balances their times, p_m
  *            what they are over their memory
@@ -40,6 +43,7 @@
 
 struct dawni_stage_spec { /* what stage x has to live with */
     int in_flight;        /* k_x */
+    int versions;         /* of its weights, while k_x are in flight */
     uint64_t cap;         /* C_x; UINT64_MAX: none */
     uint64_t budget;      /* C_x less what was learnt */
     double messages;      /* what messages take on top of a stage's price, as a
@@ -122,15 +126,19 @@ struct dawni_planner {
     uint8_t *decision;               /* by tensor: scratch of dawni_decide */
     struct dawni_rehearsal *rehearsal;
     int n, l, ranks, m;
+    int update_every; /* g, of asynchronous schedules; else 0 */
     int64_t b;
     struct dawni_stage_spec *stage;
     double max_speed;
     bool host_copies; /* processors move messages: they are part of T */
     /* by node: sums over all nodes before it, [n + 1] */
     double *sum_f, *sum_b, *sum_w, *sum_update;
+    /* the same of nodes whose parameters no other node has */
+    double *sum_own_update;
     /* the same of memory, to aim with: kept, and saved by the first to need it
      */
     double *sum_kept, *sum_saved;
+    double *sum_version; /* bytes of a version of the weights; else all 0 */
     double *cut_bytes; /* by node: what crosses the cut before it, both ways */
     struct dawni_sizes sizes;
     struct dawni_stage_pricer *pricer;
@@ -363,6 +371,15 @@ static inline double dawni_sum_t(const struct dawni_planner *pl, int before)
     return pl->sum_f[before] + pl->sum_b[before] + pl->sum_w[before];
 }
 
+/* Times of an update within the step and of STEP, on stage x. */
+void dawni_update_times(const struct dawni_planner *pl, int first, int last,
+                        int x, double *update_ns, double *step_ns);
+
+/* Bytes that are there from step to step on stage x, and versions of the
+ * weights, to aim with: sums over nodes. */
+double dawni_sum_of_kept(const struct dawni_planner *pl, int first, int last,
+                         int x);
+
 /* S of a stage whose microbatch takes time_ns. */
 double dawni_step_of(const struct dawni_planner *pl, int first, int last, int x,
                      double time_ns);
@@ -545,7 +562,7 @@ double dawni_least_drop(struct dawni_planner *pl, double excess);
 /* simulate.c */
 
 struct dawni_stage_times { /* by stage */
-    double *f_ns, *b_ns, *w_ns, *step_ns;
+    double *f_ns, *b_ns, *w_ns, *step_ns, *update_ns;
     /* what is offloaded, and where each stage's begins; NULL: nothing */
     const struct dawni_transfers *transfers;
     const int *transfer_first;

@@ -78,8 +78,9 @@ static enum dawn_status price_stage(struct pricing *p, int x,
     s->predicted.b_ns =
         (pl->sum_b[end] - pl->sum_b[first]) / speed + s->predicted.recompute_ns;
     s->predicted.w_ns = (pl->sum_w[end] - pl->sum_w[first]) / speed;
-    s->predicted.step_ns =
-        (pl->sum_update[end] - pl->sum_update[first]) / speed + d.update_ns;
+    dawni_update_times(pl, first, s->last, x, &s->predicted.update_ns,
+                       &s->predicted.step_ns);
+    s->predicted.step_ns += d.update_ns;
     info->bottleneck_ns =
         fmax(info->bottleneck_ns, s->predicted.f_ns + s->predicted.b_ns +
                                       s->predicted.w_ns + d.stall_ns);
@@ -164,6 +165,7 @@ static enum dawn_status price_step(struct pricing *p,
         times.b_ns[x] = s->predicted.b_ns;
         times.w_ns[x] = s->predicted.w_ns;
         times.step_ns[x] = s->predicted.step_ns;
+        times.update_ns[x] = s->predicted.update_ns;
     }
     if (p->transfers.n) {
         times.transfers = &p->transfers;
@@ -257,6 +259,7 @@ enum dawn_status dawni_price_plan(struct dawni_planner *pl,
         return st;
     for (int rank = 0; rank < pl->ranks && !st; rank++)
         st = price_memory(pl, plan, rank, err);
+    info->update_every = pl->update_every;
     info->profile_digest = dawn_profile_digest(pl->profile);
     dawni_note_sizes(pl, info);
     note_disk(pl, plan);
@@ -298,6 +301,7 @@ enum dawn_status dawn_planner_simulate(struct dawn_plan *plan,
         .stages = info->stages,
         .microbatches = info->microbatches,
         .microbatch = info->microbatch,
+        .update_every = info->update_every,
         .cap_bytes = info->cap_bytes,
         .objective = info->objective,
     };

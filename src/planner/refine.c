@@ -31,7 +31,8 @@ static bool time_stage(struct refinement *r, int x)
     r->times.b_ns[x] = (pl->sum_b[end] - pl->sum_b[first]) / speed +
                        c.recompute_ns + c.stall_ns;
     r->times.w_ns[x] = (pl->sum_w[end] - pl->sum_w[first]) / speed;
-    r->times.step_ns[x] = (pl->sum_update[end] - pl->sum_update[first]) / speed;
+    dawni_update_times(pl, first, end - 1, x, &r->times.update_ns[x],
+                       &r->times.step_ns[x]);
     return c.fits;
 }
 

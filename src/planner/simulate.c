@@ -9,14 +9,15 @@ enum dawn_status dawni_stage_times_create(int stages,
                                           struct dawni_stage_times *times,
                                           struct dawn_error *err)
 {
-    double *all = dawni_calloc((int64_t)stages * 4, sizeof *all);
+    double *all = dawni_calloc((int64_t)stages * 5, sizeof *all);
 
     if (!all)
         return dawn_fail(err, DAWN_E_NOMEM, "no memory for %d stages", stages);
     *times = (struct dawni_stage_times){.f_ns = all,
                                         .b_ns = all + stages,
                                         .w_ns = all + 2 * stages,
-                                        .step_ns = all + 3 * stages};
+                                        .step_ns = all + 3 * stages,
+                                        .update_ns = all + 4 * stages};
     return DAWN_OK;
 }
 
@@ -133,6 +134,7 @@ enum dawn_status dawni_simulate_cuts(const struct dawni_planner *pl,
             .b_ns = times->b_ns,
             .w_ns = times->w_ns,
             .step_ns = times->step_ns,
+            .update_ns = times->update_ns,
             .act_bytes = s.bytes,
             .grad_bytes = s.bytes + s.cuts.acts,
             .latency_ns = s.latency,

@@ -312,7 +312,8 @@ fails 1 'missing.yaml' "no such file" missing.yaml
 fails 1 'nodes' "more stages than nodes" profile.yaml --stages 400
 fails 2 'policy=best: one of dawnpiper, exact, ' "an unknown policy" \
     profile.yaml --policy best
-fails 2 'schedule=magic: one of gpipe, 1f1b ' "an unknown schedule" \
+fails 2 'schedule=magic: one of gpipe, 1f1b, async-1f1b, async-2bw ' \
+    "an unknown schedule" \
     profile.yaml --schedule magic
 fails 1 'smallest cap' "a cap too small" profile.yaml -s 2 -M 1KiB
 cap=$(sed 's/.*found to work is about \([0-9A-Za-z]*\),.*/\1/' err)
