@@ -120,6 +120,7 @@ struct dawni_planner {
     int tiers, tier_of[DAWN_DECISIONS];
     int sharers[DAWN_DECISIONS]; /* by tier: stages taken to use it */
     bool may_offload[DAWN_DECISIONS];
+    bool keep_moments; /* for now, whatever the policy may */
     int updaters[DAWN_DECISIONS]; /* by tier: ranks taken to update from it at
                                      one time */
     uint8_t *all_to[DAWN_DECISIONS]; /* by parameter: all the same */

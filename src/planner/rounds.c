@@ -452,6 +452,38 @@ static enum dawn_status learn_costs(struct rounds *r, struct dawn_error *err)
     return st;
 }
 
+/* Does some stage of the best plan lose time to its memory? */
+static bool loses(const struct rounds *r)
+{
+    for (int x = 0; x < r->pl->l && r->best; x++) {
+        const struct dawn_plan_stage *s = dawn_plan_stage(r->best, x);
+        if (s->predicted.recompute_ns > 0 || s->predicted.stall_ns > 0)
+            return true;
+    }
+    return !r->best;
+}
+
+/* A poor plan with moments on a tier is soon found, and would end the search
+ * for a better one without: so that comes first. */
+static enum dawn_status learn_moments(struct rounds *r, struct dawn_error *err)
+{
+    struct dawni_planner *pl = r->pl;
+    bool both = pl->policy->moments && dawni_may_offload(pl) && !pl->additive &&
+                !pl->update_every;
+    enum dawn_status st;
+
+    if (both)
+        dawni_planner_forget(pl);
+    pl->keep_moments = both;
+    st = learn_costs(r, err);
+    pl->keep_moments = false;
+    if (st || pl->status || !both || !loses(r))
+        return st;
+    dawni_planner_forget(pl);
+    r->unprejudiced = false;
+    return learn_costs(r, err);
+}
+
 /* Policies that decide for themselves */
 
 static enum dawn_status learn_budgets(struct rounds *r, struct dawn_error *err)
@@ -495,7 +527,8 @@ enum dawn_status dawni_plan_by_rounds(struct dawni_planner *pl,
     if (!r.cut || !r.priced)
         st = dawn_fail(err, DAWN_E_NOMEM, "no memory for %d stages", pl->l);
     else
-        st = pl->policy->decide ? learn_budgets(&r, err) : learn_costs(&r, err);
+        st = pl->policy->decide ? learn_budgets(&r, err)
+                                : learn_moments(&r, err);
     if (!st && pl->status)
         st = dawn_fail(err, pl->status, "%s", pl->error.text);
     free(r.cut);

@@ -204,7 +204,8 @@ struct dawni_decided dawni_decide(struct dawni_planner *pl, int first, int last,
         return dawni_additive_decide(pl, first, last, x, thorough, decision);
     struct dawni_decided best = dawni_decide_tensors(pl, &run, NULL, decision);
     for (int d = DAWN_TO_HOST; d <= DAWN_TO_SSD && !pl->status; d++)
-        if (pl->may_offload[d] && pl->policy->moments && !pl->update_every)
+        if (pl->may_offload[d] && pl->policy->moments && !pl->keep_moments &&
+            !pl->update_every)
             try_tier(pl, &run, (enum dawn_decision)d, decision, &best);
     return best;
 }
