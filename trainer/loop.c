@@ -105,8 +105,10 @@ static enum dawn_status check_finite(const struct trainer *t,
     if (r->nonfinite && t->progress)
         progress_say(t->progress,
                      "step %llu: %s is the first node with a number that is "
-                     "not finite; nothing was updated",
-                     (unsigned long long)t->step + 1, r->bad_node);
+                     "not finite; %s",
+                     (unsigned long long)t->step + 1, r->bad_node,
+                     r->updates ? "updates that it went into are left out"
+                                : "nothing was updated");
     if (*in_a_row < NONFINITE_LIMIT)
         return DAWN_OK;
     return dawn_fail(err, DAWN_E_NUMERIC,

@@ -116,7 +116,7 @@ DAWN_API enum dawn_status dawn_exec_init(struct dawn_exec *exec,
  *
  *   step    counts from 0; keys the random numbers and AdamW's bias correction
  *   lr      learning rate of this step; negative: no update (gradients stay:
- *           with updates within the step those of the last one)
+ *           those of all microbatches, whatever the schedule)
  *   result  out
  *
  * A loss or gradient that is not finite is no failure: see result->nonfinite.

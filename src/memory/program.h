@@ -52,7 +52,7 @@ struct dawni_instr {
                        parameters were changed from outside */
     bool adds;      /* W: to the gradients that are there */
     bool versioned; /* F, B, W: parameters are operands; else the kept ones */
-    int microbatch; /* of an UPDATE: its last */
+    int microbatch; /* of an UPDATE: its last; -1: none */
     int id;         /* node, tensor or parameter, as the kind says */
     int peer;       /* of messages: rank; of transfers: enum dawn_decision */
     int tag;        /* of messages; of moments: number of the piece */

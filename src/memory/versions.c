@@ -338,10 +338,12 @@ void dawni_lower_update(struct dawni_lowering *l, int stage, int microbatch)
 {
     const struct dawni_versions *v = l->versions;
     struct update u = plan_update(l, stage, microbatch);
-    int params = l->graph->params;
+    int params = l->graph->params, begin = l->program->instrs;
     for (int i = 0; i < params && !l->failed; i++)
         if (v->stage[i] == stage)
             dawni_lower_reduce_param(l, i);
+    for (int k = begin; k < l->program->instrs; k++)
+        l->program->instr[k].microbatch = microbatch;
     dawni_lower_instr(l, DAWNI_I_STAGE_NORM, microbatch, stage);
     for (int i = 0; i < params && !l->failed; i++)
         if (v->stage[i] == stage)

@@ -8,11 +8,11 @@
 
 #define CHECK_COPIES_EVERY 256 /* steps */
 
-/* Updates of a stage in a step. */
+/* Updates of a stage in a step; one without any is as a synchronous one. */
 static int updates_of(const struct dawn_exec *e)
 {
     int every = e->program->update_every;
-    return every ? dawn_plan_info(e->plan)->microbatches / every : 1;
+    return every && e->lr >= 0 ? dawn_plan_info(e->plan)->microbatches / every : 1;
 }
 
 /* AdamW's bias correction; t: how many updates there were, with this one. */
@@ -230,7 +230,7 @@ static void fill_result(struct dawn_exec *e, struct dawn_step_result *r)
     r->loss = e->loss;
     r->grad_norm = e->grad_norm;
     r->nonfinite = e->nonfinite;
-    r->updates = e->program->update_every ? updates_of(e) : 0;
+    r->updates = e->program->update_every && e->lr >= 0 ? updates_of(e) : 0;
     r->samples = info->microbatch * info->microbatches;
     r->ranks = ranks;
     for (int i = 0; i < ranks; i++) {

@@ -30,6 +30,20 @@ static void feed(struct dawn_exec *e, const struct dawni_instr *i, void *data)
                             (unsigned long long)what.sample));
 }
 
+/* A step without updates is a synchronous one: its gradients are of all
+ * microbatches. */
+static bool frozen(const struct dawn_exec *e)
+{
+    return e->lr < 0;
+}
+
+/* Does the UPDATE that the instruction is of do nothing? */
+static bool is_frozen(const struct dawn_exec *e, const struct dawni_instr *i)
+{
+    return frozen(e) && i->microbatch >= 0 &&
+           i->microbatch + 1 < dawn_plan_info(e->plan)->microbatches;
+}
+
 static struct dawn_op_args args_of(const struct dawn_exec *e,
                                    const struct dawni_instr *i)
 {
@@ -43,7 +57,7 @@ static struct dawn_op_args args_of(const struct dawn_exec *e,
         .out = at + d->inputs,
         .param = (const float *const *)&e->value[p->use_at[i->id]],
         .dparam = &e->use_grad[p->use_at[i->id]],
-        .dparam_add = i->adds,
+        .dparam_add = frozen(e) ? i->microbatch > 0 : i->adds,
         .seed = e->opts.seed,
         .step = e->step,
         .sample = e->eval ? e->sample : (uint64_t)(i->microbatch * b),
@@ -215,8 +229,9 @@ static void prepare(struct dawn_exec *e, const struct dawni_instr *i)
 /* Microbatches whose mean gradient an update takes. */
 static int mean_of(const struct dawn_exec *e)
 {
-    return e->program->update_every ? e->program->update_every
-                                    : dawn_plan_info(e->plan)->microbatches;
+    return e->program->update_every && !frozen(e)
+               ? e->program->update_every
+               : dawn_plan_info(e->plan)->microbatches;
 }
 
 void dawni_exec_work(struct dawn_exec *e, int instr)
@@ -244,6 +259,8 @@ void dawni_exec_work(struct dawn_exec *e, int instr)
                        elements(e, i->id));
         break;
     case DAWNI_I_SUM_USES:
+        if (is_frozen(e, i))
+            break;
         e->device->add(at[0], at[0], at[1], DAWN_F32,
                        e->graph->param[i->id].elements);
         break;
@@ -257,9 +274,13 @@ void dawni_exec_work(struct dawn_exec *e, int instr)
         prepare(e, i);
         break;
     case DAWNI_I_STAGE_NORM:
-        dawni_exec_stage_norm(e, i);
+        e->leave_out = true;
+        if (!is_frozen(e, i))
+            dawni_exec_stage_norm(e, i);
         break;
     case DAWNI_I_ZERO:
+        if (frozen(e))
+            break;
         memset(at[0], 0,
                (size_t)e->graph->param[i->id].elements * sizeof(float));
         break;
