@@ -134,6 +134,7 @@ static void set_cost(const struct rig_opts *o, int node, int size,
         c->scratch_bytes[k] = 64 * draw(&b, node, 30 + k, 0, 8);
     }
     c->update_ns = 1000.0 * (double)draw(&b, node, 40, 0, 5);
+    c->update_ns *= o->updates ? o->updates : 1;
     c->prepared_bytes = 64 * draw(&b, node, 41, 0, 4);
 }
 

@@ -12,6 +12,7 @@ struct rig_opts {
     bool even;    /* all nodes alike, but for their size; else anything goes */
     int layer;    /* nodes of a layer, "layer0.n1"; 0: no layers */
     bool params;  /* parameters, the first one tied to the last node's */
+    int updates;  /* how much slower they are; 0: not at all */
 };
 
 /* A profile with sizes 1 and 2. Destroys what it cannot build, and says why. */
