@@ -27,6 +27,7 @@ static const struct {
     {DAWN_ACTION_B, "backward, inputs", "#59a14f"},
     {DAWN_ACTION_W, "backward, weights", "#b6992d"},
     {DAWN_ACTION_STEP, "optimizer", "#b07aa1"},
+    {DAWN_ACTION_UPDATE, "update", "#9467bd"},
     {DAWN_ACTION_REDUCE, "all-reduce", "#76b7b2"},
     {DAWN_ACTION_OFFLOAD, "offload", "#e15759"},
     {DAWN_ACTION_PREFETCH, "prefetch", "#f28e2b"},

@@ -43,6 +43,7 @@ static const struct dawn_plan_info info = {.policy = "dawnpiper",
                                            .ranks = 3,
                                            .microbatches = 8,
                                            .microbatch = 4,
+                                           .update_every = 2,
                                            .profile_digest = 0xabcdef,
                                            .cap_bytes = 1 << 20,
                                            .objective =
@@ -64,9 +65,10 @@ static struct dawn_plan *make(void)
                        .recompute_ns = 4,
                        .stall_ns = 0.25,
                        .step_ns = 5,
+                       .update_ns = 6.5,
                        .peak_bytes = (uint64_t)1 << 60,
                        .arena_bytes = 7,
-                       .by = {1, 2, 3, 4, 5, 6, 7, 8}}},
+                       .by = {1, 2, 3, 4, 5, 6, 7, 8, 9}}},
         {.rank = 1,
          .first = node("block0.attn.out"),
          .last = node("block1.mlp.up"),
@@ -109,6 +111,11 @@ static void test_round_trip(void)
            "bytes too");
     is_u64(dawn_plan_stage(q, 0)->predicted.by[DAWN_CATEGORY_COMM], 7,
            "by category");
+    is_u64(dawn_plan_stage(q, 0)->predicted.by[DAWN_CATEGORY_VERSIONS], 9,
+           "versions of the weights too");
+    ok(dawn_plan_info(q)->update_every == 2 &&
+           dawn_plan_stage(q, 0)->predicted.update_ns == 6.5,
+       "updates within the step come back");
     is_int(dawn_plan_decision(q, 0, tensor("block0.ln1")), DAWN_RECOMPUTE,
            "a decision comes back");
     is_int(dawn_plan_decision(q, 0, tensor("block0.attn.qkv")), DAWN_TO_HOST,
@@ -275,6 +282,13 @@ static const struct {
     {"schedule: {kind: 1f1b, stages: 3, microbatches: 1, microbatch: 1}\n"
      "stages:\n" STAGE0 STAGE1,
      ":3: key 'stages': 3, but 2 stages are listed"},
+    {"schedule: {kind: async-1f1b, microbatches: 8, microbatch: 1, "
+     "update_every: 3}\nstages:\n" STAGE0 STAGE1,
+     ":3: update_every 3, must divide the 8 microbatches"},
+    {"schedule: {kind: async-1f1b, microbatches: 8, microbatch: 1, "
+     "update_every: 0}\nstages:\n" STAGE0 STAGE1,
+     ":3: key 'update_every': expected an integer from 1 to 1048576, found "
+     "'0'"},
     {SCHEDULE "stages: []\n", ":3: stages 0, must be from 1"},
     {SCHEDULE "stages:\n" STAGE0,
      ":5: node 'block0.attn.out' is in no stage: the last stage ends at "

@@ -184,6 +184,40 @@ static void test_step(void)
     dawn_schedule_destroy(s);
 }
 
+/* By hand. F 10, BW 20, an UPDATE 7, STEP 5.
+ * rank 1: F0 10-20, BW0 20-40, UPDATE 40-47, F1 47-57, BW1 57-77, UPDATE 77-84.
+ * rank 0: F0 0-10, F1 10-20, BW0 40-60, UPDATE 60-67, BW1 77-97, UPDATE 97-104,
+ *         STEP 104-109. What goes up is sent before the update. */
+static void test_updates(void)
+{
+    struct dawn_schedule_opts opts = {
+        .kind = "async-1f1b", .stages = 2, .microbatches = 2};
+    struct dawn_schedule *s = make(&opts);
+    static const double wanted[2][2] = {{60, 97}, {40, 77}};
+    struct dawn_sim_result r = {0};
+    struct arrays a;
+    double update[STAGES];
+
+    spread(&(struct costs){10, 15, 5, 5, 0, 0, 0, 1e9, false}, &a);
+    fill(update, STAGES, 7);
+    a.costs.update_ns = update;
+    if (dawn_simulate(s, &a.costs, &r, NULL))
+        abort();
+    is_near(r.step_ns, 109, 1e-9, "updates are in the step");
+    is_near(r.busy_ns[0], 79, 1e-9, "and keep a rank busy");
+    for (int i = 0; i < r.events; i++) {
+        const struct dawn_sim_event *e = &r.event[i];
+        if (e->action.kind == DAWN_ACTION_UPDATE)
+            is_near(e->start_ns, wanted[e->rank][e->action.microbatch], 1e-9,
+                    "rank %d, update %d", e->rank, e->action.microbatch);
+    }
+    dawn_sim_result_clear(&r);
+    update[1] = NAN;
+    is_int(dawn_simulate(s, &a.costs, &r, NULL), DAWN_E_INVAL,
+           "a time that is no number is refused");
+    dawn_schedule_destroy(s);
+}
+
 /* What a rank sends itself may be free. */
 static void test_itself(void)
 {
@@ -480,6 +514,7 @@ int main(void)
     plan_lazy();
     test_timelines();
     test_step();
+    test_updates();
     test_itself();
     test_formula();
     test_refused();
