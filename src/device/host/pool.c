@@ -7,6 +7,8 @@
 #include "device/host/host.h"
 #include "device/host/simd.h"
 
+#include <math.h>
+
 #define CHANNELS 256 /* at a time */
 
 struct pool {
@@ -72,6 +74,18 @@ static enum dawn_status create(const struct dawni_kernel_ops *ops,
 
 /* ---- max_pool ---- */
 
+DAWNI_INLINE void max_tap(const void *x, int64_t n, int32_t tap, float *best,
+                          int32_t *which, bool bf16)
+{
+#pragma omp simd
+    for (int64_t c = 0; c < n; c++) {
+        float v = dawni_get(x, c, bf16), b = best[c];
+        bool keep = (v <= b) | (b != b);
+        best[c] = keep ? b : v;
+        which[c] = keep ? which[c] : tap;
+    }
+}
+
 /* Channels [from, from + n), n <= CHANNELS, of the output at (line, column). */
 DAWNI_INLINE void max_pixel(const struct pool_task *t, int64_t line,
                             int64_t column, int64_t from, int64_t n, bool bf16)
@@ -83,26 +97,25 @@ DAWNI_INLINE void max_pixel(const struct pool_task *t, int64_t line,
     const struct span w = clip(left, k->size, k->w);
     const int64_t image = line / k->out_h * k->h;
     const int64_t to = (line * k->out_w + column) * k->c + from;
+    const int32_t first = (int32_t)((h.begin - top) * k->size + w.begin - left);
     float best[CHANNELS];
     int32_t which[CHANNELS];
-    for (int64_t i = h.begin; i < h.end; i++)
-        for (int64_t j = w.begin; j < w.end; j++) {
-            const void *x =
-                dawni_at(t->x, ((image + i) * k->w + j) * k->c + from, bf16);
-            const int32_t tap = (int32_t)((i - top) * k->size + j - left);
-            const bool first = i == h.begin && j == w.begin;
 #pragma omp simd
-            for (int64_t c = 0; c < n; c++) {
-                float v = dawni_get(x, c, bf16);
-                bool larger = first | (v > best[c]) | (v != v);
-                best[c] = larger ? v : best[c];
-                which[c] = larger ? tap : which[c];
-            }
-        }
     for (int64_t c = 0; c < n; c++) {
-        dawni_put(t->out, to + c, best[c], bf16);
-        t->which[to + c] = (uint8_t)which[c];
+        best[c] = -INFINITY;
+        which[c] = first;
     }
+    for (int64_t i = h.begin; i < h.end; i++)
+        for (int64_t j = w.begin; j < w.end; j++)
+            max_tap(
+                dawni_at(t->x, ((image + i) * k->w + j) * k->c + from, bf16), n,
+                (int32_t)((i - top) * k->size + j - left), best, which, bf16);
+#pragma omp simd
+    for (int64_t c = 0; c < n; c++)
+        dawni_put(t->out, to + c, best[c], bf16);
+#pragma omp simd
+    for (int64_t c = 0; c < n; c++)
+        t->which[to + c] = (uint8_t)which[c];
 }
 
 DAWNI_INLINE int64_t fewer(int64_t a, int64_t b)
@@ -171,6 +184,7 @@ DAWNI_INLINE void avg_pixel(const struct pool_task *t, int64_t line,
             add_pixel(
                 dawni_at(t->x, ((image + i) * k->w + j) * k->c + from, bf16), n,
                 1, sum, bf16);
+#pragma omp simd
     for (int64_t c = 0; c < n; c++)
         dawni_put(t->out, to + c, sum[c] / count, bf16);
 }
@@ -219,9 +233,15 @@ DAWNI_INLINE void gradient_pixel(const struct pool_task *t, int64_t line,
         max_gradient(t, line, column, from, n, sum, bf16);
     else
         avg_gradient(t, line, column, from, n, sum, bf16);
+    if (!t->add) {
+#pragma omp simd
+        for (int64_t c = 0; c < n; c++)
+            dawni_put(t->din, at + c, sum[c], bf16);
+        return;
+    }
+#pragma omp simd
     for (int64_t c = 0; c < n; c++)
-        dawni_put(t->din, at + c,
-                  t->add ? sum[c] + dawni_get(t->add, at + c, bf16) : sum[c],
+        dawni_put(t->din, at + c, sum[c] + dawni_get(t->add, at + c, bf16),
                   bf16);
 }
 
