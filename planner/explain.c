@@ -206,6 +206,9 @@ static void print_step(const struct report *r)
         printf(", an update after every %d", info->update_every);
     if (info->tokens_per_s > 0)
         printf(", %.0f tokens/s", info->tokens_per_s);
+    else if (info->step_ns > 0)
+        printf(", %.3g samples/s",
+               (double)info->microbatch * m * 1e9 / info->step_ns);
     printf("\nslowest %s a microbatch, messages not counted",
            TIME(info->bottleneck_ns));
     printf("\nbubble  ");

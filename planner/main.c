@@ -33,7 +33,7 @@ static int64_t index_elements(const struct dawn_graph *g, int tensor)
 }
 
 /* The tokens of a sample: what is embedded, of encoder and decoder, else the
- * first integer input. 0: none. */
+ * first integer input, unless it is one number, a label. 0: none. */
 static int64_t tokens_per_sample(const struct dawn_graph *g)
 {
     int64_t tokens = 0;
@@ -45,7 +45,7 @@ static int64_t tokens_per_sample(const struct dawn_graph *g)
     }
     for (int t = 0; !tokens && t < dawn_graph_tensors(g); t++)
         tokens = index_elements(g, t);
-    return tokens;
+    return tokens > 1 ? tokens : 0;
 }
 
 static enum dawn_status load_profile(struct program *p, struct dawn_error *err)
