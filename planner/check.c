@@ -273,7 +273,10 @@ enum dawn_status check(struct program *p, struct dawn_error *err)
                         err);
     if (st)
         return st;
-    st = run(&c, err);
+    st = dawn_profile_set_passes(p->profile, dawn_plan_info(c.now.plan)->passes,
+                                 err);
+    if (!st)
+        st = run(&c, err);
     dawn_plan_destroy(c.now.plan);
     dawn_plan_destroy(c.own.plan);
     free(c.said_of);

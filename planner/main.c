@@ -66,6 +66,8 @@ static enum dawn_status load(struct program *p, struct dawn_error *err)
     struct dawn_planner_opts *o = &p->options.plan;
     enum dawn_status st = load_profile(p, err);
 
+    if (!st && p->options.passes)
+        st = dawn_profile_set_passes(p->profile, p->options.passes, err);
     if (!st && p->options.machine)
         st = dawn_machine_load(p->options.machine, &p->machine, err);
     if (st)

@@ -20,6 +20,7 @@ enum {
     KEY_PROFILE_OUT,
     KEY_EXPORT,
     KEY_SNAP,
+    KEY_PASSES,
     KEY_PLACEMENT,
     KEY_DEVICES,
     KEY_REPLICAS,
@@ -93,6 +94,10 @@ static const struct argp_option option[] = {
      "is "
      "wrong with it and what is slower; with -o it is written with what is "
      "predicted now, if nothing is wrong",
+     0},
+    {"passes", KEY_PASSES, "LIST", 0,
+     "count the memory of these passes: none, ewc, ewc-bf16, fisher, or "
+     "fisher-of-batch-mean (default: those of the job that was profiled)",
      0},
     {"objective", KEY_OBJECTIVE, "WHAT", 0,
      "what to make least: step, the simulated one, or bottleneck, the time of "
@@ -210,10 +215,10 @@ static void finish(const struct options *o)
         wrong("--profile-out wants a file, not stdout");
     if (o->profile_out && o->output && strcmp(o->profile_out, o->output) == 0)
         wrong("--profile-out and --output want a file each");
-    if (o->check &&
-        (o->compare || o->plan.policy || o->plan.stages ||
-         o->plan.microbatches || o->plan.microbatch || o->plan.schedule ||
-         o->plan.update_every || o->plan.objective || o->plan.max_batch))
+    if (o->check && (o->compare || o->plan.policy || o->plan.stages ||
+                     o->plan.microbatches || o->plan.microbatch ||
+                     o->plan.schedule || o->plan.update_every ||
+                     o->plan.objective || o->plan.max_batch || o->passes))
         wrong("--check takes all that a plan says from the plan");
     if (o->plan.max_batch && o->plan.microbatch)
         wrong("--max-batch and --microbatch exclude each other");
@@ -307,6 +312,9 @@ static error_t parse_io(int key, const char *arg, struct options *o)
         return 0;
     case KEY_EXPORT:
         o->export = exports[choice("export", arg, exports)];
+        return 0;
+    case KEY_PASSES:
+        o->passes = strcmp(arg, "none") == 0 ? "" : arg;
         return 0;
     case KEY_SNAP:
         o->snap = true;

@@ -10,6 +10,7 @@ struct options {
     const char *machine;     /* NULL: none */
     const char *import;      /* format of the profile; NULL: our own */
     const char *profile_out; /* to write what was imported; NULL: not */
+    const char *passes;      /* "ewc"; "": none; NULL: the profile's */
     const char *check;       /* a plan to price; NULL: make one */
     const char *export;      /* "torch", "megatron"; NULL: no */
     bool snap;

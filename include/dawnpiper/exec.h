@@ -55,6 +55,14 @@ struct dawn_exec_opts {
      * NULL: what the plan says, else $TMPDIR, or /tmp */
     const char *offload_dir;
     bool checked; /* see that what is read back is what was written */
+    /* passes by name, joined by commas, the same as in the plan; NULL: none */
+    const char *passes;
+};
+
+/* What a pass says of a step. */
+struct dawn_figure {
+    const char *name; /* "penalty" */
+    double value;     /* NaN where nothing was updated */
 };
 
 /* What a step did; the same on every rank. Arrays live until the next call.
@@ -89,13 +97,16 @@ struct dawn_step_result {
     const double *stalled_ns;    /* by rank: waiting for memory tiers */
     const uint64_t *peak_bytes;  /* by rank: measured */
     const uint64_t *arena_bytes; /* by rank: allocated */
+    int figures;                 /* of passes */
+    const struct dawn_figure *figure;
 };
 
 /* Bind a plan: make kernels, the program and the arena, which is all the memory
  * that steps use; set up threads. Collective. Parameters are zero until
  * dawn_exec_init or a checkpoint fills them.
  *
- * Returns DAWN_OK, DAWN_E_INVAL (ranks differ from the plan's), DAWN_E_NOFIT
+ * Returns DAWN_OK, DAWN_E_INVAL (ranks differ from the plan's; no such pass),
+ * DAWN_E_MISMATCH (the plan was priced with other passes), DAWN_E_NOFIT
  * (the arena is larger than the plan's cap, or with what is offloaded to memory
  * of the host than what is free; the text has what takes how much), DAWN_E_IO
  * (no room where the plan offloads to), DAWN_E_NOTSUP (dtype or operator that
@@ -175,6 +186,23 @@ DAWN_API enum dawn_status dawn_exec_moments_set(struct dawn_exec *exec, int i,
  * up to date. Collective. */
 DAWN_API enum dawn_status dawn_exec_params_changed(struct dawn_exec *exec,
                                                    struct dawn_error *err);
+
+/* An array that passes keep for an owned parameter, counted over all passes, in
+ * the arena; zero at first. NULL: there is none, as for averages. */
+DAWN_API void *dawn_exec_pass_array(const struct dawn_exec *exec, int i,
+                                    int array);
+
+/* A step that only shows gradients to passes: nothing is updated or dropped
+ * out. Collective.
+ *
+ *   microbatches  only the first so many, where each is observed alone
+ *
+ * Returns what dawn_exec_step does, DAWN_E_INVAL where no pass observes, or
+ * DAWN_E_NUMERIC: a gradient is not finite.
+ */
+DAWN_API enum dawn_status dawn_exec_observe_step(
+    struct dawn_exec *exec, uint64_t step, int microbatches,
+    struct dawn_step_result *result, struct dawn_error *err);
 
 /* The memory of each rank as computed from the device's own kernels; what a
  * step must then measure. */

@@ -15,10 +15,10 @@ extern "C" {
 /* Of an additive profile: by its rule; what is held once stands under params,
  * and what is saved under saved. */
 struct dawn_memory {
-    uint64_t peak_bytes;            /* largest sum of live bytes in a step */
-    uint64_t arena_bytes;           /* after packing; >= peak_bytes */
-    uint64_t by[DAWN_CATEGORIES];   /* live bytes at the peak */
-    uint64_t kept_bytes;            /* params, grads, optimizer: always live */
+    uint64_t peak_bytes;          /* largest sum of live bytes in a step */
+    uint64_t arena_bytes;         /* after packing; >= peak_bytes */
+    uint64_t by[DAWN_CATEGORIES]; /* live bytes at the peak */
+    uint64_t kept_bytes; /* params, grads, optimizer, passes: always live */
     uint64_t host_bytes, ssd_bytes; /* of the tiers: what is offloaded at one
                                        time, at most */
 };

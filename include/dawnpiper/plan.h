@@ -30,6 +30,7 @@ enum dawn_decision {
     X(PARAMS, "params")       /* f32 masters and compute copies */             \
     X(GRADS, "grads")         /* f32 accumulators, one a use */                \
     X(OPTIMIZER, "optimizer") /* AdamW moments */                              \
+    X(PASSES, "passes")       /* what passes keep for each weight */           \
     X(SAVED, "saved")         /* kept for backward, of all in flight */        \
     X(TRANSIENT, "transient") /* activations, gradients of activations */      \
     X(SCRATCH, "scratch")     /* kernel workspace */                           \
@@ -75,6 +76,9 @@ struct dawn_plan_info {
     char schedule[32]; /* kind */
     /* folder of the disk that offloading was priced for; "": not said */
     char offload_dir[256];
+    /* the job's passes that its memory was priced with, joined by commas:
+       "ewc"; "": none */
+    char passes[64];
     int stages, ranks;
     int microbatches;
     int64_t microbatch;

@@ -117,6 +117,16 @@ DAWN_API enum dawn_status dawn_profile_set_label(struct dawn_profile *profile,
 DAWN_API const char *dawn_profile_label(const struct dawn_profile *profile,
                                         int node);
 
+/* The passes of the job that was profiled, by name, joined by commas: "ewc";
+ * "" is none, as in a new profile. Plans are made for them. They are no part of
+ * the digest. Returns DAWN_OK, or DAWN_E_INVAL: no such pass, passes that do
+ * not go together, an additive profile.
+ */
+DAWN_API enum dawn_status dawn_profile_set_passes(struct dawn_profile *profile,
+                                                  const char *passes,
+                                                  struct dawn_error *err);
+DAWN_API const char *dawn_profile_passes(const struct dawn_profile *profile);
+
 /* Write as profile.yaml: to a temporary name, then renamed. The same profile
  * gives the same bytes. Returns DAWN_OK, DAWN_E_IO, DAWN_E_NUMERIC (a number
  * that is not finite) or DAWN_E_INVAL (some nodes have variants, others not).

@@ -58,6 +58,26 @@ struct dawni_adamw {
     float *to;          /* new values go here; NULL: in place */
 };
 
+/* What an update reads and writes. */
+struct dawni_update {
+    float *p, *m, *v;
+    const float *g;
+};
+
+/* Elastic weight consolidation (Kirkpatrick et al. 2017) of a parameter:
+ * lambda / 2 * sum of F (p - anchor)^2 beside the task's loss. */
+struct dawni_ewc {
+    const void *fisher; /* F: f32, or bf16 times scale */
+    enum dawn_dtype dtype;
+    float scale;
+    const float *anchor;
+    float lambda;
+    /* false: lambda F (p - anchor) is added to the gradient. True: AdamW's step
+     * is followed by the penalty's proximal step: p - anchor is divided by
+     * 1 + lr lambda F */
+    bool proximal;
+};
+
 struct dawni_device_ops {
     const char *name; /* "host", "cuda" */
     /* Memory of the arena: 64-byte aligned, zeroed, pages touched. */
@@ -79,6 +99,12 @@ struct dawni_device_ops {
     double (*sum_squares)(const float *x, int64_t n);
     void (*adamw)(const struct dawni_adamw *o, float *p, float *m, float *v,
                   const float *g, int64_t n);
+    /* adamw with EWC, in the same pass over memory. Adds to sums, for the p
+     * before: F (p - anchor)^2, (F (p - anchor))^2; in f64, in a fixed order */
+    void (*adamw_ewc)(const struct dawni_adamw *o, const struct dawni_ewc *w,
+                      const struct dawni_update *at, int64_t n, double sums[2]);
+    /* sum += g^2, f32; the sum of all g^2 in f64, in a fixed order */
+    double (*add_squares)(float *sum, const float *g, int64_t n);
     /* p = (1 - share) * p + share * (sum / count): of parameters that are
      * averages */
     void (*average)(float *p, const float *sum, int64_t n, double share,

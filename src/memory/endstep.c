@@ -36,7 +36,7 @@ int dawni_param_owner(const struct dawn_graph *g, const int *first, int stages,
     return stage_of(&l, g->param[param].user[0]);
 }
 
-static uint64_t param_bytes(const struct dawni_lowering *l, int param)
+uint64_t dawni_lower_param_bytes(const struct dawni_lowering *l, int param)
 {
     return (uint64_t)l->graph->param[param].elements * sizeof(float);
 }
@@ -51,10 +51,18 @@ static void keep_param(struct dawni_lowering *l, int param)
     struct dawni_program *p = l->program;
     if (p->master[param] >= 0)
         return;
-    uint64_t bytes = param_bytes(l, param);
+    uint64_t bytes = dawni_lower_param_bytes(l, param);
     p->master[param] = dawni_lower_buffer(l, bytes, DAWN_CATEGORY_PARAMS);
     p->owned[param] = dawni_lower_updates(l, param);
-    if (!p->owned[param] || l->graph->param[param].desc.average > 0 ||
+    if (!p->owned[param] || l->graph->param[param].desc.average > 0)
+        return;
+    for (int i = 0; i < p->arrays; i++)
+        p->pass[param * p->arrays + i] = dawni_lower_buffer(
+            l,
+            bytes / sizeof(float) *
+                (uint64_t)dawni_passes_element_bytes(&l->sizes->passes, i),
+            DAWN_CATEGORY_PASSES);
+    if (!dawni_passes_train(&l->sizes->passes) ||
         (l->optimizer && l->optimizer[param] != DAWN_KEEP))
         return;
     p->adam_m[param] = dawni_lower_buffer(l, bytes, DAWN_CATEGORY_OPTIMIZER);
@@ -68,7 +76,7 @@ static void keep_node(struct dawni_lowering *l, int node)
     for (int i = 0; i < d->params; i++) {
         keep_param(l, d->param[i]);
         p->use[p->use_at[node] + i] = dawni_lower_buffer(
-            l, param_bytes(l, d->param[i]), DAWN_CATEGORY_GRADS);
+            l, dawni_lower_param_bytes(l, d->param[i]), DAWN_CATEGORY_GRADS);
     }
     uint64_t bytes = l->sizes->prepared[node];
     if (bytes)
@@ -82,9 +90,9 @@ void dawni_lower_kept(struct dawni_lowering *l)
             keep_node(l, n);
 }
 
-/* Tags beyond those of the edges. All ranks go through parameters and uses in
+/* All ranks go through parameters and uses in
  * one order, so one tag does for all gradients and one for all values. */
-static int param_tag(const struct dawni_lowering *l, bool value)
+int dawni_lower_param_tag(const struct dawni_lowering *l, bool value)
 {
     int chunks = dawni_lower_chunks(l);
     return 2 * chunks * chunks + value;
@@ -108,7 +116,7 @@ static void reduce_use(struct dawni_lowering *l, int param, int node, int use)
     int owner = rank_of_user(l, param, 0);
     int rank = stage_of(l, node) % l->ranks;
     struct dawni_message m = {
-        .microbatch = -1, .id = param, .tag = param_tag(l, false)};
+        .microbatch = -1, .id = param, .tag = dawni_lower_param_tag(l, false)};
     int part = use;
 
     if (owner != l->rank && rank != l->rank)
@@ -123,7 +131,8 @@ static void reduce_use(struct dawni_lowering *l, int param, int node, int use)
     }
     if (rank != l->rank) {
         m.peer = rank;
-        part = dawni_lower_buffer(l, param_bytes(l, param), DAWN_CATEGORY_COMM);
+        part = dawni_lower_buffer(l, dawni_lower_param_bytes(l, param),
+                                  DAWN_CATEGORY_COMM);
         m.kind = DAWNI_I_RECV;
         dawni_lower_message(l, &m, part);
         m.kind = DAWNI_I_RECV_WAIT;
@@ -155,12 +164,26 @@ void dawni_lower_reduce_param(struct dawni_lowering *l, int param)
     }
 }
 
+static void observe_owned(struct dawni_lowering *l)
+{
+    for (int i = 0; i < l->graph->params; i++)
+        if (l->program->owned[i] && l->graph->param[i].desc.average <= 0)
+            dawni_lower_one(l, DAWNI_I_OBSERVE, -1, i,
+                            dawni_param_grad(l->graph, l->program, i));
+}
+
 void dawni_lower_reduce(struct dawni_lowering *l)
 {
+    const struct dawni_passes *passes = &l->sizes->passes;
+    bool each = dawni_passes_observe(passes, DAWNI_OBSERVES_MICROBATCHES);
     dawni_moments_lower_ahead(l); /* while others are waited for */
-    for (int i = 0; i < l->graph->params && !l->failed; i++)
+    if (each)
+        dawni_lower_observe_end(l);
+    for (int i = 0; !each && i < l->graph->params && !l->failed; i++)
         if (!dawni_versions_has(l, i))
             dawni_lower_reduce_param(l, i);
+    if (dawni_passes_observe(passes, DAWNI_OBSERVES_STEPS))
+        observe_owned(l);
     dawni_lower_instr(l, DAWNI_I_NORM, -1, -1);
 }
 
@@ -183,7 +206,7 @@ static void copy_param(struct dawni_lowering *l, int param)
             .microbatch = -1,
             .id = param,
             .peer = from_me ? r : owner,
-            .tag = param_tag(l, true),
+            .tag = dawni_lower_param_tag(l, true),
         };
         dawni_lower_message(l, &m, p->master[param]);
         m.kind = from_me ? DAWNI_I_SEND_WAIT : DAWNI_I_RECV_WAIT;
@@ -194,7 +217,8 @@ static void copy_param(struct dawni_lowering *l, int param)
 void dawni_lower_step(struct dawni_lowering *l)
 {
     struct dawni_program *p = l->program;
-    for (int i = 0; i < l->graph->params && !l->failed; i++) {
+    bool trains = dawni_passes_train(&l->sizes->passes);
+    for (int i = 0; i < l->graph->params && trains && !l->failed; i++) {
         if (!p->owned[i] || dawni_versions_has(l, i))
             continue;
         if (l->graph->param[i].desc.average > 0 || p->adam_m[i] >= 0)

@@ -286,9 +286,11 @@ static void lower_action(struct dawni_lowering *l, const struct dawn_action *a,
         dawni_offload_end(l);
         break;
     case DAWN_ACTION_BW:
+        dawni_lower_observe_ready(l, a->microbatch);
         dawni_offload_begin(l, a, next);
         dawni_lower_bw(l, a->stage, a->microbatch);
         dawni_offload_end(l);
+        dawni_lower_observe(l, a->microbatch);
         break;
     case DAWN_ACTION_UPDATE:
         dawni_lower_update(l, a->stage, a->microbatch);
@@ -333,7 +335,7 @@ static void lower_evaluation(struct dawni_lowering *l)
 static void stretch_kept(struct dawni_program *p)
 {
     for (int i = 0; i < p->buffers; i++) {
-        if (p->buffer[i].category > DAWN_CATEGORY_OPTIMIZER)
+        if (p->buffer[i].category > DAWN_CATEGORY_PASSES)
             continue;
         p->buffer[i].begin = 0;
         p->buffer[i].end = p->instrs - 1;
@@ -344,6 +346,7 @@ void dawni_lower_all(struct dawni_lowering *l, const struct dawn_action *action,
                      int actions)
 {
     dawni_lower_kept(l);
+    dawni_lower_observe_begin(l);
     for (int i = 0; i < actions && !l->failed; i++) {
         l->program->action_at[i] = l->program->instrs;
         lower_action(l, &action[i], dawni_staging_next(action, actions, i));
@@ -401,11 +404,13 @@ enum dawn_status dawni_lowering_begin(struct dawni_lowering *l,
     p->adam_m = slots(l->graph->params);
     p->adam_v = slots(l->graph->params);
     p->owned = dawni_calloc(l->graph->params, sizeof *p->owned);
+    p->arrays = dawni_passes_arrays(&l->sizes->passes);
+    p->pass = slots((int64_t)l->graph->params * p->arrays);
     p->use_at = slots((int64_t)l->graph->nodes + 1);
     p->prepared = slots(l->graph->nodes);
     if (!l->act || !l->cross || !l->grad || !l->back || !l->item ||
-        !p->master || !p->adam_m || !p->adam_v || !p->owned || !p->use_at ||
-        !p->prepared)
+        !p->master || !p->adam_m || !p->adam_v || !p->owned || !p->pass ||
+        !p->use_at || !p->prepared)
         return dawn_fail(err, DAWN_E_NOMEM,
                          "no memory to lower %d nodes, %d microbatches",
                          l->graph->nodes, l->microbatches);
@@ -416,8 +421,12 @@ enum dawn_status dawni_lowering_begin(struct dawni_lowering *l,
     }
     p->use_at[l->graph->nodes] = uses;
     p->use = slots(uses);
-    return p->use ? DAWN_OK
-                  : dawn_fail(err, DAWN_E_NOMEM, "no memory for %d uses", uses);
+    bool each =
+        dawni_passes_observe(&l->sizes->passes, DAWNI_OBSERVES_MICROBATCHES);
+    l->ring = slots(each ? (int64_t)uses * l->stages : 0);
+    return p->use && l->ring
+               ? DAWN_OK
+               : dawn_fail(err, DAWN_E_NOMEM, "no memory for %d uses", uses);
 }
 
 void dawni_lowering_end(struct dawni_lowering *l)
@@ -430,5 +439,6 @@ void dawni_lowering_end(struct dawni_lowering *l)
     free(l->grad);
     free(l->back);
     free(l->item);
-    l->act = l->cross = l->grad = l->back = l->item = NULL;
+    free(l->ring);
+    l->act = l->cross = l->grad = l->back = l->item = l->ring = NULL;
 }

@@ -32,6 +32,7 @@ struct dawni_lowering {
                                       all are kept */
     struct dawni_moments *away;    /* NULL: none are away */
     struct dawni_versions *versions; /* NULL: weights have one */
+    int *ring;                       /* by [use][stage]: buffers of observe.c */
 };
 
 /* Slots of one microbatch in act or cross, by tensor. */
@@ -117,6 +118,19 @@ int dawni_stage_of_node(const int *first, int stages, int node);
 
 /* The sum over the uses of a parameter, those on other ranks included. */
 void dawni_lower_reduce_param(struct dawni_lowering *l, int param);
+
+/* observe.c: where passes observe each microbatch's gradients; nothing where
+ * none does. Begin: behind the kept buffers. Ready: before a BW. Observe:
+ * behind it. End: before the norm. */
+void dawni_lower_observe_begin(struct dawni_lowering *l);
+void dawni_lower_observe_ready(struct dawni_lowering *l, int microbatch);
+void dawni_lower_observe(struct dawni_lowering *l, int microbatch);
+void dawni_lower_observe_end(struct dawni_lowering *l);
+
+/* endstep.c: tags beyond those of the edges: one for all gradients, one for all
+ * values. */
+uint64_t dawni_lower_param_bytes(const struct dawni_lowering *l, int param);
+int dawni_lower_param_tag(const struct dawni_lowering *l, bool value);
 
 /* Kept buffers of all that the rank's nodes use. First of all. */
 void dawni_lower_kept(struct dawni_lowering *l);

@@ -36,6 +36,8 @@ enum dawn_status dawni_sizes_of_profile(const struct dawn_profile *profile,
         return dawn_fail(err, DAWN_E_INVAL, "microbatch %lld was not profiled",
                          (long long)microbatch);
     enum dawn_status st = dawni_sizes_create(g, microbatch, sizes, err);
+    if (!st) /* it was checked when it was set */
+        dawni_passes_parse(dawn_profile_passes(profile), &sizes->passes, NULL);
     for (int n = 0; !st && n < g->nodes; n++) {
         struct dawn_node_cost c = {0};
         dawn_profile_cost_at(profile, from->place[g->node[n].number],
@@ -155,8 +157,13 @@ enum dawn_status dawni_program_of_rank(struct dawn_plan *plan,
                                        struct dawn_error *err)
 {
     struct dawni_lower_opts opts = *common;
+    struct dawni_sizes sizes = *common->sizes;
     struct shape shape = {0};
-    enum dawn_status st;
+    enum dawn_status st =
+        dawni_passes_parse(dawn_plan_info(plan)->passes, &sizes.passes, err);
+    if (st)
+        return st;
+    opts.sizes = &sizes;
     if (opts.rank < 0 || opts.rank >= dawn_plan_info(plan)->ranks)
         return dawn_fail(err, DAWN_E_INVAL, "rank %d, of %d", opts.rank,
                          dawn_plan_info(plan)->ranks);

@@ -6,11 +6,14 @@
 #define DAWNI_MEMORY_MEMORY_H
 
 #include "graph/graph.h"
+#include "passes/passes.h"
 #include <dawnpiper/memory.h>
 
-/* What only the device knows, by node. From a profile, or from kernels. */
+/* What only the device knows, by node. From a profile, or from kernels. And
+ * what only the job knows: its passes. */
 struct dawni_sizes {
     int64_t microbatch;
+    struct dawni_passes passes;
     uint64_t (*scratch)[3]; /* [node][F, B, W] bytes */
     uint64_t *prepared;     /* [node] bytes */
 };
@@ -36,7 +39,7 @@ void dawni_sizes_clear(struct dawni_sizes *sizes);
  * out only how transfers overlap, and is within the `comm` bytes of it.
  */
 struct dawni_stage_memory {
-    uint64_t kept;  /* params, grads, optimizer, versions of the weights */
+    uint64_t kept;  /* params, grads, optimizer, passes, versions of weights */
     uint64_t saved; /* of one microbatch, between its F and its BW */
     uint64_t comm;  /* receives posted ahead */
     uint64_t f_peak, b_peak;

@@ -65,7 +65,8 @@ void dawni_moments_end(struct dawni_moments_walk *w)
 static enum dawn_decision moments_of(const struct dawni_lowering *l, int param)
 {
     if (!l->optimizer || !dawni_lower_updates(l, param) ||
-        l->graph->param[param].desc.average > 0)
+        l->graph->param[param].desc.average > 0 ||
+        !dawni_passes_train(&l->sizes->passes))
         return DAWN_KEEP;
     return (enum dawn_decision)l->optimizer[param];
 }

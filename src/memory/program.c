@@ -25,6 +25,7 @@ static const char *const instr_names[DAWNI_I_KINDS] = {
     [DAWNI_I_PREFETCH] = "prefetch",
     [DAWNI_I_PREFETCH_WAIT] = "prefetch_wait",
     [DAWNI_I_SUM_USES] = "sum_uses",
+    [DAWNI_I_OBSERVE] = "observe",
     [DAWNI_I_NORM] = "norm",
     [DAWNI_I_STAGE_NORM] = "stage_norm",
     [DAWNI_I_ADAMW] = "adamw",
@@ -64,6 +65,7 @@ void dawni_program_clear(struct dawni_program *p)
     free(p->adam_m);
     free(p->adam_v);
     free(p->owned);
+    free(p->pass);
     free(p->use_at);
     free(p->use);
     free(p->prepared);
@@ -111,7 +113,7 @@ enum dawn_status dawni_program_measure(struct dawni_program *p,
         const struct dawni_buffer *b = &p->buffer[i];
         if (b->end >= 0 && b->begin <= top && b->end >= top)
             p->memory.by[b->category] += b->bytes;
-        if (b->category <= DAWN_CATEGORY_OPTIMIZER)
+        if (b->category <= DAWN_CATEGORY_PASSES)
             p->memory.kept_bytes += b->bytes;
     }
     return DAWN_OK;

@@ -35,6 +35,7 @@ enum dawni_instr_kind {
     DAWNI_I_PREFETCH,      /* start to read it back: [buffer] */
     DAWNI_I_PREFETCH_WAIT, /* [buffer] */
     DAWNI_I_SUM_USES,      /* gradient of `param`: [dst, src], dst += src */
+    DAWNI_I_OBSERVE,       /* show passes the gradient of `param`: [gradient] */
     DAWNI_I_NORM,          /* global gradient norm; may end the step here */
     DAWNI_I_STAGE_NORM, /* the same of an UPDATE of stage `id`, on its rank */
     DAWNI_I_ADAMW,      /* update `param`, or a piece: memory/moments.h; in an
@@ -88,6 +89,8 @@ struct dawni_program {
     int *adam_m, *adam_v; /* by parameter: owner only, none of an average and
                              of what is away */
     bool *owned;          /* by parameter: this rank updates it */
+    int arrays;    /* that passes keep for a weight that this rank owns: */
+    int *pass;     /* by (parameter, array) */
     int *use_at;   /* by node: where its parameters' gradients begin in */
     int *use;      /* ... by (node, port): gradient of that use */
     int *prepared; /* by node */

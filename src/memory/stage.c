@@ -169,7 +169,7 @@ static bool measure(struct dawni_stage_pricer *p, struct dawni_stage_memory *m)
     *m = (struct dawni_stage_memory){0};
     for (int i = 0; i < p->p.buffers; i++) {
         const struct dawni_buffer *b = &p->p.buffer[i];
-        if (b->category <= DAWN_CATEGORY_OPTIMIZER)
+        if (b->category <= DAWN_CATEGORY_PASSES)
             m->kept += b->bytes;
         if (b->begin < 0)
             continue;

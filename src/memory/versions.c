@@ -224,6 +224,8 @@ static int copies_of(const struct dawni_lowering *l, int version, int node)
 bool dawni_versions_adds(const struct dawni_lowering *l, int node,
                          int microbatch)
 {
+    if (dawni_passes_observe(&l->sizes->passes, DAWNI_OBSERVES_MICROBATCHES))
+        return false; /* the gradients of each microbatch are looked at */
     if (l->versions && dawni_versions_has_all(l, node))
         return microbatch % l->versions->every > 0;
     return microbatch > 0;

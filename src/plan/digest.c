@@ -37,6 +37,8 @@ uint64_t dawn_plan_digest(const struct dawn_plan *plan)
         }
     for (int i = 0; i < plan->devices; i++)
         dawni_hash_add_str(&hash, plan->device[i]);
+    if (*info->passes)
+        dawni_hash_add_str(&hash, info->passes);
     return dawni_hash_end(&hash);
 }
 

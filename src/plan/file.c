@@ -4,6 +4,7 @@
 #include "common/text.h"
 #include "common/yaml.h"
 #include "graph/graph.h"
+#include "passes/passes.h"
 #include "plan/order.h"
 #include "plan/plan.h"
 
@@ -48,6 +49,7 @@ static void write_info(struct dawni_text *t, const struct dawn_plan *plan)
         dawni_text_add_scalar(t, info->offload_dir);
         dawni_text_add(t, "\n");
     }
+    dawni_passes_write(t, info->passes);
     dawni_text_add(t, "schedule: {kind: ");
     dawni_text_add_scalar(t, info->schedule);
     dawni_text_addf(t,
@@ -120,7 +122,8 @@ static void write_stage(struct dawni_text *t, const struct dawn_plan *plan,
     }
     dawni_text_add(t, "\n    by: {");
     for (int i = 0; i < DAWN_CATEGORIES; i++)
-        if (i != DAWN_CATEGORY_VERSIONS || s->predicted.by[i])
+        if ((i != DAWN_CATEGORY_VERSIONS && i != DAWN_CATEGORY_PASSES) ||
+            s->predicted.by[i])
             dawni_text_addf(t, "%s%s: %" PRIu64, i ? ", " : "",
                             dawni_category_names[i], s->predicted.by[i]);
     dawni_text_add(t, "}\n");
@@ -163,7 +166,8 @@ enum dawn_status dawn_plan_save(const struct dawn_plan *plan, const char *path,
 struct top {
     const char *kind;
     struct dawn_plan_info info;
-    const struct dawni_yaml *schedule, *devices, *order, *stages, *predicted;
+    const struct dawni_yaml *passes, *schedule, *devices, *order, *stages,
+        *predicted;
 };
 
 #define FIELD(...) DAWNI_YAML_FIELD(struct top, __VA_ARGS__)
@@ -176,6 +180,7 @@ static const struct dawni_yaml_field top_fields[] = {
     FIELD("objective", CHOICE, info.objective,
           .choices = dawni_objective_names),
     FIELD("offload_dir", STRING, info.offload_dir),
+    FIELD("passes", A_LIST, passes),
     FIELD("schedule", A_MAP, schedule, .required = true),
     FIELD("devices", A_LIST, devices),
     FIELD("order", A_LIST, order),
@@ -261,6 +266,8 @@ static enum dawn_status read_info(const struct dawni_yaml *root,
                                ", the graph here is '%s', xxh3:%016" PRIx64,
                                info->graph_digest, dawn_graph_name(graph),
                                dawn_graph_digest(graph));
+    if (top->passes && (st = dawni_passes_read(top->passes, info->passes, err)))
+        return st;
     if ((st = dawni_yaml_read(top->schedule, schedule_fields,
                               COUNT(schedule_fields), info, err)))
         return st;

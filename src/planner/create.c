@@ -154,6 +154,11 @@ static enum dawn_status find_in_flight(struct dawni_planner *pl,
     }
     pl->update_every = dawn_schedule_update_every(schedule);
     dawn_schedule_destroy(schedule);
+    if (pl->update_every && *dawn_profile_passes(pl->profile))
+        return dawn_fail(err, DAWN_E_NOTSUP,
+                         "passes (%s) do not go with asynchronous schedules, "
+                         "such as %s",
+                         dawn_profile_passes(pl->profile), pl->schedule);
     return DAWN_OK;
 }
 

@@ -74,6 +74,8 @@ enum dawn_status dawni_plan_create(const struct dawni_planner *pl,
         return dawn_fail(err, DAWN_E_NOMEM, "no memory for %d stages", pl->l);
     snprintf(info.policy, sizeof info.policy, "%s", pl->policy->name);
     snprintf(info.schedule, sizeof info.schedule, "%s", pl->schedule);
+    snprintf(info.passes, sizeof info.passes, "%s",
+             dawn_profile_passes(pl->profile));
     for (int x = 0; x < pl->l; x++) {
         stage[x].rank = x % pl->ranks;
         stage[x].first = cut[x];

@@ -53,6 +53,8 @@ static enum dawn_status write_plan(struct dawni_replicas *s,
                                   .microbatch = pl->b,
                                   .objective = pl->objective,
                                   .cap_bytes = cap == UINT64_MAX ? 0 : cap};
+    snprintf(info.passes, sizeof info.passes, "%s",
+             dawn_profile_passes(pl->profile));
     struct dawn_plan *plan = NULL;
     enum dawn_status st = dawn_plan_create(pl->graph, &info, stage, &plan, err);
 

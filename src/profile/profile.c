@@ -110,6 +110,27 @@ const struct dawn_node_cost *dawn_profile_cost_of(const struct dawn_profile *p,
     return &p->cost[(size_t)node * (size_t)p->sizes + (size_t)i];
 }
 
+enum dawn_status dawn_profile_set_passes(struct dawn_profile *p,
+                                         const char *passes,
+                                         struct dawn_error *err)
+{
+    struct dawni_passes found;
+    enum dawn_status st = dawni_passes_parse(passes, &found, err);
+
+    if (!st && found.n && dawn_profile_additive(p))
+        st = dawn_fail(err, DAWN_E_INVAL,
+                       "a profile by the additive rule knows no parameters, "
+                       "which passes need");
+    if (!st)
+        strcpy(p->passes, passes);
+    return st;
+}
+
+const char *dawn_profile_passes(const struct dawn_profile *p)
+{
+    return p->passes;
+}
+
 static void hash_cost(struct dawni_hash *h, const struct dawn_node_cost *c)
 {
     for (int phase = 0; phase < 3; phase++) {

@@ -3,6 +3,7 @@
 #ifndef DAWNI_PROFILE_PROFILE_H
 #define DAWNI_PROFILE_PROFILE_H
 
+#include "passes/passes.h"
 #include <dawnpiper/profile.h>
 
 #define DAWNI_PROFILE_SIZES 64 /* microbatch sizes of one profile */
@@ -21,6 +22,7 @@ struct dawn_profile {
     struct dawn_node_cost *cost; /* [node * sizes + i] */
     struct dawni_profile_node *node;
     int additive; /* nodes that have variants */
+    char passes[DAWNI_PASS_NAMES];
 };
 
 void dawni_profile_node_clear(struct dawni_profile_node *node);

@@ -31,7 +31,7 @@ static const char *const inits[] = {"zero", "one", "normal", NULL};
 
 struct top {
     const char *kind, *device, *description;
-    const struct dawni_yaml *sizes, *graph, *nodes;
+    const struct dawni_yaml *sizes, *passes, *graph, *nodes;
 };
 
 #define FIELD(...) DAWNI_YAML_FIELD(struct top, __VA_ARGS__)
@@ -40,6 +40,7 @@ static const struct dawni_yaml_field top_fields[] = {
     FIELD("device", TEXT, device, .required = true),
     FIELD("description", TEXT, description),
     FIELD("microbatches", A_LIST, sizes, .required = true),
+    FIELD("passes", A_LIST, passes),
     FIELD("graph", A_MAP, graph, .required = true),
     FIELD("nodes", A_LIST, nodes, .required = true),
 };
@@ -513,6 +514,20 @@ static enum dawn_status read_rest(const struct dawni_yaml *nodes,
     return DAWN_OK;
 }
 
+static enum dawn_status read_passes(const struct dawni_yaml *list,
+                                    struct dawn_profile *p,
+                                    struct dawn_error *err)
+{
+    char names[DAWNI_PASS_NAMES] = "";
+    struct dawn_error why;
+    enum dawn_status st = list ? dawni_passes_read(list, names, err) : DAWN_OK;
+
+    if (st || !dawn_profile_set_passes(p, names, &why))
+        return st;
+    return dawni_yaml_fail(list, DAWN_E_FORMAT, err, "key 'passes': %s",
+                           why.text);
+}
+
 /* Takes the graph, also when it fails. */
 static enum dawn_status read_profile(const struct top *top,
                                      struct dawn_graph *graph,
@@ -540,7 +555,8 @@ static enum dawn_status read_profile(const struct top *top,
         return st == DAWN_E_INVAL ? DAWN_E_FORMAT : st;
     }
     if ((st = read_costs(top->nodes, p, err)) ||
-        (st = read_rest(top->nodes, p, err))) {
+        (st = read_rest(top->nodes, p, err)) ||
+        (st = read_passes(top->passes, p, err))) {
         dawn_profile_destroy(p);
         return st;
     }

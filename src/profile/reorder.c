@@ -21,6 +21,7 @@ static enum dawn_status copy_reordered(const struct dawn_profile *p,
         dawn_graph_destroy(graph);
         return st;
     }
+    memcpy(to->passes, p->passes, sizeof p->passes);
     for (int i = 0; i < graph->nodes && !st; i++) {
         const struct dawni_profile_node *n = &p->node[order[i]];
         memcpy(&to->cost[(size_t)i * row], &p->cost[(size_t)order[i] * row],

@@ -252,6 +252,7 @@ static enum dawn_status save(const struct dawn_profile *p, const char *path,
     dawni_text_add(&t, "\nmicrobatches: ");
     write_shape(&t, p->sizes, p->size);
     dawni_text_add(&t, "\n");
+    dawni_passes_write(&t, p->passes);
     write_graph(&t, p->graph);
     dawni_text_add(&t, "# cost: one row a microbatch size; lists are F, B, W\n"
                        "nodes:\n");

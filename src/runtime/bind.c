@@ -64,9 +64,10 @@ static void table(const struct dawn_memory *m, char *text, size_t room)
     };
     size_t at = 0;
     for (int c = 0; c < DAWN_CATEGORIES && at < room; c++)
-        at += (size_t)snprintf(text + at, room - at, "%s%s %.1f MiB",
-                               c ? ", " : "", names[c],
-                               (double)m->by[c] / 0x1p20);
+        if (c != DAWN_CATEGORY_PASSES || m->by[c])
+            at += (size_t)snprintf(text + at, room - at, "%s%s %.1f MiB",
+                                   c ? ", " : "", names[c],
+                                   (double)m->by[c] / 0x1p20);
 }
 
 /* Memory that the system can still give. */
@@ -148,7 +149,7 @@ static enum dawn_status make_addresses(struct dawn_exec *e,
         }
     for (int i = 0; i < p->buffers; i++) {
         const struct dawni_buffer *b = &p->buffer[i];
-        if (b->category <= DAWN_CATEGORY_OPTIMIZER) {
+        if (b->category <= DAWN_CATEGORY_PASSES) {
             e->kept_bytes += b->bytes;
         } else if (b->end >= 0) {
             e->alloc_bytes[b->begin] += b->bytes;
@@ -306,7 +307,8 @@ enum dawn_status dawni_exec_bind(struct dawn_exec *e, struct dawn_error *err)
     e->arena = arena;
     if ((st = make_addresses(e, err)) || (st = make_requests(e, err)) ||
         (st = dawni_exec_bind_transfers(e, err)) ||
-        (st = list_params(e, err)) || (st = dawni_exec_bind_moments(e, err)))
+        (st = list_params(e, err)) || (st = dawni_exec_bind_passes(e, err)) ||
+        (st = dawni_exec_bind_moments(e, err)))
         return st;
     if (!e->opts.trace)
         return DAWN_OK;
@@ -321,6 +323,7 @@ void dawni_exec_unbind(struct dawn_exec *e)
         if (e->req[i])
             e->comm->ops->req_destroy(e->req[i]);
     dawni_exec_unbind_transfers(e);
+    dawni_exec_unbind_passes(e);
     for (int n = 0; e->kernel && n < e->graph->nodes; n++)
         dawni_kernel_destroy(e->kernel[n]);
     if (e->arena)

@@ -45,7 +45,7 @@ static enum dawn_status check_opts(const struct dawn_exec_opts *o,
     if (!dawni_device_find(o->device))
         return dawn_fail(err, DAWN_E_NOTSUP, "device '%s' is not known here",
                          o->device);
-    return DAWN_OK;
+    return dawni_exec_check_passes(o, err);
 }
 
 static enum dawn_status set_graph(struct dawn_exec *e,

@@ -7,6 +7,7 @@
 #include "device/kernel.h"
 #include "graph/graph.h"
 #include "memory/program.h"
+#include "optim/pass.h"
 #include <dawnpiper/exec.h>
 
 /* What a rank tells the others at the end of a step. */
@@ -55,6 +56,16 @@ struct dawn_exec {
         int read, write; /* instructions */
     } * piece;
     struct dawn_memory *memory; /* by rank */
+
+    struct dawni_passes passes;
+    struct dawni_pass *pass[DAWNI_PASS_ARRAYS];
+    bool observes, observes_each; /* ... each microbatch alone */
+    int observe_microbatches;     /* only so many of a step */
+    int *number;                  /* by parameter: among the owned */
+    double *observed;   /* by owned parameter: squares, of the step so far */
+    int figures;        /* of all passes */
+    double *figure_sum; /* by (parameter, figure) */
+    struct dawn_figure *figure;
 
     /* of the step that runs */
     uint64_t step;
@@ -122,6 +133,29 @@ enum dawn_status dawni_exec_bind_moments(struct dawn_exec *e,
 /* Those of parameter number i become zero, wherever they are. */
 enum dawn_status dawni_exec_zero_moments(struct dawn_exec *e, int i,
                                          struct dawn_error *err);
+/* passes.c */
+enum dawn_status dawni_exec_check_passes(const struct dawn_exec_opts *opts,
+                                         struct dawn_error *err);
+enum dawn_status dawni_exec_bind_passes(struct dawn_exec *e,
+                                        struct dawn_error *err);
+void dawni_exec_unbind_passes(struct dawn_exec *e);
+void dawni_exec_begin_passes(struct dawn_exec *e); /* of a step */
+/* A weight that this rank owns, with the arrays of a pass. */
+struct dawni_pass_weight dawni_exec_weight(const struct dawn_exec *e, int i,
+                                           int pass);
+void dawni_exec_observe(struct dawn_exec *e, const struct dawni_instr *instr);
+/* Update so many elements of a parameter from `first` on, which is a multiple
+ * of 2^19. False: no pass does that. */
+struct dawni_exec_part {
+    int param;
+    int64_t first, elements;
+    struct dawni_update at; /* from there on */
+};
+bool dawni_exec_update_by_pass(struct dawn_exec *e, const struct dawni_adamw *o,
+                               const struct dawni_exec_part *part);
+/* What passes add to the step's result. Collective. */
+enum dawn_status dawni_exec_share_figures(struct dawn_exec *e,
+                                          struct dawn_error *err);
 
 /* Run one instruction that is no message or transfer. */
 void dawni_exec_work(struct dawn_exec *e, int instr);

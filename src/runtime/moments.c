@@ -14,12 +14,14 @@ _Static_assert(DAWN_EXEC_MOMENTS == DAWNI_MOMENTS_MOST, "pieces as announced");
 
 static bool has_moments(const struct dawn_exec *e, int i)
 {
-    return e->graph->param[e->param[i].param].desc.average == 0;
+    return e->graph->param[e->param[i].param].desc.average == 0 &&
+           dawni_passes_train(&e->passes);
 }
 
 static bool is_away(const struct dawn_exec *e, int i)
 {
-    return dawn_plan_optimizer(e->plan, e->param[i].param) != DAWN_KEEP;
+    return has_moments(e, i) &&
+           dawn_plan_optimizer(e->plan, e->param[i].param) != DAWN_KEEP;
 }
 
 static void find_pieces(struct dawn_exec *e, const int *number)
@@ -74,8 +76,7 @@ static enum dawn_status check(const struct dawn_exec *e, int i, int64_t first,
         return dawn_fail(err, DAWN_E_INVAL, "parameter number %d, of %d", i,
                          e->owned);
     if (!has_moments(e, i))
-        return dawn_fail(err, DAWN_E_INVAL,
-                         "'%s' is an average: it has no moments",
+        return dawn_fail(err, DAWN_E_INVAL, "'%s' has no moments",
                          e->param[i].name);
     if (first < 0 || count < 0 || first > e->param[i].elements - count)
         return dawn_fail(err, DAWN_E_INVAL,

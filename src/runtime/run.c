@@ -28,6 +28,7 @@ void dawni_exec_describe(const struct dawn_exec *e, int instr, char *text,
         name = e->graph->node[i->id].desc.name;
         break;
     case DAWNI_I_SUM_USES:
+    case DAWNI_I_OBSERVE:
     case DAWNI_I_ADAMW:
     case DAWNI_I_AVERAGE:
     case DAWNI_I_ZERO:

@@ -33,6 +33,7 @@ static void begin(struct dawn_exec *e, uint64_t step, double lr)
     e->live_bytes = e->peak_bytes = e->kept_bytes;
     e->kernel_ns = e->wait_ns = e->stall_ns = 0;
     e->done = -1;
+    dawni_exec_begin_passes(e);
     e->adamw = (struct dawni_adamw){
         .lr = (float)lr,
         .beta1 = (float)e->opts.beta1,
@@ -96,6 +97,8 @@ static double squares_of(const struct dawn_exec *e,
     double updates = updates_of(e);
     if (e->graph->param[p->param].desc.average > 0)
         return 0;
+    if (e->observes_each)
+        return e->observed[p - e->param];
     if (e->only_stage[p->param] >= 0)
         return e->squares[p->param] / updates;
     return e->device->sum_squares(p->grad, p->elements) / (updates * updates);
@@ -253,6 +256,8 @@ static void fill_result(struct dawn_exec *e, struct dawn_step_result *r)
     r->stalled_ns = e->stall_ns_of;
     r->peak_bytes = e->peak_of;
     r->arena_bytes = e->arena_of;
+    r->figures = e->figures;
+    r->figure = e->figure;
 }
 
 /* Whoever failed in the step's work: the lowest rank's text, on all. */
@@ -279,6 +284,8 @@ enum dawn_status dawn_exec_step(struct dawn_exec *e, uint64_t step, double lr,
         st = share_stats(e, dawni_now_ns() - start, err);
     if (!st)
         st = work_status(e, err);
+    if (!st)
+        st = dawni_exec_share_figures(e, err);
     if (st)
         return st;
     fill_result(e, &r);

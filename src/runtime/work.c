@@ -62,7 +62,8 @@ static struct dawn_op_args args_of(const struct dawn_exec *e,
         .step = e->step,
         .sample = e->eval ? e->sample : (uint64_t)(i->microbatch * b),
         .node = e->graph->node[i->id].number,
-        .eval = e->eval,
+        /* nothing is dropped out where gradients are looked at */
+        .eval = e->eval || (e->observes && strcmp(d->op, "dropout") == 0),
     };
     if (p->prepared[i->id] >= 0)
         a.prepared = e->arena + p->buffer[p->prepared[i->id]].offset;
@@ -180,17 +181,26 @@ static void update(struct dawn_exec *e, const struct dawni_instr *i,
         return;
     if (!d->desc.decay)
         o.weight_decay = 0;
+    struct dawni_exec_part part = {
+        .param = i->id,
+        .elements = d->elements,
+        .at = {.p = moved.from, .g = grad},
+    };
     if (moved.within || !i->operands) {
         o.to = moved.to;
-        e->device->adamw(&o, moved.from, kept(e, p->adam_m[i->id]),
-                         kept(e, p->adam_v[i->id]), grad, d->elements);
-        return;
+        part.at.m = kept(e, p->adam_m[i->id]);
+        part.at.v = kept(e, p->adam_v[i->id]);
+    } else {
+        part.first = i->tag * DAWNI_MOMENTS_MOST;
+        part.elements = dawni_moments_count(d->elements, i->tag);
+        part.at.p += part.first;
+        part.at.g += part.first;
+        part.at.m = (float *)*moments;
+        part.at.v = (float *)(*moments + dawni_moments_v_at(part.elements));
     }
-    int64_t first = i->tag * DAWNI_MOMENTS_MOST;
-    int64_t count = dawni_moments_count(d->elements, i->tag);
-    float *m = (float *)*moments;
-    float *v = (float *)(*moments + dawni_moments_v_at(count));
-    e->device->adamw(&o, moved.from + first, m, v, grad + first, count);
+    if (!dawni_exec_update_by_pass(e, &o, &part))
+        e->device->adamw(&o, part.at.p, part.at.m, part.at.v, part.at.g,
+                         part.elements);
 }
 
 static void average(struct dawn_exec *e, const struct dawni_instr *i)
@@ -238,7 +248,7 @@ void dawni_exec_work(struct dawn_exec *e, int instr)
 {
     const struct dawni_instr *i = &e->program->instr[instr];
     void **at = &e->address[i->operand];
-    float seed = 1.0f / (float)mean_of(e);
+    float seed = e->observes_each ? 1.0f : 1.0f / (float)mean_of(e);
     switch (i->kind) {
     case DAWNI_I_FEED:
         feed(e, i, at[0]);
@@ -263,6 +273,9 @@ void dawni_exec_work(struct dawn_exec *e, int instr)
             break;
         e->device->add(at[0], at[0], at[1], DAWN_F32,
                        e->graph->param[i->id].elements);
+        break;
+    case DAWNI_I_OBSERVE:
+        dawni_exec_observe(e, i);
         break;
     case DAWNI_I_ADAMW:
         update(e, i, (char *const *)at);

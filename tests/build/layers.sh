@@ -7,9 +7,9 @@
 set -u
 : "${top_srcdir:=.}"
 cd "$top_srcdir" || exit 1
-order='common topology graph op models job profile import plan schedule memory
-    partition planner device comm data tier runtime ckpt'
-run_half='topology device comm tier runtime ckpt'
+order='common topology graph op models passes job profile import plan schedule
+    memory partition planner device comm data tier optim runtime ckpt'
+run_half='topology device comm tier optim runtime ckpt'
 n=0
 
 # Print the offending lines, "FILE:LINE:TEXT", and the verdict on them.

@@ -114,7 +114,7 @@ static void check_written(const struct dawni_program *p, const char *what)
     int bad = 0;
     for (int i = 0; i < p->buffers; i++) {
         const struct dawni_buffer *b = &p->buffer[i];
-        if (b->category <= DAWN_CATEGORY_OPTIMIZER || b->end < 0)
+        if (b->category <= DAWN_CATEGORY_PASSES || b->end < 0)
             continue;
         int kind = p->instr[b->begin].kind;
         bad += kind == DAWNI_I_SEND || kind == DAWNI_I_RECV_WAIT ||

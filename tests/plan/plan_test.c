@@ -109,10 +109,10 @@ static void test_round_trip(void)
     ok(dawn_plan_info(q)->tokens_per_s == 1e6 / 3, "numbers come back exactly");
     is_u64(dawn_plan_stage(q, 0)->predicted.peak_bytes, (uint64_t)1 << 60,
            "bytes too");
-    is_u64(dawn_plan_stage(q, 0)->predicted.by[DAWN_CATEGORY_COMM], 7,
-           "by category");
-    is_u64(dawn_plan_stage(q, 0)->predicted.by[DAWN_CATEGORY_VERSIONS], 9,
-           "versions of the weights too");
+    is_u64(dawn_plan_stage(q, 0)->predicted.by[DAWN_CATEGORY_COMM],
+           DAWN_CATEGORY_COMM + 1, "by category");
+    is_u64(dawn_plan_stage(q, 0)->predicted.by[DAWN_CATEGORY_VERSIONS],
+           DAWN_CATEGORY_VERSIONS + 1, "versions of the weights too");
     ok(dawn_plan_info(q)->update_every == 2 &&
            dawn_plan_stage(q, 0)->predicted.update_ns == 6.5,
        "updates within the step come back");

@@ -87,8 +87,8 @@ DAWNI_INLINE void mask_group(const struct dropout_task *t, int64_t g, bool bf16,
     const int64_t start = sample * k->elements + group * GROUP;
     const int64_t left = k->elements - group * GROUP;
     const int64_t n = left < GROUP ? left : GROUP;
-    const uint32_t below = k->below;
-    const float scale = k->scale;
+    const uint32_t below = t->args->eval ? 0 : k->below;
+    const float scale = t->args->eval ? 1 : k->scale;
     uint32_t word[GROUP];
     philox(t->args->seed, t->args->step << 32 | (uint32_t)t->args->node,
            (t->args->sample + (uint64_t)sample) << 32 |

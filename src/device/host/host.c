@@ -98,6 +98,8 @@ const struct dawni_device_ops dawni_host_device = {
     .add = dawni_host_sum,
     .sum_squares = dawni_host_sum_squares,
     .adamw = dawni_host_adamw,
+    .adamw_ewc = dawni_host_adamw_ewc,
+    .add_squares = dawni_host_add_squares,
     .average = dawni_host_average,
     .find_nonfinite = dawni_host_find_nonfinite,
 };

@@ -76,6 +76,11 @@ void dawni_host_parallel(dawni_range_fn fn, const void *task, int64_t n,
 /* The optimizer's arithmetic; the contracts are in device/kernel.h. */
 void dawni_host_adamw(const struct dawni_adamw *o, float *p, float *m, float *v,
                       const float *g, int64_t n);
+void dawni_host_adamw_ewc(const struct dawni_adamw *o,
+                          const struct dawni_ewc *w,
+                          const struct dawni_update *at, int64_t n,
+                          double sums[2]);
+double dawni_host_add_squares(float *sum, const float *g, int64_t n);
 void dawni_host_average(float *p, const float *sum, int64_t n, double share,
                         int count);
 void dawni_host_sum(void *out, const void *a, const void *b,

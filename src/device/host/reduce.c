@@ -49,6 +49,43 @@ double dawni_host_sum_squares(const float *x, int64_t n)
     return sum;
 }
 
+struct add_squares_task {
+    float *sum;
+    const float *g;
+    double *part; /* by block */
+};
+
+DAWNI_INLINE void add_squares_body(const struct add_squares_task *t,
+                                   int64_t first, int64_t last, bool bf16)
+{
+    (void)bf16;
+    float *sum = t->sum;
+    const float *g = t->g;
+    double all = 0;
+#pragma omp simd reduction(+ : all)
+    for (int64_t i = first; i < last; i++) {
+        sum[i] += g[i] * g[i];
+        all += (double)g[i] * (double)g[i];
+    }
+    t->part[first / BLOCK] = all;
+}
+
+DAWNI_RANGE(add_squares, add_squares_task, DAWN_F32)
+
+double dawni_host_add_squares(float *sum, const float *g, int64_t n)
+{
+    const int64_t most = (int64_t)BLOCK * PARTS;
+    double part[PARTS], all = 0;
+    for (int64_t done = 0; done < n; done += most) {
+        int64_t now = n - done < most ? n - done : most;
+        struct add_squares_task task = {sum + done, g + done, part};
+        dawni_host_parallel(add_squares, &task, now, BLOCK);
+        for (int64_t i = 0; i < (now + BLOCK - 1) / BLOCK; i++)
+            all += part[i];
+    }
+    return all;
+}
+
 struct finite_task {
     const void *x;
     enum dawn_dtype dtype;

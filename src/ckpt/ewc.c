@@ -1,0 +1,147 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* What EWC needs, from files to the arrays of its pass. */
+#include "ckpt/fisher.h"
+#include "common/array.h"
+#include "common/hash.h"
+
+#include <float.h>
+#include <math.h>
+
+/* Which of the executor's passes; NULL: none. */
+static struct dawni_pass *find(const struct dawn_exec *e, int *pass)
+{
+    for (*pass = 0; *pass < e->passes.n; (*pass)++)
+        if (strncmp(e->passes.kind[*pass]->name, "ewc", 3) == 0)
+            return e->pass[*pass];
+    return NULL;
+}
+
+struct loading {
+    struct dawni_pass *pass;
+    int number; /* of the pass */
+    struct dawn_checkpoint *fisher, *anchor;
+    struct dawni_fisher_sums sums;
+    float *room; /* of the largest weight */
+    uint64_t digest;
+};
+
+static void clear(struct loading *l)
+{
+    dawn_checkpoint_close(l->fisher);
+    dawn_checkpoint_close(l->anchor);
+    dawni_fisher_sums_clear(&l->sums);
+    free(l->room);
+}
+
+static enum dawn_status read_one(const struct dawn_exec *e, struct loading *l,
+                                 int i, struct dawn_error *err)
+{
+    struct dawni_pass_weight w = dawni_exec_weight(e, i, l->number);
+    uint64_t bytes = (uint64_t)w.elements * sizeof(float), hash[3];
+    enum dawn_status st;
+
+    if ((st = dawni_read_weight(e, l->fisher, i, true, l->room, err)) ||
+        (st = dawni_read_weight(e, l->anchor, i, false, w.array[1], err)))
+        return st;
+    dawni_fisher_sums_add(e, &l->sums, i, l->room);
+    dawni_ewc_store(l->pass, &w, l->room);
+    hash[0] = dawni_hash_of(e->param[i].name, strlen(e->param[i].name));
+    hash[1] = dawni_hash_of(l->room, bytes);
+    hash[2] = dawni_hash_of(w.array[1], bytes);
+    l->digest ^= dawni_hash_of(hash, sizeof hash);
+    return DAWN_OK;
+}
+
+static enum dawn_status read_all(const struct dawn_exec *e, struct loading *l,
+                                 struct dawn_error *err)
+{
+    int64_t most = 0;
+    enum dawn_status st = dawni_fisher_sums_create(e, &l->sums, err);
+
+    for (int i = 0; i < e->owned; i++)
+        most = e->param[i].elements > most ? e->param[i].elements : most;
+    l->room = dawni_calloc(most, sizeof *l->room);
+    if (!st && !l->room)
+        st = dawn_fail(err, DAWN_E_NOMEM, "no memory for Fisher information");
+    for (int i = 0; !st && i < e->owned; i++)
+        if (dawni_owns_weight(e, i))
+            st = read_one(e, l, i, err);
+    return st;
+}
+
+/* The exclusive or over all ranks, which is that over all weights. */
+static enum dawn_status share_digest(struct dawn_exec *e, uint64_t *digest,
+                                     struct dawn_error *err)
+{
+    uint64_t mine = *digest;
+    uint64_t *all = dawni_calloc(e->comm->size, sizeof *all);
+    enum dawn_status st =
+        all ? DAWN_OK : dawn_fail(err, DAWN_E_NOMEM, "no memory for a digest");
+
+    st = dawni_agree(e->comm, st, err);
+    if (!st)
+        st = e->comm->ops->allgather(e->comm, &mine, sizeof mine, all, err);
+    *digest = 0;
+    for (int i = 0; !st && i < e->comm->size; i++)
+        *digest ^= all[i];
+    free(all);
+    return st;
+}
+
+static enum dawn_status find_lambda(const struct dawn_ewc_opts *opts,
+                                    struct dawn_ewc_info *info,
+                                    struct dawn_error *err)
+{
+    if (opts->relative && info->fisher.mean <= 0)
+        return dawn_fail(err, DAWN_E_INVAL,
+                         "%s: the mean is 0, so lambda cannot be relative to "
+                         "it",
+                         opts->fisher);
+    info->lambda =
+        opts->relative ? opts->lambda / info->fisher.mean : opts->lambda;
+    if (!(info->lambda >= 0) || info->lambda > FLT_MAX)
+        return dawn_fail(err, DAWN_E_INVAL,
+                         "lambda is %g: must be a number from 0 to 3e38",
+                         info->lambda);
+    return DAWN_OK;
+}
+
+static enum dawn_status load(struct dawn_exec *e, struct loading *l,
+                             const struct dawn_ewc_opts *opts,
+                             struct dawn_ewc_info *info, struct dawn_error *err)
+{
+    const char *samples;
+    enum dawn_status st;
+
+    if ((st = dawni_open_of_graph(e, opts->fisher, true, &l->fisher, err)) ||
+        (st = dawni_open_of_graph(e, opts->anchor, false, &l->anchor, err)) ||
+        (st = dawni_agree(e->comm, read_all(e, l, err), err)) ||
+        (st = dawni_fisher_sums_share(e, &l->sums, &info->fisher, err)) ||
+        (st = share_digest(e, &l->digest, err)))
+        return st;
+    samples = dawn_checkpoint_string(l->fisher, "samples");
+    info->fisher.samples = samples ? strtoull(samples, NULL, 10) : 0;
+    info->digest = l->digest;
+    return find_lambda(opts, info, err);
+}
+
+enum dawn_status dawn_ewc_load(struct dawn_exec *e,
+                               const struct dawn_ewc_opts *opts,
+                               struct dawn_ewc_info *info_p,
+                               struct dawn_error *err)
+{
+    struct dawn_ewc_info info = {0};
+    struct loading l = {0};
+    enum dawn_status st;
+
+    l.pass = find(e, &l.number);
+    if (!l.pass)
+        return dawn_fail(err, DAWN_E_INVAL, "the executor has no pass 'ewc'");
+    st = load(e, &l, opts, &info, err);
+    clear(&l);
+    if (st)
+        return st;
+    dawni_ewc_set(l.pass, info.lambda, opts->proximal);
+    *info_p = info;
+    return DAWN_OK;
+}

@@ -1,0 +1,46 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* Fisher information on disk, for those who write it and those who read it. */
+#ifndef DAWNI_CKPT_FISHER_H
+#define DAWNI_CKPT_FISHER_H
+
+#include "runtime/exec.h"
+#include <dawnpiper/checkpoint.h>
+#include <dawnpiper/passes.h>
+
+#define DAWNI_FISHER_KIND "fisher information"
+#define DAWNI_TENSOR_NAME 256 /* bytes of a name with its suffix */
+
+/* Is parameter i of those that the rank owns a weight? */
+bool dawni_owns_weight(const struct dawn_exec *e, int i);
+
+/* Open a checkpoint that must be of this graph, and Fisher information or not.
+ * Collective. Returns what dawn_checkpoint_open does, or DAWN_E_MISMATCH. */
+enum dawn_status dawni_open_of_graph(struct dawn_exec *e, const char *path,
+                                     bool fisher, struct dawn_checkpoint **ck_p,
+                                     struct dawn_error *err);
+
+/* Read an f32 tensor of the shape of the i-th owned parameter: NAME, or
+ * NAME.fisher. Every number must be finite, and F not below 0. */
+enum dawn_status dawni_read_weight(const struct dawn_exec *e,
+                                   const struct dawn_checkpoint *ck, int i,
+                                   bool fisher, float *dst,
+                                   struct dawn_error *err);
+
+/* Mean and largest of F, of which this rank has `of[i]` of each owned weight:
+ * sums in f64 by weight, added in the order of the parameters. Collective. */
+struct dawni_fisher_sums {
+    double *sum, *max; /* by parameter; zero where another rank owns it */
+};
+enum dawn_status dawni_fisher_sums_create(const struct dawn_exec *e,
+                                          struct dawni_fisher_sums *s,
+                                          struct dawn_error *err);
+void dawni_fisher_sums_clear(struct dawni_fisher_sums *s);
+void dawni_fisher_sums_add(const struct dawn_exec *e,
+                           struct dawni_fisher_sums *s, int i,
+                           const float *fisher);
+enum dawn_status dawni_fisher_sums_share(struct dawn_exec *e,
+                                         struct dawni_fisher_sums *s,
+                                         struct dawn_fisher_info *info,
+                                         struct dawn_error *err);
+
+#endif
