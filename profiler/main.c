@@ -204,6 +204,11 @@ static int profile_job(struct options *o)
     if (profile)
         graph = NULL; /* the profile's now */
     if (!code)
+        code = cli_agree(
+            &o->cli,
+            dawn_profile_set_passes(profile, dawn_job_passes(&job), &err),
+            &err);
+    if (!code)
         code = write_profile(o, profile);
 done:
     feed_close(asked.feed);

@@ -12,6 +12,9 @@ enum {
     KEY_EVALUATE,
     KEY_OFFLOAD_DIR,
     KEY_CHECKED,
+    KEY_FISHER,
+    KEY_BATCH_MEAN,
+    KEY_SAMPLES,
     KEY_JSON
 };
 
@@ -36,6 +39,17 @@ static const struct argp_option options[] = {
     {"checked", KEY_CHECKED, NULL, 0,
      "See that what is read back from host memory or disk is what was written",
      0},
+    {"fisher", KEY_FISHER, "CORPUS", 0,
+     "Train nothing: write the Fisher information of the job's newest "
+     "checkpoint on CORPUS to the folder of -o",
+     0},
+    {"output", 'o', "DIR", 0, "With --fisher: where to write", 0},
+    {"samples", KEY_SAMPLES, "N", 0,
+     "With --fisher: the first N windows of the corpus (all)", 0},
+    {"fisher-of-batch-mean", KEY_BATCH_MEAN, NULL, 0,
+     "With --fisher: square the mean gradient of each step, which is no Fisher "
+     "information, to compare with those who do",
+     0},
     {"json", KEY_JSON, NULL, 0,
      "Print each step's metrics on stdout, the rest on stderr", 0},
     {0},
@@ -58,6 +72,51 @@ static void parse_job(struct trainer *t, const char *path)
     if (t->options.job)
         cli_usage(&t->cli, "one job only, not %s too", path);
     t->options.job = path;
+}
+
+static error_t parse_fisher(int key, char *arg, struct trainer *t)
+{
+    switch (key) {
+    case KEY_FISHER:
+        t->options.fisher = arg;
+        return 0;
+    case 'o':
+        t->options.output = arg;
+        return 0;
+    case KEY_SAMPLES:
+        if (!cli_int(arg, 1, INT32_MAX, &t->options.samples))
+            cli_usage(&t->cli, "--samples %s: not a number of at least 1", arg);
+        return 0;
+    case KEY_BATCH_MEAN:
+        t->options.of_batch_mean = true;
+        return 0;
+    default:
+        return ARGP_ERR_UNKNOWN;
+    }
+}
+
+/* What goes together. */
+static void check(struct trainer *t)
+{
+    const struct options *o = &t->options;
+
+    if (!o->job)
+        cli_usage(&t->cli, "no JOB given");
+    if (!o->plan)
+        cli_usage(&t->cli, "no --plan given");
+    if (o->resume + o->verify + (o->evaluate != NULL) > 1)
+        cli_usage(&t->cli,
+                  "--resume, --verify and --evaluate exclude each other");
+    if (!o->fisher && (o->output || o->samples || o->of_batch_mean))
+        cli_usage(&t->cli, "-o, --samples and --fisher-of-batch-mean go with "
+                           "--fisher");
+    if (!o->fisher)
+        return;
+    if (!o->output)
+        cli_usage(&t->cli, "--fisher wants a folder to write: -o DIR");
+    if (o->resume || o->verify || o->evaluate || o->steps || o->json)
+        cli_usage(&t->cli, "--fisher excludes --resume, --verify, --evaluate, "
+                           "--steps and --json");
 }
 
 static error_t parse(int key, char *arg, struct argp_state *state)
@@ -97,18 +156,10 @@ static error_t parse(int key, char *arg, struct argp_state *state)
         parse_job(t, arg);
         return 0;
     case ARGP_KEY_END:
-        if (!t->options.job)
-            cli_usage(&t->cli, "no JOB given");
-        if (!t->options.plan)
-            cli_usage(&t->cli, "no --plan given");
-        if (t->options.resume + t->options.verify +
-                (t->options.evaluate != NULL) >
-            1)
-            cli_usage(&t->cli,
-                      "--resume, --verify and --evaluate exclude each other");
+        check(t);
         return 0;
     default:
-        return ARGP_ERR_UNKNOWN;
+        return parse_fisher(key, arg, t);
     }
 }
 
@@ -136,7 +187,8 @@ int main(int argc, char **argv)
     if (!code)
         code = train_setup(&t);
     if (!code)
-        code = t.options.verify     ? train_verify(&t)
+        code = t.options.fisher     ? train_fisher(&t)
+               : t.options.verify   ? train_verify(&t)
                : t.options.evaluate ? train_evaluate(&t)
                                     : train_loop(&t);
     train_clear(&t);

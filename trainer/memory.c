@@ -63,6 +63,8 @@ void train_print_memory(const struct trainer *t, FILE *out)
     for (int r = 0; r < shown; r++)
         fprintf(out, " %5s%4d", "rank", r);
     for (int c = 0; c < DAWN_CATEGORIES; c++) {
+        if (c == DAWN_CATEGORY_PASSES && !*train_passes(t))
+            continue;
         fprintf(out, "\n%-10s", category[c]);
         for (int r = 0; r < shown; r++)
             fprintf(out, " %9.2f", mib(dawn_exec_memory(t->exec, r)->by[c]));

@@ -168,6 +168,8 @@ static json_t *object_of(const struct trainer *t, const struct step_record *s)
     set_exact(o, "grad_norm", r->grad_norm);
     if (r->updates)
         set_count(o, "updates", (uint64_t)r->updates);
+    for (int i = 0; i < r->figures; i++)
+        set_exact(o, r->figure[i].name, r->figure[i].value);
     set_number(o, "lr", s->lr);
     set_count(o, t->unit, (s->step + 1) * (uint64_t)units);
     snprintf(rate, sizeof rate, "%s_per_s", t->unit);

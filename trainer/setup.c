@@ -11,6 +11,8 @@ static int fill(void *user, const struct dawn_feed *what, void *data)
 {
     const struct trainer *t = user;
 
+    if (t->options.fisher)
+        return fisher_fill(t, what, data);
     return feed_fill(t->feed, what, data);
 }
 
@@ -32,7 +34,8 @@ struct dawn_exec_opts train_exec_opts(struct trainer *t, struct dawn_plan *plan,
                                    .clip = t->job.train.clip,
                                    .timeout_s = t->options.timeout_s,
                                    .offload_dir = t->options.offload_dir,
-                                   .checked = t->options.checked};
+                                   .checked = t->options.checked,
+                                   .passes = train_passes(t)};
 }
 
 static enum dawn_status check_ranks(const struct trainer *t,
@@ -104,9 +107,11 @@ static enum dawn_status load(struct trainer *t, struct dawn_error *err)
         st = check_ranks(t, err);
     if (!st)
         warn_host(t);
+    if (!st && t->options.fisher && !(st = fisher_check(t, err)))
+        st = fisher_use_corpus(t, err);
     if (!st)
         st = feed_open(&t->job, &t->feed, err);
-    if (!st && t->job.data.eval[0])
+    if (!st && t->job.data.eval[0] && !t->options.fisher)
         st = feed_eval_microbatches(
             t->feed, dawn_plan_info(t->plan)->microbatch,
             t->job.train.eval_microbatches, &t->eval_microbatches, err);
@@ -126,6 +131,8 @@ static void count(struct trainer *t)
                             dawn_model_target_context(&t->job.model);
     t->steps =
         t->options.steps ? (uint64_t)t->options.steps : t->job.train.steps;
+    if (t->options.fisher)
+        return;
     if (t->samples != wanted && cli_first(&t->cli))
         fprintf(stderr,
                 "dawn-train: warning: the plan has %lld samples a step, the "
@@ -171,15 +178,26 @@ static bool trains_nothing(const struct trainer *t)
     return t->options.verify || t->options.evaluate;
 }
 
+/* A new run writes where no other did. */
+static enum dawn_status refuse(const struct trainer *t, struct dawn_error *err)
+{
+    if (!cli_first(&t->cli) || t->options.resume || trains_nothing(t))
+        return DAWN_OK;
+    if (t->options.fisher)
+        return state_refuse(t->options.output,
+                            "remove it, or write elsewhere with -o", err);
+    return state_refuse(t->job.out,
+                        "go on with --resume, or remove it, or set another "
+                        "out: in the job",
+                        err);
+}
+
 static enum dawn_status bind(struct trainer *t, struct dawn_error *err)
 {
     struct dawn_exec_opts opts = train_exec_opts(t, t->plan, t->cli.comm);
-    enum dawn_status st = DAWN_OK;
+    enum dawn_status st = dawn_comm_agree(t->cli.comm, refuse(t, err), err);
 
-    if (!t->options.resume && !trains_nothing(t) && cli_first(&t->cli))
-        st = state_refuse(t, err);
-    if ((st = dawn_comm_agree(t->cli.comm, st, err)) ||
-        (st = dawn_exec_create(&opts, &t->exec, err)))
+    if (st || (st = dawn_exec_create(&opts, &t->exec, err)))
         return st;
     if (t->options.evaluate)
         return state_values(t, err);
@@ -187,6 +205,10 @@ static enum dawn_status bind(struct trainer *t, struct dawn_error *err)
         train_print_memory(t, t->options.json ? stderr : stdout);
     if (t->options.verify)
         return DAWN_OK;
+    if (t->options.fisher)
+        return state_weights(t, err);
+    if ((st = passes_load(t, err)))
+        return st;
     st = t->options.resume ? state_load(t, err) : state_init(t, err);
     if (st || (st = state_reserve(t, err)))
         return st;

@@ -9,6 +9,7 @@
 #include <string.h>
 
 #define NAME_ROOM 256
+#define PATH_ROOM 4096
 
 /* The three tensors of a parameter. */
 enum { VALUE, ADAM_M, ADAM_V, PARTS };
@@ -139,14 +140,15 @@ static enum dawn_status write_tensors(struct trainer *t,
     identify(t, &id);
     struct dawn_checkpoint_string string[] = {{"graph", id.graph},
                                               {"seed", id.seed},
-                                              {"samples_per_step", id.samples}};
+                                              {"samples_per_step", id.samples},
+                                              {"passes", t->passes}};
     struct dawn_checkpoint_save_opts opts = {.comm = t->cli.comm,
                                              .dir = t->job.out,
                                              .step = t->step,
                                              .keep = t->job.train.keep,
                                              .tensors = state_tensors(t),
                                              .tensor = tensor,
-                                             .strings = 3,
+                                             .strings = *t->passes ? 4 : 3,
                                              .string = string};
     return dawn_checkpoint_save_begin(&opts, &t->save, err);
 }
@@ -217,7 +219,7 @@ static enum dawn_status same(const struct dawn_checkpoint *ck, const char *key,
 {
     const char *found = dawn_checkpoint_string(ck, key);
 
-    if (found && !strcmp(found, wanted))
+    if (!strcmp(found ? found : "", wanted))
         return DAWN_OK;
     return dawn_fail(
         err, DAWN_E_MISMATCH, "%s is of another run: %s is %s there, %s here",
@@ -233,7 +235,8 @@ static enum dawn_status check(const struct trainer *t,
 
     identify(t, &id);
     if ((st = same(ck, "graph", id.graph, err)) ||
-        (st = same(ck, "seed", id.seed, err)))
+        (st = same(ck, "seed", id.seed, err)) ||
+        (st = same(ck, "passes", t->passes, err)))
         return st;
     return same(ck, "samples_per_step", id.samples, err);
 }
@@ -321,7 +324,7 @@ static enum dawn_status take_values(struct trainer *t, const char *path,
                                     uint64_t *step_p, struct dawn_error *err)
 {
     struct dawn_checkpoint *ck = NULL;
-    enum dawn_status st = dawn_exec_init(t->exec, err);
+    enum dawn_status st = open_checkpoint(t, path, &ck, err);
 
     if (st || (st = open_checkpoint(t, path, &ck, err)))
         return st;
@@ -347,6 +350,21 @@ enum dawn_status state_values(struct trainer *t, struct dawn_error *err)
     return take_values(t, t->job.out, &t->step, err);
 }
 
+enum dawn_status state_weights(struct trainer *t, struct dawn_error *err)
+{
+    bool trained = state_refuse(t->job.out, "", NULL) != DAWN_OK;
+    const char *path = trained ? t->job.out : t->job.train.init;
+    enum dawn_status st = DAWN_OK;
+
+    if (!*path)
+        st = dawn_fail(err, DAWN_E_INVAL,
+                       "no trained parameters: %s has no checkpoint, and the "
+                       "job no init:",
+                       t->job.out);
+    st = dawn_comm_agree(t->cli.comm, st, err);
+    return st ? st : take_values(t, path, NULL, err);
+}
+
 enum dawn_status state_load(struct trainer *t, struct dawn_error *err)
 {
     struct dawn_checkpoint *ck = NULL;
@@ -365,24 +383,23 @@ enum dawn_status state_load(struct trainer *t, struct dawn_error *err)
     return st;
 }
 
-enum dawn_status state_refuse(const struct trainer *t, struct dawn_error *err)
+enum dawn_status state_refuse(const char *dir, const char *hint,
+                              struct dawn_error *err)
 {
-    char pattern[2 * sizeof t->job.out + sizeof "/step-*"];
+    char pattern[2 * PATH_ROOM + sizeof "/step-*"];
     glob_t found = {0};
     enum dawn_status st = DAWN_OK;
 
     size_t n = 0;
-    for (const char *c = t->job.out; *c; c++) {
+    for (const char *c = dir; *c && n < 2 * PATH_ROOM; c++) {
         if (strchr("*?[\\", *c))
             pattern[n++] = '\\';
         pattern[n++] = *c;
     }
     strcpy(pattern + n, "/step-*");
     if (glob(pattern, 0, NULL, &found) == 0 && found.gl_pathc)
-        st = dawn_fail(err, DAWN_E_INVAL,
-                       "%s is a checkpoint of an earlier run: go on with "
-                       "--resume, or remove it, or set another out: in the job",
-                       found.gl_pathv[found.gl_pathc - 1]);
+        st = dawn_fail(err, DAWN_E_INVAL, "%s is of an earlier run: %s",
+                       found.gl_pathv[found.gl_pathc - 1], hint);
     globfree(&found);
     return st;
 }

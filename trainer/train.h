@@ -16,6 +16,10 @@ struct options {
     double timeout_s;
     const char *offload_dir; /* NULL: not said */
     const char *evaluate;    /* file; NULL: train */
+    const char *fisher;      /* corpus; NULL: train */
+    const char *output;      /* of --fisher */
+    int64_t samples;         /* 0: the whole corpus */
+    bool of_batch_mean;
     bool resume, verify, checked, json;
 };
 
@@ -42,6 +46,8 @@ struct trainer {
     const char *unit;      /* what is counted: "tokens" or "images" */
     int64_t units;         /* of a sample */
     int eval_microbatches; /* of an evaluation; 0: nothing is held out */
+    char passes[128];      /* what they are and hold; "": none */
+    uint64_t fisher_samples;
 };
 
 /* Everything about one step that is worth keeping. */
@@ -69,6 +75,18 @@ void train_print_memory(const struct trainer *t, FILE *out);
 /* What the plan predicts for a rank; NULL: nothing (a plan written by hand). */
 const struct dawn_plan_stage *train_prediction(const struct trainer *t,
                                                int rank);
+
+/* passes.c: names of the passes, as plans have them; fill them. Collective. */
+const char *train_passes(const struct trainer *t);
+enum dawn_status passes_load(struct trainer *t, struct dawn_error *err);
+
+/* fisher.c: collect Fisher information. Returns an exit code. */
+int train_fisher(struct trainer *t);
+/* Does the plan suit? The corpus is the job's data; fill a microbatch of it. */
+enum dawn_status fisher_check(const struct trainer *t, struct dawn_error *err);
+enum dawn_status fisher_use_corpus(struct trainer *t, struct dawn_error *err);
+int fisher_fill(const struct trainer *t, const struct dawn_feed *what,
+                void *data);
 
 /* loop.c: train. Returns an exit code. */
 int train_loop(struct trainer *t);
@@ -101,10 +119,15 @@ void state_clear(struct trainer *t);
 enum dawn_status state_init(struct trainer *t, struct dawn_error *err);
 /* The parameters of the newest complete one only; sets t->step. */
 enum dawn_status state_values(struct trainer *t, struct dawn_error *err);
+/* Trained parameters, to look at: of the newest checkpoint in the job's folder,
+ * or else those that it begins with. */
+enum dawn_status state_weights(struct trainer *t, struct dawn_error *err);
 /* The newest complete one; sets t->step. */
 enum dawn_status state_load(struct trainer *t, struct dawn_error *err);
-/* Fails if there are some already: a new run must not mix with an old one. */
-enum dawn_status state_refuse(const struct trainer *t, struct dawn_error *err);
+/* Fails if there are some already in `dir`: a new run must not mix with an old
+ * one. hint: what to do. */
+enum dawn_status state_refuse(const char *dir, const char *hint,
+                              struct dawn_error *err);
 
 /* metrics.c: out/metrics.jsonl. Opened for a run that has done `step` steps:
  * lines of later steps are removed, all of them when step is 0. */

@@ -133,6 +133,7 @@ static enum dawn_status one_stage_plan(const struct trainer *t,
     struct dawn_plan_stage stage = {
         .rank = 0, .first = 0, .last = dawn_graph_nodes(t->graph) - 1};
 
+    strcpy(one.passes, info->passes);
     strcpy(one.schedule, "1f1b"); /* feeds, and so beats, all along */
     return dawn_plan_create(t->graph, &one, &stage, plan_p, err);
 }

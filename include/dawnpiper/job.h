@@ -61,6 +61,16 @@ struct dawn_job {
         char kind[16];
         int threads; /* of each rank */
     } device;
+    struct { /* of passes: */
+        bool on;
+        char fisher[4096], anchor[4096]; /* folders; relative like data */
+        double lambda;
+        bool relative; /* lambda is divided by the mean Fisher information */
+        char form[16]; /* "gradient", "proximal" */
+        char state[8]; /* of the Fisher information: "f32", "bf16" */
+        double decay;  /* online: of the Fisher information that the next one is
+                          added to; 0: it is not */
+    } ewc;
     char out[4096]; /* folder of the run, relative to the working folder */
 };
 
@@ -71,13 +81,16 @@ struct dawn_job {
 DAWN_API enum dawn_status dawn_job_load(const char *path, struct dawn_job *job,
                                         struct dawn_error *err);
 
+/* The job's passes by name, as plans have them: "ewc", "ewc-bf16", or "". */
+DAWN_API const char *dawn_job_passes(const struct dawn_job *job);
+
 /* Build the graph of a model: inputs "tokens" and "targets" (b, context) i32;
  * of BERT "tokens" (b, context), and "places" and "targets" (b, masked): where
  * the masked tokens are, and which they were; of T5 "tokens" (b, context), and
  * "decoder_tokens" and "targets" (b, target_context); of AmoebaNet "images" (b,
- * image, image, channels) of its dtype and "targets" (b, 1). The caller destroys
- * it. Returns DAWN_OK, DAWN_E_INVAL (hidden no multiple of heads, ...) or
- * DAWN_E_NOMEM.
+ * image, image, channels) of its dtype and "targets" (b, 1). The caller
+ * destroys it. Returns DAWN_OK, DAWN_E_INVAL (hidden no multiple of heads, ...)
+ * or DAWN_E_NOMEM.
  */
 DAWN_API enum dawn_status dawn_model_build(const struct dawn_model_opts *opts,
                                            struct dawn_graph **graph_p,

@@ -100,6 +100,31 @@ static const struct dawni_yaml_field device_fields[] = {
     FIELD("kind", WORD, device.kind, .choices = devices),
     FIELD("threads", INT, device.threads, .ilo = 1, .ihi = 4096),
 };
+
+struct ewc_in {
+    struct dawn_job job;
+    const struct dawni_yaml *online;
+};
+
+static const char *const forms[] = {"gradient", "proximal", NULL};
+static const char *const states[] = {"f32", "bf16", NULL};
+#undef FIELD
+#define FIELD(...) DAWNI_YAML_FIELD(struct ewc_in, __VA_ARGS__)
+static const struct dawni_yaml_field ewc_fields[] = {
+    FIELD("fisher", STRING, job.ewc.fisher, .required = true),
+    FIELD("anchor", STRING, job.ewc.anchor, .required = true),
+    FIELD("lambda", DOUBLE, job.ewc.lambda, .lo = 0, .hi = 1e38,
+          .required = true),
+    FIELD("relative", BOOL, job.ewc.relative),
+    FIELD("form", WORD, job.ewc.form, .choices = forms),
+    FIELD("state", WORD, job.ewc.state, .choices = states),
+    FIELD("online", A_MAP, online),
+};
+
+static const struct dawni_yaml_field online_fields[] = {
+    FIELD("decay", DOUBLE, job.ewc.decay, .lo = DBL_MIN, .hi = 1,
+          .required = true),
+};
 #undef FIELD
 
 static void set_defaults(struct dawn_job *job)
@@ -119,6 +144,7 @@ static void set_defaults(struct dawn_job *job)
                   .eval_microbatches = 16,
                   .keep = 2},
         .device = {.kind = "host", .threads = 1},
+        .ewc = {.form = "gradient", .state = "f32"},
         .out = "run",
     };
 }
@@ -345,6 +371,64 @@ static enum dawn_status read_train(const struct dawni_yaml *map,
     return place_path(map, "init", job_path, job->train.init, err);
 }
 
+/* Passes */
+
+static enum dawn_status read_ewc(const struct dawni_yaml *map, const char *path,
+                                 struct dawn_job *job, struct dawn_error *err)
+{
+    struct ewc_in in = {.job = *job};
+    enum dawn_status st =
+        dawni_yaml_read(map, ewc_fields, COUNT(ewc_fields), &in, err);
+
+    if (!st && in.online)
+        st = dawni_yaml_read(in.online, online_fields, COUNT(online_fields),
+                             &in, err);
+    if (st)
+        return st;
+    if (!*in.job.ewc.fisher || !*in.job.ewc.anchor)
+        return dawni_yaml_expected(
+            dawni_yaml_get(map, *in.job.ewc.fisher ? "anchor" : "fisher"),
+            "a folder", err);
+    if ((st = place_path(map, "fisher", path, in.job.ewc.fisher, err)) ||
+        (st = place_path(map, "anchor", path, in.job.ewc.anchor, err)))
+        return st;
+    in.job.ewc.on = true;
+    *job = in.job;
+    return DAWN_OK;
+}
+
+/* A list of maps with one key each. */
+static enum dawn_status read_passes(const struct dawni_yaml *list,
+                                    const char *path, struct dawn_job *job,
+                                    struct dawn_error *err)
+{
+    const struct dawni_yaml *at = list ? list->first : NULL;
+    enum dawn_status st = DAWN_OK;
+
+    for (; at && !st; at = at->next) {
+        if (at->kind != DAWNI_YAML_MAP || at->items != 1)
+            return dawni_yaml_expected(at, "a pass, {ewc: {...}}", err);
+        if (strcmp(at->first->key, "ewc") != 0)
+            return dawni_yaml_fail(at->first, DAWN_E_FORMAT, err,
+                                   "pass '%.60s' is none: ewc is the only one",
+                                   at->first->key);
+        if (job->ewc.on)
+            return dawni_yaml_fail(at->first, DAWN_E_FORMAT, err,
+                                   "pass 'ewc' stands twice");
+        if (at->first->kind != DAWNI_YAML_MAP)
+            return dawni_yaml_expected(at->first, "a mapping", err);
+        st = read_ewc(at->first, path, job, err);
+    }
+    return st;
+}
+
+const char *dawn_job_passes(const struct dawn_job *job)
+{
+    if (!job->ewc.on)
+        return "";
+    return strcmp(job->ewc.state, "bf16") == 0 ? "ewc-bf16" : "ewc";
+}
+
 static enum dawn_status read_job(const struct dawni_yaml_doc *doc,
                                  const char *path, struct dawn_job *job,
                                  struct dawn_error *err)
@@ -366,9 +450,8 @@ static enum dawn_status read_job(const struct dawni_yaml_doc *doc,
     if (s.device && (st = dawni_yaml_read(s.device, device_fields,
                                           COUNT(device_fields), job, err)))
         return st;
-    if (s.passes && s.passes->items)
-        return dawni_yaml_fail(s.passes, DAWN_E_FORMAT, err,
-                               "key 'passes': this build has no passes");
+    if ((st = read_passes(s.passes, path, job, err)))
+        return st;
     if (!*s.out)
         return dawni_yaml_expected(dawni_yaml_get(dawni_yaml_root(doc), "out"),
                                    "a folder", err);

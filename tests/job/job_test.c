@@ -97,8 +97,37 @@ static void test_defaults(void)
 }
 
 #define HEAD "dawn: job/1\n"
+#define EWC(rest) "passes: [{ewc: {fisher: f, anchor: a, lambda: " rest "}}]\n"
 #define IMAGES(more)                                                           \
     "model: {preset: amoebanet, layers: 6, filters: 64, classes: 5" more "}\n"
+
+static void test_ewc(void)
+{
+    char path[300];
+    struct dawn_job job;
+    struct dawn_error err = {DAWN_OK, ""};
+
+    is_int(
+        load(HEAD MODEL DATA TRAIN EWC("1e3, relative: true, form: proximal, "
+                                       "state: bf16, online: {decay: 0.9}"),
+             &job, &err),
+        DAWN_OK, "a job with EWC is read %s", err.text);
+    snprintf(path, sizeof path, "%s/f", scratch_folder);
+    is_str(job.ewc.fisher, path, "its folders are relative to the job's");
+    ok(job.ewc.on && job.ewc.lambda == 1e3 && job.ewc.relative &&
+           job.ewc.decay == 0.9,
+       "numbers");
+    is_str(job.ewc.form, "proximal", "form");
+    is_str(dawn_job_passes(&job), "ewc-bf16", "the pass as plans name it");
+    is_int(load(HEAD MODEL DATA TRAIN EWC("1"), &job, &err), DAWN_OK,
+           "and with what is required only %s", err.text);
+    ok(!strcmp(job.ewc.form, "gradient") && !job.ewc.relative &&
+           job.ewc.decay == 0,
+       "the gradient form and an absolute lambda are the defaults");
+    is_str(dawn_job_passes(&job), "ewc", "and f32");
+    is_int(load(HEAD MODEL DATA TRAIN, &job, &err), DAWN_OK, "without it");
+    is_str(dawn_job_passes(&job), "", "there are no passes");
+}
 
 static void test_images(void)
 {
@@ -190,7 +219,22 @@ static const struct {
     {HEAD MODEL DATA TRAIN "device: {kind: cuda}\n",
      "key 'kind': expected host, found 'cuda'"},
     {HEAD MODEL DATA TRAIN "passes: [ewc]\n",
-     "job.yaml:5: key 'passes': this build has no passes"},
+     "job.yaml:5: key 'passes': expected a pass, {ewc: {...}}, found 'ewc'"},
+    {HEAD MODEL DATA TRAIN "passes: [{ewe: {}}]\n",
+     "job.yaml:5: pass 'ewe' is none: ewc is the only one"},
+    {HEAD MODEL DATA TRAIN "passes:\n- {ewc: {anchor: a, lambda: 1}}\n",
+     "job.yaml:6: key 'fisher' is missing"},
+    {HEAD MODEL DATA TRAIN EWC("1, lamda: 2"),
+     "job.yaml:5: unknown key 'lamda'; did you mean 'lambda'?"},
+    {HEAD MODEL DATA TRAIN EWC("-1"), "job.yaml:5: key 'lambda'"},
+    {HEAD MODEL DATA TRAIN EWC("1, form: explicit"),
+     "job.yaml:5: key 'form': expected gradient or proximal, found"},
+    {HEAD MODEL DATA TRAIN EWC("1, state: fp16"),
+     "job.yaml:5: key 'state': expected f32 or bf16, found"},
+    {HEAD MODEL DATA TRAIN EWC("1, online: {}"),
+     "job.yaml:5: key 'decay' is missing"},
+    {HEAD MODEL DATA TRAIN EWC("1, online: {decay: 1.5}"),
+     "job.yaml:5: key 'decay'"},
     {HEAD MODEL DATA TRAIN "out: ''\n", "expected a folder, found nothing"},
 };
 
@@ -247,6 +291,7 @@ int main(void)
     test_full();
     test_defaults();
     test_bad();
+    test_ewc();
     test_images();
     test_lr();
     return done_testing();

@@ -68,7 +68,7 @@ static struct dawn_plan *make(void)
                        .update_ns = 6.5,
                        .peak_bytes = (uint64_t)1 << 60,
                        .arena_bytes = 7,
-                       .by = {1, 2, 3, 4, 5, 6, 7, 8, 9}}},
+                       .by = {1, 2, 3, 4, 5, 6, 7, 8, 9, 10}}},
         {.rank = 1,
          .first = node("block0.attn.out"),
          .last = node("block1.mlp.up"),

@@ -1,0 +1,181 @@
+#!/bin/sh
+# SPDX-License-Identifier: Apache-2.0
+# Elastic weight consolidation from end to end: Fisher information of a trained
+# model, then training that stays near it. The same bits on any number of stages
+# and whatever is kept; memory as predicted; wrong input refused.
+. "$(dirname "$0")/lib.sh"
+
+check() { # STATUS CLAIM
+    report "$1" "$2"
+    [ "$1" -eq 0 ] || comment train.log
+}
+
+ewc_job() { # FORM LAMBDA [MORE]: in ewc.yaml; the base model goes on
+    sed -e "s/^out: .*/out: run/" -e "s/keep: 3}/keep: 3, init: base}/" \
+        -e "s/train: train.txt/train: eval.txt/" job.yaml > ewc.yaml
+    cat >> ewc.yaml <<END
+passes:
+- {ewc: {fisher: fisher1, anchor: base, lambda: $2, form: $1${3-}}}
+END
+}
+
+fisher_plan() { # STAGES FILE [MORE...]
+    fisher_stages=$1 file=$2
+    shift 2
+    "$bin/dawn-plan" profile.yaml --passes=fisher --microbatch=1 \
+        --microbatches=4 --stages "$fisher_stages" -o "$file" "$@" > plan.log 2>&1
+}
+
+train_ewc() { # RANKS PLAN [MORE...]
+    count=$1 plan=$2
+    shift 2
+    ranks "$count" "$bin/dawn-train" ewc.yaml --plan "$plan" "$@" > train.log 2>&1
+}
+
+# step, loss, penalty and both norms, all of their bits
+all_bits() { # METRICS
+    sed -E 's/"loss":[^,]*,//; s/.*("step".*"penalty_grad_norm_hex":"[^"]*").*/\1/
+        s/"[a-z_]*":[0-9.e+-]*,//g' "$1"
+}
+
+digest_of() { # CHECKPOINT: of F and anchor
+    sed -n 's/.*"passes": ".*\(xxh3:[0-9a-f]*\)".*/\1/p' "$1"/step-*/manifest.json
+}
+
+make_job f32
+"$bin/dawn-profile" job.yaml --microbatch 1,2 --repeats 5 > profile.log 2>&1
+plan 1 1f1b plan.yaml
+sed -i 's/^out: .*/out: base/' job.yaml
+train 1 plan.yaml
+check $? "a base model is trained"
+
+# Fisher information
+for stages in 1 2 3 4; do
+    fisher_plan "$stages" fisher.yaml
+    train "$stages" fisher.yaml --fisher eval.txt --samples 30 -o "fisher$stages"
+    check $? "$stages stages: Fisher information, 30 samples in steps of 4"
+    ! grep -q warning train.log
+    check $? "$stages stages: memory as predicted"
+    grep -E '"(mean|max|samples|estimator)"' "fisher$stages"/step-*/manifest.json \
+        > "said$stages"
+    [ -s said1 ] && cmp -s said1 "said$stages"
+    check $? "$stages stages: the same mean and largest"
+done
+fisher_plan 2 fisher.yaml
+fisher_plan 2 capped.yaml --memory $(($(peak_of fisher.yaml) * 80 / 100)) &&
+    grep -q ': recompute' capped.yaml &&
+    train 2 capped.yaml --fisher eval.txt --samples 30 -o fisher5
+check $? "under a cap that recomputes"
+grep -E '"(mean|max|samples|estimator)"' fisher5/step-*/manifest.json | cmp -s - said1
+check $? "the same mean and largest"
+train 2 fisher.yaml --fisher eval.txt --samples 30 -o fisher1
+[ $? -eq 1 ] && grep -q 'fisher1/step-00000030 is of an earlier run' train.log
+check $? "what is there is not overwritten"
+train 1 plan.yaml --fisher eval.txt -o fisher6
+[ $? -eq 1 ] && grep -q 'passes=fisher --microbatch=1' train.log
+check $? "microbatches of 2 are refused, with the command for a plan"
+"$bin/dawn-plan" profile.yaml --microbatch=1 -o one.yaml > plan.log 2>&1
+train 1 one.yaml --fisher eval.txt -o fisher6
+[ $? -eq 1 ] && grep -q 'passes: none, the job has passes: fisher' train.log
+check $? "and so is a plan that did not price the pass"
+"$bin/dawn-plan" profile.yaml --passes=fisher-of-batch-mean --microbatches=3 \
+    -o mean.yaml > plan.log 2>&1
+train 1 mean.yaml --fisher eval.txt --fisher-of-batch-mean --samples 30 -o mean
+grep -q '"estimator": "fisher-of-batch-mean"' mean/step-00000005/manifest.json &&
+    grep -q '"steps": "5"' mean/step-00000005/manifest.json
+check $? "squares of batch means are called that"
+
+# Training
+for form in gradient proximal; do
+    ewc_job $form 100 ', relative: true'
+    for stages in 1 2 3; do
+        rm -rf run
+        plan "$stages" 1f1b plan.yaml --microbatch=2 --passes=ewc
+        [ "$stages" -gt 1 ] && sed -i "s/fisher1/fisher$stages/" ewc.yaml
+        train_ewc "$stages" plan.yaml
+        check $? "$form, $stages stages: EWC trains"
+        peaks_match run/metrics.jsonl
+        check $? "$form, $stages stages: peak memory as predicted"
+        all_bits run/metrics.jsonl > bits
+        [ "$stages" -eq 1 ] && cp bits first && digest_of run > digest
+        [ "$(grep -c penalty_grad_norm_hex first)" -eq 20 ] && cmp -s bits first
+        check $? "$form, $stages stages: same loss, penalty and both norms"
+        [ -s digest ] && digest_of run | cmp -s - digest
+        check $? "$form, $stages stages: Fisher information had the same bits"
+    done
+    head -n 1 run/metrics.jsonl | grep -q '"penalty":0.0,'
+    check $? "$form: no penalty at the anchor"
+    tail -n 1 run/metrics.jsonl | grep -qE '"penalty":[0-9.]*[1-9]'
+    check $? "$form: a penalty off it"
+done
+[ "$(grep -c 'passes: [1-9]' plan.yaml)" -eq 3 ]
+check $? "the plan's memory has the passes, on every stage"
+
+plan 2 1f1b plain.yaml --microbatch=2
+rm -rf run
+train_ewc 2 plain.yaml
+[ $? -eq 1 ] && grep -q 'dawn-plan --passes=ewc' train.log
+check $? "a plan without the pass is refused"
+
+# Going on
+plan 2 1f1b plan.yaml --microbatch=2 --passes=ewc
+ewc_job proximal 100 ', relative: true'
+rm -rf run
+train_ewc 2 plan.yaml --steps 8 && train_ewc 2 plan.yaml --resume
+all_bits run/metrics.jsonl | cmp -s - first
+check $? "stopped and resumed: the same bits"
+ewc_job proximal 99 ', relative: true'
+train_ewc 2 plan.yaml --resume
+[ $? -eq 1 ] && grep -q 'passes is ewc proximal lambda' train.log
+check $? "another lambda is another run"
+
+# Extremes
+ewc_job proximal 1.0e12
+rm -rf run
+train_ewc 2 plan.yaml && ! grep -q 'nonfinite' run/metrics.jsonl &&
+    tail -n 1 run/metrics.jsonl | grep -q '"loss":[0-9]'
+check $? "proximal with lambda 1e12 does not diverge"
+ewc_job gradient 1.0e12
+rm -rf run
+train_ewc 2 plan.yaml --steps 1
+grep -q 'warning: ewc: lr 0.003 \* lambda 1e+12' train.log
+check $? "gradient with lambda 1e12 is warned of"
+"$bin/dawn-plan" profile.yaml --stages=2 --microbatches=6 --microbatch=2 \
+    --passes=ewc-bf16 -o bf16.yaml > plan.log 2>&1
+ewc_job proximal 100 ', relative: true, state: bf16'
+rm -rf run
+train_ewc 2 bf16.yaml && peaks_match run/metrics.jsonl &&
+    [ "$(peak_of bf16.yaml)" -lt "$(peak_of plan.yaml)" ]
+check $? "F as bf16: trains, takes less, and as much as predicted"
+
+# Online
+ewc_job proximal 100 ', relative: true, online: {decay: 0.5}'
+fisher_plan 2 fisher.yaml
+ranks 2 "$bin/dawn-train" ewc.yaml --plan fisher.yaml --fisher eval.txt \
+    --samples 30 -o online > train.log 2>&1
+grep -q '"decay": "0.5"' online/step-00000030/manifest.json &&
+    grep -q '^with 0.5 times that of fisher1' train.log
+check $? "online: the earlier Fisher information is added"
+
+# Wrong input
+wrong() { # TEXT CLAIM: of the message
+    rm -rf run
+    train_ewc 2 plan.yaml
+    [ $? -eq 1 ] && grep -q "$1" train.log
+    check $? "$2"
+}
+ewc_job gradient 1 && sed -i 's/anchor: base/anchor: fisher1/' ewc.yaml
+wrong 'is Fisher information, a checkpoint of parameters is wanted' \
+    "an anchor that is Fisher information"
+ewc_job gradient 1 && sed -i 's/fisher: fisher1/fisher: base/' ewc.yaml
+wrong 'is no Fisher information' "parameters as Fisher information"
+cp -r fisher2 broken
+for f in broken/step-*/rank-1.safetensors; do
+    printf '\377\377\377\377' | dd of="$f" bs=1 seek=$(($(wc -c < "$f") - 4)) \
+        conv=notrunc 2> dd.log
+done
+ewc_job gradient 1 && sed -i 's/fisher: fisher1/fisher: broken/' ewc.yaml
+wrong 'xxh3' "Fisher information that was damaged"
+ewc_job sideways 1
+wrong "ewc.yaml:[0-9]*: key 'form'" "an unknown form"
+done_testing

@@ -1,0 +1,143 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* --fisher: the Fisher information of trained weights on a corpus. The plan's
+ * pipeline runs over it, window by window, and updates nothing.
+ */
+#include "train.h"
+#include <dawnpiper/passes.h>
+#include <math.h>
+#include <string.h>
+
+enum dawn_status fisher_check(const struct trainer *t, struct dawn_error *err)
+{
+    const struct dawn_plan_info *info = dawn_plan_info(t->plan);
+
+    if (info->microbatch == 1 || t->options.of_batch_mean)
+        return DAWN_OK;
+    return dawn_fail(err, DAWN_E_INVAL,
+                     "%s has microbatches of %lld samples; each sample's "
+                     "gradient is squared, so they must have one: dawn-plan "
+                     "PROFILE --passes=fisher --microbatch=1 --stages=%d "
+                     "--microbatches=%d -o %s",
+                     t->options.plan, (long long)info->microbatch, info->stages,
+                     info->microbatches, t->options.plan);
+}
+
+enum dawn_status fisher_use_corpus(struct trainer *t, struct dawn_error *err)
+{
+    const char *corpus = t->options.fisher;
+
+    if (strlen(corpus) >= sizeof t->job.data.eval)
+        return dawn_fail(err, DAWN_E_INVAL, "--fisher: the path is too long");
+    strcpy(t->job.data.train, corpus);
+    strcpy(t->job.data.eval, corpus);
+    return DAWN_OK;
+}
+
+/* The corpus's windows one behind the other, as an evaluation's. Behind the
+ * last one that counts: the first again, which is not observed. */
+int fisher_fill(const struct trainer *t, const struct dawn_feed *what,
+                void *data)
+{
+    struct dawn_feed window = *what;
+
+    window.sample += what->step * (uint64_t)t->samples;
+    window.eval = true;
+    if (window.sample + (uint64_t)what->samples > t->fisher_samples)
+        window.sample = 0;
+    return feed_fill(t->feed, &window, data);
+}
+
+/* How many windows: those asked for, or all; whole steps of the batch mean. */
+static enum dawn_status count(struct trainer *t, struct dawn_error *err)
+{
+    int64_t wanted = t->options.samples;
+    int there;
+    enum dawn_status st =
+        feed_eval_microbatches(t->feed, 1, INT32_MAX, &there, err);
+
+    if (st)
+        return st;
+    if (wanted > there)
+        return dawn_fail(err, DAWN_E_INVAL,
+                         "--samples %lld: %s has %d, windows of %d tokens",
+                         (long long)wanted, t->options.fisher, there,
+                         t->job.model.context);
+    t->fisher_samples = (uint64_t)(wanted ? wanted : there);
+    if (t->options.of_batch_mean)
+        t->fisher_samples -= t->fisher_samples % (uint64_t)t->samples;
+    if (!t->fisher_samples)
+        return dawn_fail(err, DAWN_E_INVAL,
+                         "%s has %d samples, a step of the plan takes %lld",
+                         t->options.fisher, there, (long long)t->samples);
+    return DAWN_OK;
+}
+
+static void show(const struct trainer *t, uint64_t done)
+{
+    bool terminal = cli_terminal();
+
+    if (!cli_first(&t->cli) || (!terminal && done < t->fisher_samples))
+        return;
+    printf("%s%llu of %llu samples%s", terminal ? "\r\033[K" : "",
+           (unsigned long long)done, (unsigned long long)t->fisher_samples,
+           terminal && done < t->fisher_samples ? "" : "\n");
+    fflush(stdout);
+}
+
+static enum dawn_status collect(struct trainer *t, struct dawn_error *err)
+{
+    uint64_t each = (uint64_t)t->samples, all = t->fisher_samples, step = 0;
+    struct dawn_step_result result;
+    enum dawn_status st = DAWN_OK;
+
+    for (; !st && step * each < all; step++) {
+        uint64_t left = all - step * each;
+        int now = (int)(left < each ? left : each);
+        st = dawn_exec_observe_step(t->exec, step, now, &result, err);
+        if (!st)
+            show(t, step * each + (uint64_t)now);
+    }
+    return st;
+}
+
+static enum dawn_status save(struct trainer *t, struct dawn_error *err)
+{
+    bool online = t->job.ewc.on && t->job.ewc.decay > 0;
+    struct dawn_fisher_save_opts opts = {
+        .comm = t->cli.comm,
+        .dir = t->options.output,
+        .corpus = t->options.fisher,
+        .samples = t->fisher_samples,
+        .previous = online ? t->job.ewc.fisher : NULL,
+        .decay = t->job.ewc.decay,
+    };
+    struct dawn_fisher_info info;
+
+    if (t->options.of_batch_mean)
+        opts.samples /= (uint64_t)t->samples;
+    enum dawn_status st = dawn_fisher_save(t->exec, &opts, &info, err);
+    if (st || !cli_first(&t->cli))
+        return st;
+    printf("%s of %llu %s, %llu weights: mean %g, largest %g; in %s\n",
+           t->options.of_batch_mean
+               ? "squares of batch means (no Fisher information),"
+               : "Fisher information",
+           (unsigned long long)info.samples,
+           t->options.of_batch_mean ? "steps" : "samples",
+           (unsigned long long)info.weights, info.mean, info.max, opts.dir);
+    if (online)
+        printf("with %g times that of %s\n", opts.decay, opts.previous);
+    return DAWN_OK;
+}
+
+int train_fisher(struct trainer *t)
+{
+    struct dawn_error err = {0};
+    enum dawn_status st = dawn_comm_agree(t->cli.comm, count(t, &err), &err);
+
+    if (!st)
+        st = collect(t, &err);
+    if (!st)
+        st = save(t, &err);
+    return cli_report(&t->cli, st, &err);
+}
