@@ -170,6 +170,12 @@ static bool is_better(const struct dawni_planner *pl, int x,
     return a->fits ? lost_ns(pl, x, a) < lost_ns(pl, x, b) : a->peak < b->peak;
 }
 
+static bool may_move(const struct dawni_planner *pl, int decision)
+{
+    return pl->may_offload[decision] && pl->policy->moments &&
+           !pl->keep_moments && !pl->update_every;
+}
+
 /* The same run with its moments on a tier, if that is better. */
 static bool try_tier(struct dawni_planner *pl, const struct dawni_run *run,
                      enum dawn_decision tier, uint8_t *decision,
@@ -195,18 +201,42 @@ static bool try_tier(struct dawni_planner *pl, const struct dawni_run *run,
     return true;
 }
 
+/* With its moments: not worth a try where it does not even fit without. */
+static void try_kept(struct dawni_planner *pl, const struct dawni_run *run,
+                     uint8_t *decision, struct dawni_decided *best)
+{
+    size_t tensors = (size_t)pl->graph->tensors;
+    struct dawni_decided d;
+
+    if (!best->fits)
+        return;
+    memset(pl->decision, DAWN_KEEP, tensors);
+    d = dawni_decide_tensors(pl, run, NULL, pl->decision);
+    if (!d.fits || lost_ns(pl, run->x, &d) > lost_ns(pl, run->x, best))
+        return;
+    *best = d;
+    if (decision)
+        memcpy(decision, pl->decision, tensors);
+}
+
 struct dawni_decided dawni_decide(struct dawni_planner *pl, int first, int last,
                                   int x, bool thorough, uint8_t *decision)
 {
     struct dawni_run run = {first, last, x, thorough};
+    struct dawni_decided best;
 
     if (pl->additive)
         return dawni_additive_decide(pl, first, last, x, thorough, decision);
-    struct dawni_decided best = dawni_decide_tensors(pl, &run, NULL, decision);
+    if (!may_move(pl, DAWN_TO_HOST) && !may_move(pl, DAWN_TO_SSD))
+        return dawni_decide_tensors(pl, &run, NULL, decision);
+    best = dawni_price_tensors(pl, &run, NULL, NULL); /* all is kept */
+    if (best.fits || pl->status)
+        return best;
     for (int d = DAWN_TO_HOST; d <= DAWN_TO_SSD && !pl->status; d++)
-        if (pl->may_offload[d] && pl->policy->moments && !pl->keep_moments &&
-            !pl->update_every)
+        if (may_move(pl, d))
             try_tier(pl, &run, (enum dawn_decision)d, decision, &best);
+    if (!pl->status)
+        try_kept(pl, &run, decision, &best);
     return best;
 }
 
