@@ -30,11 +30,11 @@ static void feed(struct dawn_exec *e, const struct dawni_instr *i, void *data)
                             (unsigned long long)what.sample));
 }
 
-/* A step without updates is a synchronous one: its gradients are of all
- * microbatches. */
+/* Is this a step of an asynchronous schedule without updates? Then it is as a
+ * synchronous one: its gradients are of all microbatches. */
 static bool frozen(const struct dawn_exec *e)
 {
-    return e->lr < 0;
+    return e->lr < 0 && e->program->update_every;
 }
 
 /* Does the UPDATE that the instruction is of do nothing? */
