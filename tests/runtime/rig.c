@@ -101,12 +101,13 @@ static struct dawn_plan *make_plan(const struct rig_case *c,
         .ranks = ranks_of(c),
         .microbatches = c->microbatches,
         .update_every = c->update_every,
-        .microbatch = 2,
+        .microbatch = c->microbatch ? c->microbatch : 2,
     };
     struct dawn_plan_stage stage[RIG_RANKS] = {0};
     struct dawn_plan *plan;
     int nodes = dawn_graph_nodes(g);
     strcpy(info.schedule, c->schedule);
+    strcpy(info.passes, c->passes ? c->passes : "");
     for (int s = 0; s < c->stages; s++) {
         stage[s].rank = s % info.ranks;
         stage[s].first = nodes * s / c->stages;
@@ -183,6 +184,7 @@ static void *run_rank(void *arg)
     struct dawn_plan *plan =
         make_plan(me->c, arranged ? arranged : me->graph, err);
     struct dawn_exec_opts opts = {
+        .passes = me->c->passes,
         .graph = me->graph,
         .plan = plan,
         .comm = me->comm,

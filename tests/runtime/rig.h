@@ -21,6 +21,8 @@ struct rig_case {
     int stages;
     int ranks; /* 0: as many */
     int microbatches;
+    int64_t microbatch; /* 0: 2 */
+    const char *passes; /* NULL: none */
     int update_every;
     int steps; /* 0: RIG_STEPS */
     /* 0 keep all, 1 recompute all that may be, 2 every second tensor; 3 offload
