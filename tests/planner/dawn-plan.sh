@@ -315,6 +315,24 @@ fails 2 'policy=best: one of dawnpiper, exact, ' "an unknown policy" \
 fails 2 'schedule=magic: one of gpipe, 1f1b, async-1f1b, async-2bw ' \
     "an unknown schedule" \
     profile.yaml --schedule magic
+run 0 profile.yaml -s 2 --schedule async-1f1b --explain -o async.yaml &&
+    grep -q 'microbatches: 8, microbatch: 2, update_every: 1}' async.yaml &&
+    grep -q '2 in flight, 2 versions of the weights' out &&
+    grep -q ' versions ' out
+ok "an asynchronous schedule: --explain tells of versions"
+sed 's/, update_every: 1}/}/' async.yaml >bare.yaml
+run 0 profile.yaml --check bare.yaml && grep -q 'step' out
+ok "a plan need not say how often it updates"
+run 0 profile.yaml -s 2 --schedule async-2bw --update-every 4 -o async.yaml &&
+    grep -q 'update_every: 4}' async.yaml
+ok "--update-every says how often"
+sed 's/update_every: 4/update_every: 3/' async.yaml >bad.yaml
+fails 1 'bad.yaml:[0-9]*: update_every 3, must divide the 8' \
+    "a number that does not divide" profile.yaml --check bad.yaml
+fails 1 'update_every 2, but 1f1b updates once a step' \
+    "--update-every of 1f1b" profile.yaml -s 2 --update-every 2
+fails 1 'replicas are for 1f1b' "replicas with versions" profile.yaml \
+    --devices 4 --schedule async-2bw
 fails 1 'smallest cap' "a cap too small" profile.yaml -s 2 -M 1KiB
 cap=$(sed 's/.*found to work is about \([0-9A-Za-z]*\),.*/\1/' err)
 run 0 profile.yaml -s 2 -M "$cap"
