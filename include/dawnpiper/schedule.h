@@ -18,7 +18,8 @@
  *               such g if none is given
  *
  * The pipeline is filled at the beginning of a step and drained at its end, so
- * between steps there is one version.
+ * between steps there is one version. What is trained depends on the cuts, and
+ * on nothing else of a plan.
  */
 #ifndef DAWNPIPER_SCHEDULE_H
 #define DAWNPIPER_SCHEDULE_H
