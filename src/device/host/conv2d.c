@@ -1,16 +1,20 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* conv2d as products of matrices, which reach more of the processor than direct
- * convolutions with the few channels of a cell's branches do. A convolution by
- * one pixel without stride is a linear and nothing else. For others the pixels
- * under the filter are laid side by side, (pixel, h, w, C), for as many lines
- * of the image as stay in the cache:
+/* conv2d. By one pixel without stride it is a linear and nothing else. Others
+ * are made of products too: the pixels under the filter are laid side by side,
+ * (pixel, h, w, C), for as many lines of the image as stay in the cache:
  *
  *   F  y = patches(x) w^T
  *   W  dw += dy^T patches(x)
- *   B  dx = patches(dy) v, v (h,w,N,C) the filter mirrored: what pixel p of dx
- *      gets comes from the pixels of dy whose patches had p. By one pixel with
- * a stride: dy w, spread over the pixels that were read.
+ *   B  dx = patches(dy) v, v (h,w,N,C) the filter mirrored: what a pixel of dx
+ *      gets comes from the pixels of dy whose patches had it. By one pixel with
+ *      a stride: dy w, spread over the pixels that were read.
+ *
+ * But F and B of bf16 by larger filters are oneDNN's direct convolutions where
+ * the processor has tiles: they need no patches, and are up to three times as
+ * fast. Its W is not.
  */
+#include "device/host/amx.h"
+#include "device/host/dnnl.h"
 #include "device/host/host.h"
 #include "device/host/simd.h"
 
@@ -40,6 +44,7 @@ struct conv {
     struct dawni_kernel *product; /* linear of a block of patches of x */
     struct dawni_kernel *mirror;  /* of dy; NULL where scatter */
     uint64_t mirror_at, pack_at;  /* in prepared */
+    struct dawni_conv *direct[2]; /* F, B; NULL: by patches */
 };
 
 static uint64_t round_up(uint64_t bytes)
@@ -235,6 +240,8 @@ static void destroy(struct dawni_kernel *kernel)
 
     dawni_kernel_destroy(k->product);
     dawni_kernel_destroy(k->mirror);
+    dawni_conv_destroy(k->direct[0]);
+    dawni_conv_destroy(k->direct[1]);
     dawni_host_kernel_free(kernel);
 }
 
@@ -251,9 +258,53 @@ static enum dawn_status make_products(struct conv *k, struct dawn_error *err)
                                                 .dtype = k->dtype};
     enum dawn_status st = dawni_host_linear_create(&product, &k->product, err);
 
-    if (st || k->scatter)
+    if (st || k->scatter || k->direct[1])
         return st;
     return dawni_host_linear_create(&back, &k->mirror, err);
+}
+
+static size_t image_bytes(const struct conv *k)
+{
+    return (size_t)(k->b * k->x.h * k->x.w * k->x.c) *
+           dawn_dtype_bytes(k->dtype);
+}
+
+static enum dawn_status make_direct(struct conv *k, const struct dawn_graph *g,
+                                    int node, struct dawn_error *err)
+{
+    struct dawni_conv_desc desc = {
+        .b = k->b,
+        .h = k->x.h,
+        .w = k->x.w,
+        .c = k->x.c,
+        .out_h = k->y.h,
+        .out_w = k->y.w,
+        .n = k->n,
+        .filter_h = k->filter.h,
+        .filter_w = k->filter.w,
+        .stride = (int64_t)dawn_graph_attr(g, node, "stride", 1),
+        .pad_h = (int64_t)dawn_graph_attr(g, node, "pad_h", 0),
+        .pad_w = (int64_t)dawn_graph_attr(g, node, "pad_w", 0)};
+    enum dawn_status st = DAWN_OK;
+
+    if (k->scatter || k->dtype != DAWN_BF16 || !dawni_amx_usable() ||
+        dawn_graph_attr(g, node, "shift", 0) != 0)
+        return DAWN_OK;
+    for (int i = 0; i < 2 && !st; i++) {
+        desc.backward = i;
+        st = dawni_conv_create(&desc, "conv2d", &k->direct[i], err);
+    }
+    return st;
+}
+
+/* B adds to a gradient that lies where it would write: through scratch. */
+static void set_direct_bytes(struct conv *k)
+{
+    k->pack_at = round_up(dawni_conv_filter_bytes(k->direct[0]));
+    k->base.prepared_bytes = k->pack_at + dawni_conv_filter_bytes(k->direct[1]);
+    k->base.scratch_bytes[DAWNI_F] = dawni_conv_scratch_bytes(k->direct[0]);
+    k->base.scratch_bytes[DAWNI_B] =
+        round_up(image_bytes(k)) + dawni_conv_scratch_bytes(k->direct[1]);
 }
 
 static void set_bytes(struct conv *k)
@@ -264,6 +315,10 @@ static void set_bytes(struct conv *k)
     k->base.scratch_bytes[DAWNI_F] = patches + p->scratch_bytes[DAWNI_F];
     k->base.scratch_bytes[DAWNI_W] = patches + p->scratch_bytes[DAWNI_W];
     k->base.prepared_bytes = p->prepared_bytes;
+    if (k->direct[1]) {
+        set_direct_bytes(k);
+        return;
+    }
     if (k->scatter) {
         k->base.scratch_bytes[DAWNI_B] = patches + p->scratch_bytes[DAWNI_B];
         return;
@@ -315,7 +370,8 @@ static enum dawn_status create(const struct dawn_graph *graph, int node,
     k->y = (struct extent){y->shape[0], y->shape[1], y->shape[2]};
     k->filter = (struct extent){w->shape[1], w->shape[2], w->shape[3]};
     describe(k, graph, node);
-    if ((st = make_products(k, err))) {
+    if ((st = make_direct(k, graph, node, err)) ||
+        (st = make_products(k, err))) {
         destroy(&k->base);
         return st;
     }
@@ -331,6 +387,12 @@ static enum dawn_status prepare(struct dawni_kernel *kernel,
     struct conv *k = (struct conv *)kernel;
     enum dawn_status st = DAWN_OK;
 
+    if (k->direct[1]) {
+        st = dawni_conv_pack(k->direct[0], param[0], prepared, err);
+        return st ? st
+                  : dawni_conv_pack(k->direct[1], param[0],
+                                    (char *)prepared + k->pack_at, err);
+    }
     if (k->product->prepared_bytes)
         st = k->product->ops->prepare(k->product, param, prepared, err);
     if (st || k->scatter)
@@ -362,6 +424,12 @@ static enum dawn_status forward(struct dawni_kernel *kernel,
     struct dawn_op_args a = *args;
     enum dawn_status st = DAWN_OK;
 
+    if (k->direct[0])
+        return dawni_conv_run(
+            k->direct[0],
+            &(struct dawni_conv_args){args->in[0], args->prepared, args->out[0],
+                                      args->scratch},
+            err);
     a.in = (const void *const[]){patches};
     a.prepared = k->product->prepared_bytes ? args->prepared : NULL;
     a.scratch = (char *)patches + patch_bytes(p);
@@ -421,6 +489,25 @@ static enum dawn_status scatter(struct conv *k, const struct dawn_op_args *args,
     return st;
 }
 
+static enum dawn_status direct_input(const struct conv *k,
+                                     const struct dawn_op_args *args,
+                                     struct dawn_error *err)
+{
+    size_t bytes = image_bytes(k);
+    const void *add = args->din_add[0];
+    const struct dawni_conv_args run = {
+        .from = args->dout[0],
+        .filter = (const char *)args->prepared + k->pack_at,
+        .to = add ? args->scratch : args->din[0],
+        .scratch = (char *)args->scratch + round_up(bytes)};
+    enum dawn_status st = dawni_conv_run(k->direct[1], &run, err);
+
+    if (!st && add)
+        dawni_host_sum(args->din[0], add, args->scratch, k->dtype,
+                       (int64_t)(bytes / dawn_dtype_bytes(k->dtype)));
+    return st;
+}
+
 static enum dawn_status backward_input(struct dawni_kernel *kernel,
                                        const struct dawn_op_args *args,
                                        struct dawn_error *err)
@@ -434,6 +521,8 @@ static enum dawn_status backward_input(struct dawni_kernel *kernel,
 
     if (k->scatter)
         return scatter(k, args, err);
+    if (k->direct[1])
+        return direct_input(k, args, err);
     a.param = (const float *const[]){(const float *)(prepared + k->mirror_at)};
     a.prepared = k->mirror->prepared_bytes ? prepared + k->pack_at : NULL;
     a.dout = (const void *const[]){args->scratch};

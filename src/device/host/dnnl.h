@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* Matrix multiplication by oneDNN; nothing else includes its headers.
+/* Matrix multiplication and convolution by oneDNN; nothing else includes its
+ * headers.
  *
  * C (m,n) = scale * A (m,k) B (k,n) [+ bias (n)] [+ C], for each index of the
  * batch. A transposed operand is one with its strides exchanged. All memory is
@@ -61,5 +62,41 @@ struct dawni_matmul_args {
 enum dawn_status dawni_matmul_run(struct dawni_matmul *matmul,
                                   const struct dawni_matmul_args *args,
                                   struct dawn_error *err);
+
+/* A convolution of bf16 images, channels last: y (b,out_h,out_w,n) from x
+ * (b,h,w,c), or, backward, the gradient of x from that of y. */
+struct dawni_conv_desc {
+    int64_t b, h, w, c, out_h, out_w, n;
+    int64_t filter_h, filter_w, stride, pad_h, pad_w;
+    bool backward;
+};
+
+struct dawni_conv;
+
+/* As dawni_matmul_create. */
+enum dawn_status dawni_conv_create(const struct dawni_conv_desc *desc,
+                                   const char *what, struct dawni_conv **conv_p,
+                                   struct dawn_error *err);
+void dawni_conv_destroy(struct dawni_conv *conv); /* takes NULL */
+
+/* Bytes of the filter in the layout that a run wants, and of its scratch. */
+uint64_t dawni_conv_filter_bytes(const struct dawni_conv *conv);
+uint64_t dawni_conv_scratch_bytes(const struct dawni_conv *conv);
+
+/* A filter (n,filter_h,filter_w,c), f32, into that layout. */
+enum dawn_status dawni_conv_pack(struct dawni_conv *conv, const float *filter,
+                                 void *packed, struct dawn_error *err);
+
+struct dawni_conv_args {
+    const void *from;   /* x, or the gradient of y */
+    const void *filter; /* packed */
+    void *to;
+    void *scratch; /* 64-byte aligned */
+};
+
+/* Run it and wait for the end. Returns DAWN_OK or DAWN_E_DEVICE. */
+enum dawn_status dawni_conv_run(struct dawni_conv *conv,
+                                const struct dawni_conv_args *args,
+                                struct dawn_error *err);
 
 #endif
