@@ -5,9 +5,12 @@
  */
 #include "branchy.h"
 #include "common/hash.h"
+#include "common/scratch.h"
 #include "rig.h"
 #include "runtime/exec.h"
 #include "tap.h"
+#include <dawnpiper/checkpoint.h>
+#include <dawnpiper/passes.h>
 #include <math.h>
 #include <pthread.h>
 #include <stdlib.h>
@@ -441,6 +444,159 @@ static void test_ewc_bits(const char *passes)
         }
 }
 
+/* Files */
+
+/* A checkpoint of the regression's w, or of its F. */
+struct file {
+    const char *kind, *name;
+    enum dawn_dtype dtype;
+    int columns;
+    float first;      /* number */
+    bool other_graph; /* it says that it is of another one */
+};
+
+static const char *save_file(struct direct *d, const char *path,
+                             const struct file *f)
+{
+    float data[CLASSES * WIDTH];
+    char graph[32];
+    struct dawn_checkpoint_save *save;
+    struct dawn_error err;
+
+    for (int i = 0; i < CLASSES * WIDTH; i++)
+        data[i] = i ? 0.25f : f->first;
+    snprintf(graph, sizeof graph, "xxh3:%016llx",
+             (unsigned long long)dawn_graph_digest(d->graph) + f->other_graph);
+    struct dawn_checkpoint_string string[] = {{"graph", graph},
+                                              {"kind", f->kind}};
+    struct dawn_checkpoint_tensor tensor = {.name = f->name,
+                                            .dtype = f->dtype,
+                                            .dims = 2,
+                                            .shape = {CLASSES, f->columns},
+                                            .data = data};
+    struct dawn_checkpoint_save_opts opts = {.comm = d->comm,
+                                             .dir = path,
+                                             .keep = 1,
+                                             .tensors = 1,
+                                             .tensor = &tensor,
+                                             .strings = f->kind ? 2 : 1,
+                                             .string = string};
+    if (dawn_checkpoint_save_begin(&opts, &save, &err) ||
+        dawn_checkpoint_save_finish(save, &err)) {
+        diag("%s", err.text);
+        abort();
+    }
+    return path;
+}
+
+#define F "fisher information"
+static const struct {
+    struct file fisher, anchor;
+    double lambda;
+    bool relative;
+    enum dawn_status status;
+    const char *text; /* of the error */
+} files[] = {
+    {{F, "w.fisher", DAWN_F32, WIDTH, 1, false},
+     {NULL, "w", DAWN_F32, WIDTH, 1, false},
+     2,
+     true,
+     DAWN_OK,
+     ""},
+    {{NULL, "w.fisher", DAWN_F32, WIDTH, 1, false},
+     {NULL, "w", DAWN_F32, WIDTH, 1, false},
+     2,
+     false,
+     DAWN_E_MISMATCH,
+     "is no Fisher information"},
+    {{F, "w.fisher", DAWN_F32, WIDTH, 1, false},
+     {F, "w", DAWN_F32, WIDTH, 1, false},
+     2,
+     false,
+     DAWN_E_MISMATCH,
+     "is Fisher information"},
+    {{F, "w.fisher", DAWN_F32, WIDTH, 1, true},
+     {NULL, "w", DAWN_F32, WIDTH, 1, false},
+     2,
+     false,
+     DAWN_E_MISMATCH,
+     "is of the graph xxh3:"},
+    {{F, "w.fisher", DAWN_F32, WIDTH, 1, false},
+     {NULL, "w", DAWN_F32, WIDTH, 1, true},
+     2,
+     false,
+     DAWN_E_MISMATCH,
+     "is of the graph xxh3:"},
+    {{F, "v.fisher", DAWN_F32, WIDTH, 1, false},
+     {NULL, "w", DAWN_F32, WIDTH, 1, false},
+     2,
+     false,
+     DAWN_E_MISMATCH,
+     "no tensor w.fisher"},
+    {{F, "w.fisher", DAWN_F32, WIDTH - 1, 1, false},
+     {NULL, "w", DAWN_F32, WIDTH, 1, false},
+     2,
+     false,
+     DAWN_E_MISMATCH,
+     "has shape [5,6], [5,7] is wanted"},
+    {{F, "w.fisher", DAWN_F32, WIDTH, 1, false},
+     {NULL, "w", DAWN_BF16, WIDTH, 1, false},
+     2,
+     false,
+     DAWN_E_MISMATCH,
+     "tensor w is bf16, f32 is wanted"},
+    {{F, "w.fisher", DAWN_F32, WIDTH, -1, false},
+     {NULL, "w", DAWN_F32, WIDTH, 1, false},
+     2,
+     false,
+     DAWN_E_FORMAT,
+     "element 0 is -0x1p+0, must be finite and not below 0"},
+    {{F, "w.fisher", DAWN_F32, WIDTH, 1, false},
+     {NULL, "w", DAWN_F32, WIDTH, NAN, false},
+     2,
+     false,
+     DAWN_E_FORMAT,
+     "must be finite"},
+    {{F, "w.fisher", DAWN_F32, WIDTH, 1, false},
+     {NULL, "w", DAWN_F32, WIDTH, 1, false},
+     1e39,
+     false,
+     DAWN_E_INVAL,
+     "lambda is 1e+39"},
+};
+#undef F
+
+static void test_files(void)
+{
+    struct direct d;
+    struct dawn_ewc_info info;
+
+    direct_begin(&d, regression(), "ewc", 4, feed_point);
+    for (size_t i = 0; i < sizeof files / sizeof *files; i++) {
+        char fisher[300], anchor[300];
+        snprintf(fisher, sizeof fisher, "%s/f%zu", scratch_folder, i);
+        snprintf(anchor, sizeof anchor, "%s/a%zu", scratch_folder, i);
+        struct dawn_ewc_opts opts = {
+            .comm = d.comm,
+            .fisher = save_file(&d, fisher, &files[i].fisher),
+            .anchor = save_file(&d, anchor, &files[i].anchor),
+            .lambda = files[i].lambda,
+            .relative = files[i].relative,
+        };
+        struct dawn_error err = {DAWN_OK, ""};
+        is_int(dawn_ewc_load(d.exec, &opts, &info, &err), files[i].status,
+               "files %zu", i);
+        ok(strstr(err.text, files[i].text) != NULL, "%s", err.text);
+        if (i)
+            continue;
+        double mean = (1 + 0.25 * (CLASSES * WIDTH - 1)) / (CLASSES * WIDTH);
+        is_near(info.fisher.mean, mean, 1e-12, "the mean of F");
+        is_near(info.fisher.max, 1, 0, "its largest");
+        is_near(info.lambda * mean, 2, 1e-12, "lambda is relative to the mean");
+    }
+    direct_end(&d);
+}
+
 /* What does not go together */
 
 static void test_refused(void)
@@ -474,6 +630,7 @@ static void test_refused(void)
 int main(void)
 {
     plan_lazy();
+    scratch_make();
     test_closed_form();
     test_single_samples();
     test_penalty();
@@ -490,5 +647,6 @@ int main(void)
     test_ewc_bits("ewc");
     test_ewc_bits("ewc-bf16");
     test_refused();
+    test_files();
     return done_testing();
 }

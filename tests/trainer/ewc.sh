@@ -111,6 +111,22 @@ done
 [ "$(grep -c 'passes: [1-9]' plan.yaml)" -eq 3 ]
 check $? "the plan's memory has the passes, on every stage"
 
+# Under a cap that is just too small for the pass where the cut was
+uncut() { # FILE [MORE...]: no decision but the cut
+    "$bin/dawn-plan" profile.yaml --stages=2 --microbatches=6 --microbatch=2 \
+        --recompute=none --offload=none -o "$@" > plan.log 2>&1
+}
+uncut plan.yaml --passes=ewc
+cap=$(($(peak_of plan.yaml) * 99 / 100))
+uncut without.yaml --passes=none --memory=$cap &&
+    uncut with.yaml --passes=ewc --memory=$cap
+report $? "both plans fit" || comment plan.log
+for file in without with; do
+    grep ' nodes:' $file.yaml > $file.cuts
+done
+! cmp -s without.cuts with.cuts
+report $? "the planner's cut moves when the pass is on"
+
 plan 2 1f1b plain.yaml --microbatch=2
 rm -rf run
 train_ewc 2 plain.yaml
