@@ -323,11 +323,16 @@ struct dawni_stage_cost dawni_stage_cost_of(struct dawni_planner *pl, int first,
 
     if (at >= 0)
         return pl->cost[at];
+    bool own = pl->policy->priced_so; /* and looks at peaks */
+    if (!own && dawni_unfit(pl, first, last, x))
+        return (struct dawni_stage_cost){.step_ns = INFINITY};
     struct dawni_decided d =
-        pl->policy->priced_so ? decided_by_policy(pl, first, last, x)
-                              : dawni_decide(pl, first, last, x, false, NULL);
+        own ? decided_by_policy(pl, first, last, x)
+            : dawni_decide(pl, first, last, x, false, NULL);
     struct dawni_stage_cost c = make_cost(pl, first, last, x, &d);
     remember(pl, key, &c);
+    if (!own && !c.fits && !pl->status)
+        dawni_unfit_note(pl, first, last, x);
     return c;
 }
 
@@ -356,4 +361,5 @@ void dawni_cost_forget(struct dawni_planner *pl, int x, bool all)
     }
     dawni_memo_clear(&pl->costs);
     pl->costs = kept; /* without memory: less is remembered */
+    dawni_unfit_forget(pl, x);
 }

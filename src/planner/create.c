@@ -190,7 +190,7 @@ static enum dawn_status begin(struct dawni_planner *pl,
         (st = dawni_update_create(pl, err)) ||
         (st = dawni_additive_create(pl, err)) ||
         (st = dawni_tiers_find(pl, opts->offload, err)) ||
-        (st = dawni_cost_init(pl, err)))
+        (st = dawni_cost_init(pl, err)) || (st = dawni_unfit_create(pl, err)))
         return st;
     if (opts->cap_bytes)
         dawni_planner_set_cap(pl, opts->cap_bytes);
@@ -234,6 +234,7 @@ void dawni_planner_destroy(struct dawni_planner *pl)
         return;
     dawni_memo_clear(&pl->costs);
     free(pl->cost);
+    free(pl->unfit);
     dawni_decider_destroy(pl->decider);
     dawni_update_destroy(pl);
     dawni_rehearsal_destroy(pl->rehearsal);
@@ -274,6 +275,7 @@ void dawni_planner_forget(struct dawni_planner *pl)
         s->messages = pl->policy->decide ? 0 : -1;
         s->least_messages = s->least_packing = INFINITY;
         s->whole = false;
+        dawni_unfit_forget(pl, x);
     }
     dawni_memo_clear(&pl->costs);
     pl->cost_count = 0;

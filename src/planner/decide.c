@@ -22,8 +22,11 @@
 #define MOST_NODES 8000
 /* Rounds of dropping just enough; then twice as much each time. */
 #define PATIENT_ROUNDS 8
-/* Candidates in a row that are tried in vain before the rest is let alone */
+/* Candidates in a row that are tried in vain before the rest is let alone; and
+ * where there are many, and only the cost is asked for */
 #define VAIN 64
+#define SOON_VAIN 8
+#define MANY_CANDIDATES 100
 /* Candidates that are tried when a stage is hard to make fit */
 #define SAMPLES 16
 
@@ -64,6 +67,7 @@ struct search { /* one decision */
     const uint8_t *optimizer; /* by parameter: where moments lie; NULL: kept */
     uint64_t staging;         /* what of them is there in an update */
     int candidates, prices;
+    int vain; /* VAIN or SOON_VAIN */
     struct price now;
 };
 
@@ -386,7 +390,7 @@ static bool keep_listed(struct search *s, int n, int never)
     uint64_t others = (uint64_t)(s->in_flight - 1);
     int vain = 0;
 
-    for (int i = 0; i < n && vain < VAIN; i++) {
+    for (int i = 0; i < n && vain < s->vain; i++) {
         int c = s->d->order[i];
         if (c == never ||
             s->now.peak + others * s->d->candidate[c].bytes > s->budget)
@@ -686,6 +690,7 @@ static bool choose(struct search *s, bool thorough)
         (s->pl->no_recompute && !dawni_may_offload(s->pl)))
         return true;
     add_candidates(s);
+    s->vain = thorough || s->candidates <= MANY_CANDIDATES ? VAIN : SOON_VAIN;
     if (!(dawni_may_offload(s->pl) ? begin_both(s, &done) : begin_dropping(s)))
         return false;
     if (!fits(s) || (done && !thorough))

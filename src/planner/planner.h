@@ -146,6 +146,7 @@ struct dawni_planner {
     struct dawni_decider *decider;
     struct dawni_additive *additive; /* NULL: the profile is no additive one */
     struct dawni_memo costs;         /* of dawni_stage_cost_of */
+    int *unfit; /* unfit.c: by stage and first node; NULL: not noted */
     struct dawni_stage_cost *cost;
     int cost_count, cost_room;
     int *stamp, stamps; /* by tensor: seen in scan number `stamps` */
@@ -410,6 +411,15 @@ void dawni_cost_judged(struct dawni_planner *pl, int first, int last, int x,
 /* Forget the costs of stage x, whose budget has changed; those that were judged
  * only if `all`. */
 void dawni_cost_forget(struct dawni_planner *pl, int x, bool all);
+
+/* unfit.c: runs that do not fit, under the budgets as they are */
+
+enum dawn_status dawni_unfit_create(struct dawni_planner *pl,
+                                    struct dawn_error *err);
+void dawni_unfit_note(struct dawni_planner *pl, int first, int last, int x);
+void dawni_unfit_forget(struct dawni_planner *pl, int x);
+/* Has the run one in it that does not fit, and is it longer by enough? */
+bool dawni_unfit(const struct dawni_planner *pl, int first, int last, int x);
 
 /* decide.c */
 
