@@ -54,7 +54,14 @@ class Programs:
                               stderr=subprocess.STDOUT)
         if done.returncode > 1:
             sys.exit(f"{' '.join(command)}\n{done.stdout}")
+        self.said = done.stdout
         return Plan(name, done.stdout) if done.returncode == 0 else None
+
+    def plan_fails(self, name, microbatches, *args):
+        """What dawn-plan says of a plan that does not fit."""
+        if self.plan(name, microbatches, *args):
+            sys.exit(f"{args}: fits")
+        return self.said
 
     def train(self, plan, disk):
         """Train job.yaml under the plan, keep all steps but the first two."""
@@ -78,6 +85,7 @@ class Plan:
                         re.findall(r"(\w+): (\d+)", by))
                    for by in re.findall(r"by: \{(.*)\}", text)]
         self.peak = [int(x) for x in re.findall(number % "peak_bytes", text)]
+        self.arena = [int(x) for x in re.findall(number % "arena_bytes", text)]
         self.stall = [int(x) for x in re.findall(number % "stall_ns", text)]
         self.microbatch = int(re.search(number % "microbatch",
                                         text).group(1))

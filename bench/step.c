@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* Time training steps of a job's model on one rank, with random tokens:
+/* Time training steps of a job's GPT-2 on one rank, with random tokens:
  *
  *     step JOB STEPS THREADS
  *
@@ -56,8 +56,10 @@ int main(int argc, char **argv)
         fprintf(stderr, "usage: step JOB STEPS THREADS\n");
         return 2;
     }
-    if ((st = dawn_job_load(argv[1], &job, &err)) ||
-        (st = dawn_model_build(&job.model, &graph, &err)))
+    st = dawn_job_load(argv[1], &job, &err);
+    if (!st && strncmp(job.model.preset, "gpt2", 4) != 0)
+        st = dawn_fail(&err, DAWN_E_NOTSUP, "%s: not a GPT-2", argv[1]);
+    if (st || (st = dawn_model_build(&job.model, &graph, &err)))
         goto done;
     info.microbatches = job.train.microbatches;
     info.microbatch = job.train.microbatch;
