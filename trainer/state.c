@@ -324,7 +324,7 @@ static enum dawn_status take_values(struct trainer *t, const char *path,
                                     uint64_t *step_p, struct dawn_error *err)
 {
     struct dawn_checkpoint *ck = NULL;
-    enum dawn_status st = open_checkpoint(t, path, &ck, err);
+    enum dawn_status st = dawn_exec_init(t->exec, err);
 
     if (st || (st = open_checkpoint(t, path, &ck, err)))
         return st;
