@@ -39,9 +39,12 @@ class Programs:
         """Measure job.yaml's model and the machine with a disk."""
         with open("job.yaml", "w") as file:
             file.write(job)
+        self.profile_sizes(sizes)
+        return self.run("dawn-profile", "--machine", "--dir", disk).strip()
+
+    def profile_sizes(self, sizes):
         self.run("dawn-profile", "job.yaml", "--microbatch",
                  ",".join(map(str, sizes)))
-        return self.run("dawn-profile", "--machine", "--dir", disk).strip()
 
     def plan(self, name, microbatches, *args):
         """Make NAME.yaml; None where nothing fits."""

@@ -3,9 +3,10 @@
 # Install from apt what DawnPiper needs on Debian 12, as root or through sudo.
 #
 #   install-deps.sh            to build, test and run the quickstart
+#   install-deps.sh --ewc      also the Spanish Bible of examples/ewc
 #   install-deps.sh --ci       also what .ci/run uses: clang and its runtimes, and
 #                              what tests skip without: a locale with a decimal
-#                              comma, python3, groff, ctags
+#                              comma, python3, groff, ctags, the Spanish Bible
 #
 # May be run again at any time; says what it skips.
 set -eu
@@ -16,9 +17,10 @@ packages='build-essential autoconf automake libtool pkg-config procps
     bible-kjv bible-kjv-text'
 case ${1-} in
 '') ;;
+--ewc) packages="$packages sword-text-sparv libsword-utils" ;;
 --ci) packages="$packages clang libclang-rt-14-dev libomp-dev universal-ctags
-    groff locales python3" ;;
-*) echo "usage: $0 [--ci]" >&2; exit 2 ;;
+    groff locales python3 sword-text-sparv libsword-utils" ;;
+*) echo "usage: $0 [--ewc | --ci]" >&2; exit 2 ;;
 esac
 
 installed() {

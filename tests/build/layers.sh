@@ -48,7 +48,7 @@ wrong=$(for dir in src/*/; do
 done)
 verdict "$wrong" "every folder of src/ has its place in the order"
 
-for dir in profiler planner simulator trainer examples; do
+for dir in profiler planner simulator converter trainer examples; do
     wrong=$(includes $dir | grep -E "\"(../)*(src/)?($(alternatives $order))/")
     verdict "$wrong" "$dir includes public headers only"
 done
