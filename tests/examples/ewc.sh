@@ -5,6 +5,8 @@
 : "${top_srcdir:=.}" "${top_builddir:=.}"
 src=$(cd "$top_srcdir" && pwd)
 bin=$(cd "$top_builddir" && pwd)
+[ -z "${SANITIZER_CFLAGS-}" ] ||
+    { echo "1..0 # SKIP tests/trainer/ewc.sh runs the same under sanitizers"; exit 0; }
 command -v bible >/dev/null && command -v mod2imp >/dev/null ||
     { echo "1..0 # SKIP no bible or mod2imp (scripts/install-deps.sh --ewc)"; exit 0; }
 mod2imp spaRV1909eb 2>/dev/null | head -n 1 | grep -q . ||
