@@ -104,7 +104,6 @@ static enum dawn_status save(struct trainer *t, struct dawn_error *err)
 {
     bool online = t->job.ewc.on && t->job.ewc.decay > 0;
     struct dawn_fisher_save_opts opts = {
-        .comm = t->cli.comm,
         .dir = t->options.output,
         .corpus = t->options.fisher,
         .samples = t->fisher_samples,
@@ -139,5 +138,5 @@ int train_fisher(struct trainer *t)
         st = collect(t, &err);
     if (!st)
         st = save(t, &err);
-    return cli_report(&t->cli, st, &err);
+    return cli_report(&t->cli, train_explain(t, st, &err), &err);
 }
