@@ -32,8 +32,7 @@ static void warn_unstable(const struct trainer *t,
 
 enum dawn_status passes_load(struct trainer *t, struct dawn_error *err)
 {
-    struct dawn_ewc_opts opts = {.comm = t->cli.comm,
-                                 .fisher = t->job.ewc.fisher,
+    struct dawn_ewc_opts opts = {.fisher = t->job.ewc.fisher,
                                  .anchor = t->job.ewc.anchor,
                                  .lambda = t->job.ewc.lambda,
                                  .relative = t->job.ewc.relative,

@@ -25,12 +25,11 @@ struct dawn_fisher_info {
 };
 
 struct dawn_fisher_save_opts {
-    struct dawn_comm *comm; /* the executor's */
-    const char *dir;        /* made if missing; as of checkpoints */
-    const char *corpus;     /* what it is of, for people */
-    uint64_t samples;       /* that were observed, >= 1; ... steps */
-    const char *previous;   /* NULL, or an earlier one that is added, ... */
-    double decay;           /* ... times this: online EWC */
+    const char *dir;      /* made if missing; as of checkpoints */
+    const char *corpus;   /* what it is of, for people */
+    uint64_t samples;     /* that were observed, >= 1; ... steps */
+    const char *previous; /* NULL, or an earlier one that is added, ... */
+    double decay;         /* ... times this: online EWC */
 };
 
 /* Make F of what the executor's pass observed, sum / samples, in place, and
@@ -46,12 +45,11 @@ DAWN_API enum dawn_status dawn_fisher_save(
     struct dawn_fisher_info *info, struct dawn_error *err);
 
 struct dawn_ewc_opts {
-    struct dawn_comm *comm; /* the executor's */
-    const char *fisher;     /* what dawn_fisher_save wrote */
-    const char *anchor;     /* a checkpoint of the same model */
-    double lambda;          /* >= 0 */
-    bool relative;          /* lambda is divided by the mean of F */
-    bool proximal;          /* else the penalty's gradient joins the task's */
+    const char *fisher; /* what dawn_fisher_save wrote */
+    const char *anchor; /* a checkpoint of the same model */
+    double lambda;      /* >= 0 */
+    bool relative;      /* lambda is divided by the mean of F */
+    bool proximal;      /* else the penalty's gradient joins the task's */
 };
 
 struct dawn_ewc_info {

@@ -577,7 +577,6 @@ static void test_files(void)
         snprintf(fisher, sizeof fisher, "%s/f%zu", scratch_folder, i);
         snprintf(anchor, sizeof anchor, "%s/a%zu", scratch_folder, i);
         struct dawn_ewc_opts opts = {
-            .comm = d.comm,
             .fisher = save_file(&d, fisher, &files[i].fisher),
             .anchor = save_file(&d, anchor, &files[i].anchor),
             .lambda = files[i].lambda,
