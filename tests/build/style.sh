@@ -14,8 +14,8 @@ verdict() { # LINES CLAIM
 }
 
 sources() {
-    find include src profiler planner simulator trainer examples bench tests \
-        -name '*.[ch]' | LC_ALL=C sort
+    find include src profiler planner simulator trainer converter examples \
+        bench tests -name '*.[ch]' | LC_ALL=C sort
 }
 
 verdict "$(sources | while read -r file; do
