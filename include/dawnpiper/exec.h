@@ -151,7 +151,8 @@ struct dawn_exec_param {
     int64_t elements;
     float *value;
     float *grad; /* summed over microbatches and uses, not clipped, of the
-                    newest step */
+                    newest step; with updates within it: of the last one; where
+                    a pass observes each microbatch: of the last of these */
     float *adam_m, *adam_v; /* NULL: of an average, which has no moments, or the
                                plan offloads them */
 };
