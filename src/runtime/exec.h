@@ -14,7 +14,7 @@
 struct dawni_rank_stats {
     int64_t status;
     double wall_ns, kernel_ns, wait_ns, stall_ns;
-    uint64_t peak_bytes, arena_bytes, predicted_peak_bytes;
+    uint64_t peak_bytes, arena_bytes;
 };
 
 struct dawni_span { /* of the trace: when an instruction ran */

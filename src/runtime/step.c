@@ -12,7 +12,8 @@
 static int updates_of(const struct dawn_exec *e)
 {
     int every = e->program->update_every;
-    return every && e->lr >= 0 ? dawn_plan_info(e->plan)->microbatches / every : 1;
+    return every && e->lr >= 0 ? dawn_plan_info(e->plan)->microbatches / every
+                               : 1;
 }
 
 /* AdamW's bias correction; t: how many updates there were, with this one. */

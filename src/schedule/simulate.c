@@ -4,7 +4,7 @@
  *
  *   - F, B, W, BW, UPDATE and STEP take what the costs say; STEP that of all
  *     stages of the rank. REDUCE takes no time of its own, and ends on no rank
- * before all ranks have come to it: the gradient norm is global.
+ *     before all ranks have come to it: the gradient norm is global.
  *   - A message begins when its SEND has started and its RECV is posted, and
  *     takes latency + bytes / bandwidth. Messages do not slow each other down.
  *     What takes it in, and the WAIT of its SEND, end no earlier.
