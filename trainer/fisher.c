@@ -58,10 +58,8 @@ static enum dawn_status count(struct trainer *t, struct dawn_error *err)
     if (st)
         return st;
     if (wanted > there)
-        return dawn_fail(err, DAWN_E_INVAL,
-                         "--samples %lld: %s has %d, windows of %d tokens",
-                         (long long)wanted, t->options.fisher, there,
-                         t->job.model.context);
+        return dawn_fail(err, DAWN_E_INVAL, "--samples %lld: %s has %d samples",
+                         (long long)wanted, t->options.fisher, there);
     t->fisher_samples = (uint64_t)(wanted ? wanted : there);
     if (t->options.of_batch_mean)
         t->fisher_samples -= t->fisher_samples % (uint64_t)t->samples;

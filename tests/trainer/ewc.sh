@@ -71,6 +71,9 @@ check $? "the same mean and largest"
 train 2 fisher.yaml --fisher eval.txt --samples 30 -o fisher1
 [ $? -eq 1 ] && grep -q 'fisher1/step-00000030 is of an earlier run' train.log
 check $? "what is there is not overwritten"
+train 2 fisher.yaml --fisher eval.txt --samples 100000 -o fisher6
+[ $? -eq 1 ] && grep -q 'samples 100000: eval.txt has [0-9]* samples$' train.log
+check $? "more samples than the corpus has are refused"
 train 1 plan.yaml --fisher eval.txt -o fisher6
 [ $? -eq 1 ] && grep -q 'passes=fisher --microbatch=1' train.log
 check $? "microbatches of 2 are refused, with the command for a plan"
