@@ -175,8 +175,9 @@ DAWN_API enum dawn_status dawn_checkpoint_export_hf(
 /* The other way: a checkpoint of step 0 in `dir`, of parameters only, from
  * HF_DIR/model.safetensors (f32 or bf16) and HF_DIR/config.json.
  *
- * Returns DAWN_OK, DAWN_E_NOTSUP, DAWN_E_MISMATCH (a size, shape or name
- * differs from the model's), DAWN_E_FORMAT, DAWN_E_IO or DAWN_E_NOMEM.
+ * Returns DAWN_OK, DAWN_E_INVAL (`dir` has checkpoints), DAWN_E_NOTSUP,
+ * DAWN_E_MISMATCH (a size, shape or name differs from the model's),
+ * DAWN_E_FORMAT, DAWN_E_IO or DAWN_E_NOMEM.
  */
 DAWN_API enum dawn_status dawn_checkpoint_import_hf(
     const char *hf_dir, const struct dawn_model_opts *model, const char *dir,

@@ -431,6 +431,19 @@ static enum dawn_status read_weights(struct model *m, const char *dir,
     return st;
 }
 
+/* Later checkpoints would be taken for the newest in place of this one. */
+static enum dawn_status check_new(const char *dir, struct dawn_error *err)
+{
+    uint64_t *step = NULL;
+    int steps = 0;
+
+    dawni_folder_steps(dir, &step, &steps, NULL); /* none: it is made */
+    free(step);
+    return steps ? dawn_fail(err, DAWN_E_INVAL,
+                             "%s has checkpoints: write to another folder", dir)
+                 : DAWN_OK;
+}
+
 static enum dawn_status save(const struct model *m, const char *dir,
                              struct dawn_error *err)
 {
@@ -467,7 +480,8 @@ enum dawn_status dawn_checkpoint_import_hf(const char *hf_dir,
 
     if (st)
         return st;
-    if (!(st = read_config(hf_dir, model, err)) &&
+    if (!(st = check_new(dir, err)) &&
+        !(st = read_config(hf_dir, model, err)) &&
         !(st = read_weights(&m, hf_dir, err)))
         st = save(&m, dir, err);
     model_clear(&m);

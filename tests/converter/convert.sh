@@ -71,6 +71,9 @@ printf '{"n_layer": 2,,}\n' > hf/model/config.json
 convert --from hf job.yaml hf/model -o other
 status=$?
 refused 'config.json:1: ' "a config that is no JSON, with its line"
+convert --from hf job.yaml hf/model -o trained
+status=$?
+refused 'trained has checkpoints' "a folder that has later checkpoints"
 convert --from hf job.yaml nowhere -o other
 status=$?
 refused 'nowhere/config.json' "no folder"
