@@ -274,6 +274,12 @@ static enum dawn_status check_config(const json_t *config, const char *path,
         st = dawn_fail(err, DAWN_E_MISMATCH,
                        "%s: activation_function is %.60s, not gelu_new", path,
                        gelu);
+    if (!st && (json_is_true(json_object_get(
+                    config, "scale_attn_by_inverse_layer_idx")) ||
+                json_is_false(json_object_get(config, "scale_attn_weights"))))
+        st = dawn_fail(err, DAWN_E_MISMATCH,
+                       "%s: attention is not scaled by 1 / sqrt(head) alone",
+                       path);
     return st;
 }
 

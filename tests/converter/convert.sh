@@ -50,6 +50,14 @@ convert --from hf job.yaml hf/model -o other
 status=$?
 refused 'config.json: activation_function is relu' "another activation"
 sed -i 's/relu/gelu_new/' hf/model/config.json
+cp hf/model/config.json config.json
+for key in '"scale_attn_by_inverse_layer_idx": true' '"scale_attn_weights": false'; do
+    sed "s/^{/{$key,/" config.json > hf/model/config.json
+    convert --from hf job.yaml hf/model -o other
+    status=$?
+    refused 'config.json: attention is not scaled' "$key"
+done
+mv config.json hf/model/config.json
 sed 's/layers: 2/layers: 3/' job.yaml > other.yaml
 convert --to hf other.yaml trained -o other
 status=$?
