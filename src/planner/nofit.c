@@ -67,7 +67,7 @@ const char *dawni_size_text(uint64_t bytes, char *buf, size_t room)
     else if (bytes % (1 << 10) == 0)
         snprintf(buf, room, "%" PRIu64 "KiB", bytes >> 10);
     else
-        snprintf(buf, room, "%" PRIu64, bytes);
+        snprintf(buf, room, "%" PRIu64 " bytes", bytes);
     return buf;
 }
 

@@ -360,7 +360,7 @@ enum dawn_status dawni_plan_nofit(struct dawni_planner *pl,
                                   struct dawn_planner_nofit *nofit,
                                   struct dawn_error *err);
 
-/* "600MiB", or a number of bytes; returns buf. */
+/* "600MiB", or "629145601 bytes"; returns buf. */
 const char *dawni_size_text(uint64_t bytes, char *buf, size_t room);
 
 /* cost.c */
