@@ -33,6 +33,7 @@ static bool time_stage(struct refinement *r, int x)
     r->times.w_ns[x] = (pl->sum_w[end] - pl->sum_w[first]) / speed;
     dawni_update_times(pl, first, end - 1, x, &r->times.update_ns[x],
                        &r->times.step_ns[x]);
+    r->times.step_ns[x] += c.update_ns;
     return c.fits;
 }
 
