@@ -118,6 +118,11 @@ static enum dawn_status load(struct trainer *t, struct dawn_error *err)
     return st;
 }
 
+static bool trains_nothing(const struct trainer *t)
+{
+    return t->options.verify || t->options.evaluate;
+}
+
 static void count(struct trainer *t)
 {
     const struct dawn_plan_info *info = dawn_plan_info(t->plan);
@@ -131,7 +136,7 @@ static void count(struct trainer *t)
                             dawn_model_target_context(&t->job.model);
     t->steps =
         t->options.steps ? (uint64_t)t->options.steps : t->job.train.steps;
-    if (t->options.fisher)
+    if (t->options.fisher || trains_nothing(t))
         return;
     if (t->samples != wanted && cli_first(&t->cli))
         fprintf(stderr,
@@ -171,11 +176,6 @@ static enum dawn_status open_output(struct trainer *t, struct dawn_error *err)
     t->progress = progress_create(t);
     return t->progress ? DAWN_OK
                        : dawn_fail(err, DAWN_E_NOMEM, "no memory to train");
-}
-
-static bool trains_nothing(const struct trainer *t)
-{
-    return t->options.verify || t->options.evaluate;
 }
 
 /* A new run writes where no other did. */
