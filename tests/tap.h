@@ -31,6 +31,9 @@ void plan_skip(const char *format, ...) TAP_PRINTF(1, 2);
 /* Ranks other than 0 of an MPI test: failures go to stderr, nothing to stdout.
  * Agree on the verdict first (all ranks' results, reduced); rank 0 prints it. */
 void plan_quiet(void);
+/* How many of a number of random cases to try: a quarter of them in a build with
+ * sanitizers, where each takes several times as long. */
+int tap_cases(int all);
 /* End. Returns the exit code of main: 0, or 1 when a test failed. */
 int done_testing(void);
 

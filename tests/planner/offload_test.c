@@ -141,7 +141,7 @@ static void try_stage(struct dawni_planner *pl, int first, int last, int x)
 
 static void test_decisions(void)
 {
-    for (uint64_t seed = 0; seed < 40; seed++) {
+    for (uint64_t seed = 0; seed < (uint64_t)tap_cases(40); seed++) {
         struct rig_opts o = {.nodes = 9,
                              .seed = seed,
                              .branchy = seed % 2,
@@ -164,14 +164,14 @@ static void test_decisions(void)
     diag("%d cannot fit; %d could but were not made to, and %d more where one "
          "assignment alone fits",
          tally.infeasible, tally.missed, tally.missed_tightest);
-    ok(tally.cases > 250, "%d stages were tried", tally.cases);
+    ok(tally.cases > tap_cases(250), "%d stages were tried", tally.cases);
     is_int(tally.over, 0, "a stage that is said to fit does, at that price");
     ok(tally.optimal >= feasible * 9 / 10, "nine in ten decisions are optimal");
     ok(tally.sum <= 0.02 * feasible,
        "on average a decision costs at most 2%% more than the best");
     ok(tally.missed * 50 <= tally.cases,
        "at most one stage in fifty that could fit is given up");
-    ok(tally.offloaded > 100 && tally.stalled > 10,
+    ok(tally.offloaded > tap_cases(100) && tally.stalled > tap_cases(10),
        "tensors are offloaded, sometimes at the price of a stall");
 }
 
@@ -213,7 +213,7 @@ static void check_moments(struct dawni_planner *pl, const struct dawni_run *run)
 /* Budgets from what is kept with the moments away up to all. */
 static void test_moments(void)
 {
-    for (uint64_t seed = 0; seed < 30; seed++) {
+    for (uint64_t seed = 0; seed < (uint64_t)tap_cases(30); seed++) {
         struct rig_opts o = {
             .nodes = 12, .seed = seed, .branchy = seed % 2, .params = true};
         struct dawn_profile *profile = rig_profile(&o);
@@ -237,9 +237,9 @@ static void test_moments(void)
          moments.moved, moments.more_fit);
     is_int(moments.wrong, 0, "a decision is priced as it was decided");
     is_int(moments.dear, 0, "moments go where a step then loses less");
-    ok(moments.moved > 20 && moments.moved < moments.cases,
+    ok(moments.moved > tap_cases(20) && moments.moved < moments.cases,
        "%d of %d stages offload moments", moments.moved, moments.cases);
-    ok(moments.more_fit > 10, "%d fit only so", moments.more_fit);
+    ok(moments.more_fit > tap_cases(10), "%d fit only so", moments.more_fit);
 }
 
 /* Prices */
@@ -349,7 +349,7 @@ static struct dawn_plan *draw_plan(struct dawni_planner *pl, uint64_t seed)
 
 static void test_prices(void)
 {
-    for (uint64_t seed = 0; seed < 300; seed++) {
+    for (uint64_t seed = 0; seed < (uint64_t)tap_cases(300); seed++) {
         struct rig_opts o = {.nodes = 20 + (int)(seed % 20),
                              .seed = seed,
                              .branchy = seed % 2,
@@ -377,9 +377,10 @@ static void test_prices(void)
          "the price by %.2f%% on average, %.1f%% at worst",
          prices.plans, prices.hidden, prices.stalled,
          100 * prices.sum / prices.stalled, 100 * prices.worst);
-    is_int(prices.plans, 300, "all plans were priced");
+    is_int(prices.plans, tap_cases(300), "all plans were priced");
     is_int(prices.wrong, 0, "what is priced as hidden is hidden");
-    ok(prices.hidden > 50 && prices.stalled > 50, "there are both kinds");
+    ok(prices.hidden > tap_cases(50) && prices.stalled > tap_cases(50),
+       "there are both kinds");
     ok(prices.sum <= 0.03 * prices.stalled,
        "a stall is priced within 3%% of the simulated step on average");
     ok(prices.worst <= 0.15, "and never further off than 15%%");

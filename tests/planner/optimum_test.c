@@ -336,7 +336,7 @@ static void test_graphs(const char *what, bool branchy,
                         enum dawn_objective objective)
 {
     const char *wanted = getenv("DAWN_TEST_CASES");
-    int graphs = wanted ? atoi(wanted) : 8;
+    int graphs = wanted ? atoi(wanted) : tap_cases(8);
 
     tally = (struct tally){0};
     for (int p = 0; p < POLICIES; p++)

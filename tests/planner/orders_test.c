@@ -205,7 +205,7 @@ static void test_random(int objective, int percent)
     static struct branchy b;
     struct tally t = {0};
 
-    for (uint64_t seed = 0; seed < 12; seed++) {
+    for (uint64_t seed = 0; seed < (uint64_t)tap_cases(12); seed++) {
         int stages = 2 + (int)seed % 4;
         make_random(&b, 12 + (int)seed % 5 * 12, seed);
         struct dawn_profile *p = profile_of(&b);
