@@ -265,8 +265,10 @@ static void print_machine(const struct dawn_machine *machine)
     }
     for (int i = 0; i < dawn_machine_tiers(machine); i++) {
         const struct dawn_machine_tier *t = dawn_machine_tier(machine, i);
-        printf("%-10s read %.2f GB/s, write %.2f GB/s: %s\n", t->kind,
-               t->read_bytes_per_s / 1e9, t->write_bytes_per_s / 1e9, t->path);
+        printf("%-10s read %.2f GB/s, write %.2f GB/s, %.2f ns of computing a "
+               "byte: %s\n",
+               t->kind, t->read_bytes_per_s / 1e9, t->write_bytes_per_s / 1e9,
+               t->compute_ns_per_byte, t->path);
     }
 }
 

@@ -32,6 +32,9 @@ struct dawn_machine_tier {
     char path[256]; /* folder, for ssd */
     double read_bytes_per_s, write_bytes_per_s;
     double latency_ns;
+    /* computing time that a byte, moved either way, takes from its rank's
+     * device; 0: transfers run beside computations */
+    double compute_ns_per_byte;
     uint64_t capacity_bytes; /* 0: unknown */
 };
 

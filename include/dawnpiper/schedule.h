@@ -152,6 +152,8 @@ struct dawn_sim_tier {
     double read_bytes_per_s, write_bytes_per_s; /* > 0 */
     double latency_ns;
     bool one_queue; /* reads and writes wait for each other, as on a disk */
+    /* by so much the computation in which a transfer begins takes longer, >= 0 */
+    double compute_ns_per_byte;
 };
 
 /* A tensor that a stage offloads. */
@@ -194,7 +196,8 @@ struct dawn_sim_event { /* one box of the timeline */
 struct dawn_sim_result {
     double step_ns;
     int ranks;
-    double *busy_ns;  /* by rank: F, B, W, UPDATE, STEP */
+    double *busy_ns;  /* by rank: F, B, W, UPDATE, STEP, and what transfers to
+                         tiers take from them */
     double *wait_ns;  /* by rank: waiting for a dependency, without `comm`, and
                          for the slowest rank; busy + wait + comm + stall ==
                          step_ns */

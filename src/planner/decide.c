@@ -207,7 +207,8 @@ static double rebuild_ns(struct search *s, int node, bool mark)
     return ns;
 }
 
-/* Time to write a candidate to a tier and read it back, if nothing hides it. */
+/* Time to write a candidate to a tier and read it back, if nothing hides it,
+ * and the computing time that both take. */
 static double transfer_ns(const struct search *s, const struct candidate *c,
                           int decision)
 {
@@ -216,7 +217,8 @@ static double transfer_ns(const struct search *s, const struct candidate *c,
     struct dawn_sim_tier t = dawni_tier_share(pl, tier, pl->sharers[tier]);
     double bytes = (double)c->bytes * 1e9;
 
-    return (bytes / t.read_bytes_per_s + bytes / t.write_bytes_per_s) *
+    return (bytes / t.read_bytes_per_s + bytes / t.write_bytes_per_s +
+            2 * (double)c->bytes * t.compute_ns_per_byte) *
            pl->stage[s->x].speed;
 }
 

@@ -66,7 +66,7 @@ struct dawni_stage_cost { /* of a run of nodes as stage x */
     bool fits;
     uint64_t peak; /* M_x; the least that was found where it does not fit */
     double recompute_ns;  /* part of T_x */
-    double stall_ns;      /* part of T_x: waiting for offloaded tensors */
+    double stall_ns;      /* part of T_x: what offloaded tensors cost */
     double update_ns;     /* part of U_x: waiting for moments */
     double comm_ns;       /* part of T_x: messages that its processor moves */
     double time_ns;       /* T_x */
@@ -81,8 +81,9 @@ struct dawni_decided {
     uint64_t kept;       /* part of the peak that is there from step to step */
     uint64_t comm;       /* part of the peak: receives posted ahead */
     double recompute_ns; /* of one microbatch, on the profiled device */
-    double stall_ns;     /* of one microbatch, waiting for what is offloaded */
-    double update_ns;    /* of a step: the same for moments */
+    double stall_ns;  /* of one microbatch: waiting for what is offloaded, and
+                         computing time that its transfers take */
+    double update_ns; /* of a step: the same for moments */
     enum dawn_decision optimizer; /* where all its moments lie */
 };
 
@@ -120,7 +121,7 @@ struct dawni_planner {
     int tiers, tier_of[DAWN_DECISIONS];
     int sharers[DAWN_DECISIONS]; /* by tier: stages taken to use it */
     bool may_offload[DAWN_DECISIONS];
-    bool keep_moments; /* for now, whatever the policy may */
+    bool keep_moments;            /* for now, whatever the policy may */
     int updaters[DAWN_DECISIONS]; /* by tier: ranks taken to update from it at
                                      one time */
     uint8_t *all_to[DAWN_DECISIONS]; /* by parameter: all the same */

@@ -39,6 +39,7 @@ static void add_tier(struct dawni_planner *pl, enum dawn_decision decision,
         .read_bytes_per_s = tier->read_bytes_per_s,
         .write_bytes_per_s = tier->write_bytes_per_s,
         .latency_ns = tier->latency_ns,
+        .compute_ns_per_byte = tier->compute_ns_per_byte,
         .one_queue = decision == DAWN_TO_SSD,
     };
 }
@@ -241,7 +242,7 @@ bool dawni_rehearse(struct dawni_planner *pl, int x,
     for (int i = 0; i < r->schedule->rank[0].n; i++) {
         bool forward = r->schedule->rank[0].action[i].kind == DAWN_ACTION_F;
         now = dawni_tiers_compute(tiers, 0, i, now, ns[!forward]);
-        double sum = dawni_tiers_stall(tiers, 0);
+        double sum = dawni_tiers_lost(tiers, 0);
         stall += weight(pl, x, i) * (sum - before);
         before = sum;
     }

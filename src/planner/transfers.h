@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* What stages offload, for the simulator, and what that stalls. */
+/* What stages offload, for the simulator, and what that costs. */
 #ifndef DAWNI_PLANNER_TRANSFERS_H
 #define DAWNI_PLANNER_TRANSFERS_H
 
@@ -33,7 +33,8 @@ void dawni_rehearsal_destroy(struct dawni_rehearsal *r); /* takes NULL */
 bool dawni_transfers_add(struct dawni_planner *pl, int x,
                          struct dawni_transfers *t);
 
-/* What transfers stall stage x, of a microbatch on average, if F and BW take
+/* What transfers cost stage x, of a microbatch on average, by stalls and by the
+ * computing time that they take, if F and BW take
  * ns[0] and ns[1] and nobody else is waited for. False: pl->status is set. */
 bool dawni_rehearse(struct dawni_planner *pl, int x,
                     const struct dawni_transfers *t, const double ns[2],

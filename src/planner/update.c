@@ -55,6 +55,7 @@ static void move(void *arg, enum dawni_move what, int piece)
     *free_ns =
         fmax(*free_ns, u->now_ns) + (double)u->bytes[piece] / speed * 1e9;
     u->done_ns[piece] = *free_ns + t->latency_ns;
+    u->now_ns += (double)u->bytes[piece] * t->compute_ns_per_byte;
 }
 
 static void list_pieces(struct update *u, int first, int last)

@@ -1,8 +1,9 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* Each rank has a queue per tier and direction, or one for both. A transfer
  * begins when it is asked for and those before it in its queue have moved their
- * bytes; it ends a latency after it has moved its own. What is asked for when,
- * and waited for where, is dawni_staging's business.
+ * bytes; it ends a latency after it has moved its own. The computation that
+ * asks for it takes longer by the computing time that its bytes cost. What is
+ * asked for when, and waited for where, is dawni_staging's business.
  */
 #include "schedule/tiers.h"
 #include "schedule/schedule.h"
@@ -26,7 +27,7 @@ struct tier_rank {
     struct dawni_staging *staging;
     double *free_ns; /* by tier, write and read: when its queue is empty */
     double *done_ns; /* by index of what moved */
-    double now_ns, stall_ns;
+    double now_ns, stall_ns, taken_ns;
 };
 
 struct dawni_tiers {
@@ -77,6 +78,8 @@ static void begin_move(struct tier_rank *r, const struct dawni_moved *m,
         box->start_ns = start;
     box->used = true;
     box->end_ns = r->done_ns[m->index];
+    r->taken_ns += (double)x->bytes * tier->compute_ns_per_byte;
+    r->now_ns += (double)x->bytes * tier->compute_ns_per_byte;
 }
 
 static void wait_move(struct tier_rank *r, const struct dawni_moved *m)
@@ -137,9 +140,9 @@ double dawni_tiers_compute(struct dawni_tiers *t, int rank, int i,
     return r->now_ns;
 }
 
-double dawni_tiers_stall(const struct dawni_tiers *t, int rank)
+double dawni_tiers_lost(const struct dawni_tiers *t, int rank)
 {
-    return t->rank[rank].stall_ns;
+    return t->rank[rank].stall_ns + t->rank[rank].taken_ns;
 }
 
 /* Results */
@@ -180,8 +183,10 @@ enum dawn_status dawni_tiers_result(const struct dawni_tiers *t,
     }
     qsort(result->move, (size_t)result->moves, sizeof *result->move,
           by_rank_and_time);
-    for (int rank = 0; rank < t->schedule->ranks; rank++)
+    for (int rank = 0; rank < t->schedule->ranks; rank++) {
         result->stall_ns[rank] = t->rank[rank].stall_ns;
+        result->busy_ns[rank] += t->rank[rank].taken_ns;
+    }
     return DAWN_OK;
 }
 
@@ -191,12 +196,15 @@ static enum dawn_status check_tier(const struct dawn_sim_tier *tier, int i,
                                    struct dawn_error *err)
 {
     if (tier->read_bytes_per_s > 0 && tier->write_bytes_per_s > 0 &&
-        tier->latency_ns >= 0 && isfinite(tier->latency_ns))
+        tier->latency_ns >= 0 && isfinite(tier->latency_ns) &&
+        tier->compute_ns_per_byte >= 0 && isfinite(tier->compute_ns_per_byte))
         return DAWN_OK;
-    return dawn_fail(err, DAWN_E_INVAL,
-                     "tier %d: %g bytes/s read, %g written, %g ns cannot be", i,
-                     tier->read_bytes_per_s, tier->write_bytes_per_s,
-                     tier->latency_ns);
+    return dawn_fail(
+        err, DAWN_E_INVAL,
+        "tier %d: %g bytes/s read, %g written, %g ns, %g ns a byte "
+        "cannot be",
+        i, tier->read_bytes_per_s, tier->write_bytes_per_s, tier->latency_ns,
+        tier->compute_ns_per_byte);
 }
 
 static enum dawn_status check(const struct dawn_schedule *s,

@@ -19,10 +19,10 @@ void dawni_tiers_destroy(struct dawni_tiers *t); /* takes NULL */
 double dawni_tiers_compute(struct dawni_tiers *t, int rank, int i,
                            double start_ns, double ns);
 
-/* What the rank has stalled so far. */
-double dawni_tiers_stall(const struct dawni_tiers *t, int rank);
+/* What transfers have cost the rank so far: waiting and computing time. */
+double dawni_tiers_lost(const struct dawni_tiers *t, int rank);
 
-/* result->stall_ns, result->moves and result->move. */
+/* result->stall_ns, result->moves and result->move; adds to busy_ns. */
 enum dawn_status dawni_tiers_result(const struct dawni_tiers *t,
                                     struct dawn_sim_result *result,
                                     struct dawn_error *err);

@@ -1,25 +1,31 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* Four threads write and read blocks of 4 MiB: that keeps the device's queue
- * filled as the offload tier does. */
+ * filled as the offload tier does. As in training all cores compute meanwhile:
+ * a transfer is slower then, and it takes computing time from them. */
 #include "topology/disk.h"
 #include "common/clock.h"
+#include "topology/busy.h"
 
 #include <errno.h>
 #include <fcntl.h>
+#include <float.h>
+#include <math.h>
 #include <pthread.h>
 #include <stdbool.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/statvfs.h>
+#include <time.h>
 #include <unistd.h>
 
 enum {
     THREADS = 4,
     BLOCK = 4 << 20,
     PAGE = 4096,
-    PASSES = 3,
+    PASSES = 5,
     SINGLE_READS = 32,
+    ALONE_NS = 20000000, /* cores compute, nothing is moved */
 };
 
 struct disk {
@@ -75,9 +81,9 @@ static void *run_lane(void *arg)
     return NULL;
 }
 
-/* Bytes per second of one pass over the file. */
+/* Nanoseconds of one pass over the file. */
 static enum dawn_status pass(const struct disk *disk, bool is_write,
-                             double *bytes_per_s, struct dawn_error *err)
+                             double *ns_p, struct dawn_error *err)
 {
     struct lane lane[THREADS];
     bool is_running[THREADS];
@@ -103,7 +109,7 @@ static enum dawn_status pass(const struct disk *disk, bool is_write,
     if (error)
         return fail_errno(disk, is_write ? "write" : "read", error, err);
     double ns = (double)(dawni_now_ns() - from);
-    *bytes_per_s = (double)disk->blocks * BLOCK / (ns > 1 ? ns : 1) * 1e9;
+    *ns_p = ns > 1 ? ns : 1;
     return DAWN_OK;
 }
 
@@ -138,19 +144,50 @@ static enum dawn_status measure_latency(const struct disk *disk,
     return DAWN_OK;
 }
 
+/* Write and read the file: nanoseconds of both, and the computing time that a
+ * byte costs. */
+static enum dawn_status pass_beside(const struct disk *disk,
+                                    const struct dawni_busy *busy, double ns[2],
+                                    double *cost_ns, struct dawn_error *err)
+{
+    double bytes = 2 * (double)disk->blocks * BLOCK;
+    struct dawni_busy_mark start = dawni_busy_now(busy), alone, both;
+    struct timespec rest = {0, ALONE_NS};
+    enum dawn_status st;
+
+    nanosleep(&rest, NULL);
+    alone = dawni_busy_now(busy);
+    if ((st = pass(disk, true, &ns[0], err)) ||
+        (st = pass(disk, false, &ns[1], err)))
+        return st;
+    both = dawni_busy_now(busy);
+    double share = dawni_busy_rate(&alone, &both) /
+                   fmax(dawni_busy_rate(&start, &alone), DBL_MIN);
+    *cost_ns = fmax(0, 1 - share) * dawni_busy_threads(busy) *
+               (double)(both.at_ns - alone.at_ns) / bytes;
+    return DAWN_OK;
+}
+
 static enum dawn_status measure(const struct disk *disk,
                                 struct dawn_machine_tier *tier,
                                 struct dawn_error *err)
 {
-    double write[PASSES], read[PASSES];
-    enum dawn_status st;
+    double ns[2], write[PASSES], read[PASSES], cost[PASSES];
+    double bytes = (double)disk->blocks * BLOCK;
+    struct dawni_busy *busy = NULL;
+    enum dawn_status st = dawni_busy_create(&busy, err);
 
-    for (int i = 0; i < PASSES; i++)
-        if ((st = pass(disk, true, &write[i], err)) ||
-            (st = pass(disk, false, &read[i], err)))
-            return st;
-    tier->write_bytes_per_s = median(write, PASSES);
-    tier->read_bytes_per_s = median(read, PASSES);
+    for (int i = 0; i < PASSES && !st; i++) {
+        st = pass_beside(disk, busy, ns, &cost[i], err);
+        write[i] = ns[0];
+        read[i] = ns[1];
+    }
+    dawni_busy_destroy(busy);
+    if (st)
+        return st;
+    tier->write_bytes_per_s = bytes / median(write, PASSES) * 1e9;
+    tier->read_bytes_per_s = bytes / median(read, PASSES) * 1e9;
+    tier->compute_ns_per_byte = median(cost, PASSES);
     return measure_latency(disk, &tier->latency_ns, err);
 }
 

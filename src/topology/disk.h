@@ -6,8 +6,8 @@
 #include <dawnpiper/machine.h>
 
 /* Write and read a file of `bytes` in `dir` (removed again), past the page
- * cache where the file system can; the medians of three passes and of 32 single
- * reads. Fills *tier. Returns DAWN_OK, DAWN_E_IO, DAWN_E_INVAL (the path is too
+ * cache where the file system can, while all cores compute; the medians of five
+ * passes and of 32 single reads. Fills *tier. Returns DAWN_OK, DAWN_E_IO, DAWN_E_INVAL (the path is too
  * long for a tier) or DAWN_E_NOMEM.
  */
 enum dawn_status dawni_disk_measure(const char *dir, uint64_t bytes,

@@ -220,6 +220,8 @@ static void write_tier(struct dawni_text *t, const struct dawn_machine_tier *x)
     dawni_text_add_double(t, x->write_bytes_per_s);
     dawni_text_add(t, ", latency_ns: ");
     dawni_text_add_double(t, x->latency_ns);
+    dawni_text_add(t, ", compute_ns_per_byte: ");
+    dawni_text_add_double(t, x->compute_ns_per_byte);
     dawni_text_addf(t, ", capacity_bytes: %llu}\n",
                     (unsigned long long)x->capacity_bytes);
 }
@@ -283,6 +285,8 @@ static const struct dawni_yaml_field tier_fields[] = {
     FIELD("write_bytes_per_s", DOUBLE, write_bytes_per_s, .lo = DBL_MIN,
           .hi = DBL_MAX, .required = true),
     FIELD("latency_ns", DOUBLE, latency_ns, .lo = 0, .hi = DBL_MAX),
+    FIELD("compute_ns_per_byte", DOUBLE, compute_ns_per_byte, .lo = 0,
+          .hi = DBL_MAX),
     FIELD("capacity_bytes", SIZE, capacity_bytes),
 };
 #undef FIELD

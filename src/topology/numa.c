@@ -105,6 +105,10 @@ enum dawn_status dawni_numa_measure(size_t bytes,
         *tier = (struct dawn_machine_tier){.kind = "host"};
         tier->write_bytes_per_s = copy_speed(far, near, bytes);
         tier->read_bytes_per_s = copy_speed(near, far, bytes);
+        /* a core copies, and does not compute meanwhile */
+        tier->compute_ns_per_byte =
+            (1 / tier->write_bytes_per_s + 1 / tier->read_bytes_per_s) * 1e9 /
+            2;
     }
     if (far != MAP_FAILED)
         munmap(far, bytes);

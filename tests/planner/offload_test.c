@@ -18,7 +18,8 @@ static void give_tier(struct dawni_planner *pl, double bytes_per_s)
     pl->tier_of[DAWN_TO_HOST] = 0;
     pl->sharers[0] = pl->l;
     pl->may_offload[DAWN_TO_HOST] = true;
-    pl->tier[0] = (struct dawn_sim_tier){bytes_per_s, bytes_per_s, 1000, false};
+    pl->tier[0] =
+        (struct dawn_sim_tier){bytes_per_s, bytes_per_s, 1000, false, 0};
 }
 
 /* Decisions */
@@ -363,6 +364,7 @@ static void test_prices(void)
         struct dawn_error err = {0};
 
         give_tier(pl, 4e6 * pow(1.5, (double)rig_number(seed, 91, 0, 12)));
+        pl->tier[0].compute_ns_per_byte = seed % 4 == 3 ? 20 : 0;
         struct dawn_plan *plan = draw_plan(pl, seed);
         if (dawni_price_plan(pl, plan, &simulated, &err))
             diag("%s", err.text);

@@ -361,17 +361,27 @@ static const struct {
      "1f1b",
      2,
      24,
-     {1e9, 1e9, 1, false},
+     {1e9, 1e9, 1, false, 0},
      65,
      0,
      {{2, 27}, {32, 57}}},
+    /* The same where a byte takes a quarter of a nanosecond of computing time:
+     * F0 0-16, BW0 16-36, F1 36-52, BW1 52-72. */
+    {"transfers that take computing time",
+     "1f1b",
+     2,
+     24,
+     {1e9, 1e9, 1, false, 0.25},
+     77,
+     0,
+     {{2, 27}, {38, 63}}},
     /* The write alone takes longer than F and BW: F0 0-10, written 2-46, BW0
      * 10-30 and waits to 46; F1 46-56, written 48-92, BW1 56-76, to 92. */
     {"a write that is too long",
      "1f1b",
      2,
      44,
-     {1e9, 1e9, 0, false},
+     {1e9, 1e9, 0, false, 0},
      97,
      32,
      {{2, 46}, {48, 92}}},
@@ -383,7 +393,7 @@ static const struct {
      "gpipe",
      3,
      24,
-     {1e9, 1e9, 0, false},
+     {1e9, 1e9, 0, false, 0},
      119,
      24,
      {{2, 26}, {26, 50}, {26, 50}, {50, 74}, {50, 74}, {74, 98}}},
@@ -396,7 +406,7 @@ static const struct {
      "gpipe",
      3,
      24,
-     {1e9, 1e9, 0, true},
+     {1e9, 1e9, 0, true, 0},
      166,
      71,
      {{2, 26}, {26, 50}, {50, 74}, {74, 98}, {98, 122}, {122, 146}}},
@@ -454,7 +464,7 @@ static void test_bad_tier(void)
         .kind = "1f1b", .stages = 1, .microbatches = 1};
     struct dawn_schedule *s = make(&opts);
     struct dawn_sim_transfer x = {0, 1, 0, 0};
-    struct dawn_sim_tier tier = {1e9, 0, 0, false};
+    struct dawn_sim_tier tier = {1e9, 0, 0, false, 0};
     struct dawn_sim_result r = {.ranks = 77};
     struct dawn_error err = {0};
     struct arrays a;
@@ -467,6 +477,10 @@ static void test_bad_tier(void)
     is_int(dawn_simulate(s, &a.costs, &r, &err), DAWN_E_INVAL,
            "a tier that cannot be written: %s", err.text);
     tier.write_bytes_per_s = 1;
+    tier.compute_ns_per_byte = -1;
+    is_int(dawn_simulate(s, &a.costs, &r, &err), DAWN_E_INVAL,
+           "a tier that gives computing time: %s", err.text);
+    tier.compute_ns_per_byte = 0;
     x.tier = 1;
     is_int(dawn_simulate(s, &a.costs, &r, &err), DAWN_E_INVAL,
            "a tier that is not there: %s", err.text);

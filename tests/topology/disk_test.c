@@ -28,6 +28,8 @@ static void is_measured(const char *dir)
        tier.read_bytes_per_s / 1e9);
     ok(tier.latency_ns > 0 && tier.latency_ns < 1e9, "latency %.0f us",
        tier.latency_ns / 1e3);
+    ok(tier.compute_ns_per_byte >= 0 && tier.compute_ns_per_byte < 1e4,
+       "a byte takes %.2f ns of computing", tier.compute_ns_per_byte);
     ok(tier.capacity_bytes > 0, "it has space");
 }
 

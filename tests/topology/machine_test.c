@@ -41,6 +41,7 @@ static struct dawn_machine *make(void)
                                           .read_bytes_per_s = 2.5e9,
                                           .write_bytes_per_s = 1e9 / 3,
                                           .latency_ns = 1e5,
+                                          .compute_ns_per_byte = 0.1,
                                           .capacity_bytes = UINT64_MAX};
     struct dawn_machine *m = NULL;
 
@@ -147,6 +148,8 @@ static const struct {
      ":4: key 'kind': expected ssd or host, found 'tape'"},
     {HEAD "devices: [{}]\ntiers:\n- {kind: ssd}\n",
      ":4: key 'read_bytes_per_s' is missing"},
+    {HEAD "devices: [{}]\ntiers:\n- kind: ssd\n  compute_ns_per_byte: -1\n",
+     ":5: key 'compute_ns_per_byte': expected a number"},
     {HEAD "devices: [{}]\nnotes: [a]\n", ":3: key 'notes': expected a string"},
 };
 
