@@ -9,13 +9,16 @@
 #include <stdbool.h>
 #include <stdlib.h>
 
-#define FLOATS 16384 /* fits a second-level cache */
+/* What a thread goes through: too much for a core's caches, as activations are,
+ * so that it also feels transfers in the memory's bandwidth. */
+#define FLOATS ((size_t)4 << 20)
+#define PIECE ((size_t)16384) /* work that is counted as one */
 
 struct worker {
-    alignas(64) atomic_uint_fast64_t work; /* times through x */
+    alignas(64) atomic_uint_fast64_t work; /* pieces of x */
     const atomic_bool *stop;
     pthread_t thread;
-    float x[FLOATS];
+    float *x;
 };
 
 struct dawni_busy {
@@ -28,8 +31,9 @@ static void *compute(void *arg)
 {
     struct worker *w = arg;
 
-    while (!atomic_load_explicit(w->stop, memory_order_relaxed)) {
-        for (int i = 0; i < FLOATS; i++)
+    for (size_t at = 0; !atomic_load_explicit(w->stop, memory_order_relaxed);
+         at = (at + PIECE) % FLOATS) {
+        for (size_t i = at; i < at + PIECE; i++)
             w->x[i] = w->x[i] * 0.999F + 0.001F;
         atomic_fetch_add_explicit(&w->work, 1, memory_order_relaxed);
     }
@@ -58,10 +62,13 @@ enum dawn_status dawni_busy_create(struct dawni_busy **busy_p,
         struct worker *w = &busy->worker[i];
         w->stop = &busy->stop;
         atomic_init(&w->work, 0);
-        for (int k = 0; k < FLOATS; k++)
+        w->x = malloc(FLOATS * sizeof *w->x);
+        for (size_t k = 0; w->x && k < FLOATS; k++)
             w->x[k] = 1;
-        if (pthread_create(&w->thread, NULL, compute, w))
+        if (!w->x || pthread_create(&w->thread, NULL, compute, w)) {
+            free(w->x);
             goto fail;
+        }
     }
     *busy_p = busy;
     return DAWN_OK;
@@ -75,8 +82,10 @@ void dawni_busy_destroy(struct dawni_busy *busy)
     if (!busy)
         return;
     atomic_store(&busy->stop, true);
-    for (int i = 0; i < busy->threads; i++)
+    for (int i = 0; i < busy->threads; i++) {
         pthread_join(busy->worker[i].thread, NULL);
+        free(busy->worker[i].x);
+    }
     free(busy->worker);
     free(busy);
 }

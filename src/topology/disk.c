@@ -23,9 +23,9 @@ enum {
     THREADS = 4,
     BLOCK = 4 << 20,
     PAGE = 4096,
-    PASSES = 5,
+    PASSES = 9,
     SINGLE_READS = 32,
-    ALONE_NS = 20000000, /* cores compute, nothing is moved */
+    ALONE_NS = 50000000, /* cores compute, nothing is moved */
 };
 
 struct disk {
@@ -144,27 +144,29 @@ static enum dawn_status measure_latency(const struct disk *disk,
     return DAWN_OK;
 }
 
-/* Write and read the file: nanoseconds of both, and the computing time that a
- * byte costs. */
-static enum dawn_status pass_beside(const struct disk *disk,
-                                    const struct dawni_busy *busy, double ns[2],
-                                    double *cost_ns, struct dawn_error *err)
+struct rounds {
+    double write[PASSES], read[PASSES];   /* nanoseconds */
+    double alone[PASSES], beside[PASSES]; /* work of the cores a nanosecond */
+};
+
+/* Nothing for a while, then the file written and read. */
+static enum dawn_status go_round(const struct disk *disk,
+                                 const struct dawni_busy *busy,
+                                 struct rounds *r, int i,
+                                 struct dawn_error *err)
 {
-    double bytes = 2 * (double)disk->blocks * BLOCK;
-    struct dawni_busy_mark start = dawni_busy_now(busy), alone, both;
+    struct dawni_busy_mark start = dawni_busy_now(busy), moving, end;
     struct timespec rest = {0, ALONE_NS};
     enum dawn_status st;
 
     nanosleep(&rest, NULL);
-    alone = dawni_busy_now(busy);
-    if ((st = pass(disk, true, &ns[0], err)) ||
-        (st = pass(disk, false, &ns[1], err)))
+    moving = dawni_busy_now(busy);
+    if ((st = pass(disk, true, &r->write[i], err)) ||
+        (st = pass(disk, false, &r->read[i], err)))
         return st;
-    both = dawni_busy_now(busy);
-    double share = dawni_busy_rate(&alone, &both) /
-                   fmax(dawni_busy_rate(&start, &alone), DBL_MIN);
-    *cost_ns = fmax(0, 1 - share) * dawni_busy_threads(busy) *
-               (double)(both.at_ns - alone.at_ns) / bytes;
+    end = dawni_busy_now(busy);
+    r->alone[i] = dawni_busy_rate(&start, &moving);
+    r->beside[i] = dawni_busy_rate(&moving, &end);
     return DAWN_OK;
 }
 
@@ -172,23 +174,25 @@ static enum dawn_status measure(const struct disk *disk,
                                 struct dawn_machine_tier *tier,
                                 struct dawn_error *err)
 {
-    double ns[2], write[PASSES], read[PASSES], cost[PASSES];
     double bytes = (double)disk->blocks * BLOCK;
     struct dawni_busy *busy = NULL;
+    struct rounds r;
     enum dawn_status st = dawni_busy_create(&busy, err);
 
-    for (int i = 0; i < PASSES && !st; i++) {
-        st = pass_beside(disk, busy, ns, &cost[i], err);
-        write[i] = ns[0];
-        read[i] = ns[1];
+    for (int i = 0; i < PASSES && !st; i++)
+        st = go_round(disk, busy, &r, i, err);
+    if (!st) {
+        double write = median(r.write, PASSES), read = median(r.read, PASSES);
+        double alone = fmax(median(r.alone, PASSES), DBL_MIN);
+        double lost = fmax(0, 1 - median(r.beside, PASSES) / alone);
+        tier->write_bytes_per_s = bytes / write * 1e9;
+        tier->read_bytes_per_s = bytes / read * 1e9;
+        tier->compute_ns_per_byte =
+            lost * dawni_busy_threads(busy) * (write + read) / (2 * bytes);
+        st = measure_latency(disk, &tier->latency_ns, err);
     }
     dawni_busy_destroy(busy);
-    if (st)
-        return st;
-    tier->write_bytes_per_s = bytes / median(write, PASSES) * 1e9;
-    tier->read_bytes_per_s = bytes / median(read, PASSES) * 1e9;
-    tier->compute_ns_per_byte = median(cost, PASSES);
-    return measure_latency(disk, &tier->latency_ns, err);
+    return st;
 }
 
 /* Contents that do not compress. */

@@ -6,7 +6,7 @@
 #include <dawnpiper/machine.h>
 
 /* Write and read a file of `bytes` in `dir` (removed again), past the page
- * cache where the file system can, while all cores compute; the medians of five
+ * cache where the file system can, while all cores compute; the medians of nine
  * passes and of 32 single reads. Fills *tier. Returns DAWN_OK, DAWN_E_IO, DAWN_E_INVAL (the path is too
  * long for a tier) or DAWN_E_NOMEM.
  */
