@@ -19,12 +19,14 @@ mkdir -p "$out"
 out=$(cd "$out" && pwd)
 corpus=$out/corpus
 
-seeds='1 2 3' base_steps=300 steps=200 samples=1024 hidden=128
-lambdas='1e0 1e3 1e5 1e6 1e7 1e8 1e10 1e12' others='1e5 1e7 1e10'
-relatives='1e1 1e2 1e4'
+seeds='1 2 3' base_steps=300 steps=40 samples=1024 hidden=128
+base_rate='lr: 2.0e-3, warmup: 20'
+rate='lr: 2.0e-4, warmup: 2' # 5%, as in arXiv 2505.05946
+lambdas='1e0 1e4 1e6 1e7 5e7 1e8 2e8 3e8 1e9 1e10 1e12' proxies='1e7 1e8 2e8 1e9'
+gradients='1e2 1e3 1e4 1e5 1e7 1e10' relatives='1e2 2e3 5e3 1e4'
 if [ "$short" ]; then
     seeds=1 base_steps=60 steps=30 samples=64 hidden=64
-    lambdas='1e6 1e12' others='' relatives=''
+    lambdas='1e6 1e12' proxies='' gradients='' relatives=''
 fi
 # as many ranks as there are stages; a test may want them otherwise
 : "${MPIRUN:=mpirun}"
@@ -36,15 +38,15 @@ quietly() { # LOG COMMAND...
     "$@" > "$log" 2>&1 || { cat "$log" >&2; exit 1; }
 }
 
-# A job of the model: FILE TRAIN OUT SEED STEPS [MORE of train:]
+# A job of the model: FILE TRAIN OUT SEED STEPS [RATE and more of train:]
 write_job() {
     cat > "$1" <<END
 dawn: job/1
 model: {preset: gpt2, layers: 4, hidden: $hidden, heads: 4, context: 128, vocab: 256,
         attention: fused, dtype: bf16}
 data: {train: $corpus/$2.train.txt, format: bytes}
-train: {steps: $5, microbatch: 8, microbatches: 4, lr: 2.0e-3, warmup: 20,
-        decay: cosine, weight_decay: 0.01, clip: 1.0, seed: $4${6-}}
+train: {steps: $5, microbatch: 8, microbatches: 4, decay: cosine, weight_decay: 0.01,
+        clip: 1.0, seed: $4, ${6-$base_rate}}
 out: $3
 END
 }
@@ -75,7 +77,7 @@ continue_with() {
     run=$out/seed$seed/run plan=$out/plan.yaml
     rm -rf "$run"
     write_job "$out/job.yaml" spanish "$run" "$seed" $steps \
-        ", init: $out/seed$seed/base"
+        "$rate, init: $out/seed$seed/base"
     if [ "$1" != none ]; then
         plan=$out/plan-ewc.yaml
         cat >> "$out/job.yaml" <<END
@@ -135,9 +137,11 @@ for seed in $seeds; do
     for lambda in $lambdas; do
         continue_with english proximal false "$lambda"
     done
-    for lambda in $others; do
-        continue_with english gradient false "$lambda"
+    for lambda in $proxies; do
         continue_with proxy proximal false "$lambda"
+    done
+    for lambda in $gradients; do
+        continue_with english gradient false "$lambda"
     done
     for lambda in $relatives; do
         continue_with english proximal true "$lambda"
