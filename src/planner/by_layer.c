@@ -3,10 +3,11 @@
  * that see a model as a list of layers.
  *
  * A layer is a run of nodes of one stage whose names are the same up to the
- * first dot ("block3.attn.qkv", "block3.mlp.up"); a node without a dot is a
- * layer. A layer that is recomputed keeps what others need of it and drops what
- * only itself needs, so it begins again from its inputs. One that is offloaded
- * moves all that it made and, the first of a stage, what the stage received.
+ * first dot behind a number ("block3.attn.qkv", "enc.block3.mlp.up"), or up to
+ * the first dot where no number is before one; a node without a dot is a layer.
+ * A layer that is recomputed keeps what others need of it and drops what only
+ * itself needs, so it begins again from its inputs. One that is offloaded moves
+ * all that it made and, the first of a stage, what the stage received.
  */
 #include "common/array.h"
 #include "planner/planner.h"
@@ -34,9 +35,13 @@ static double cost_of(const struct dawni_decided *d)
 
 /* Layers */
 
+/* Letters of a node's name that say which layer it is of. */
 static size_t prefix(const char *name)
 {
-    return strcspn(name, ".");
+    size_t number = strcspn(name, "0123456789");
+    const char *dot = strchr(name + number, '.');
+
+    return dot ? (size_t)(dot - name) : strcspn(name, ".");
 }
 
 static bool same_layer(const struct dawni_planner *pl, int a, int b)

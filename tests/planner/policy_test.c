@@ -197,13 +197,16 @@ static int split_layers(const struct dawni_planner *pl, int first, int last,
     return wrong;
 }
 
-static void test_by_layer(void)
+static void test_by_layer(bool stacked)
 {
     int wrong = 0, fit = 0, cheaper = 0, over = 0;
 
     for (uint64_t seed = 0; seed < 24; seed++) {
-        struct rig_opts o = {
-            .nodes = 32, .seed = seed, .layer = 4, .branchy = seed % 2};
+        struct rig_opts o = {.nodes = 32,
+                             .seed = seed,
+                             .layer = 4,
+                             .stacked = stacked,
+                             .branchy = seed % 2};
         struct dawn_profile *profile = rig_profile(&o);
         struct dawni_planner *pl = rig_planner(profile, NULL, 2, 8, 0);
         int first = 1 + (int)(seed % 5), last = 31 - (int)(seed % 3);
@@ -223,7 +226,8 @@ static void test_by_layer(void)
         dawn_profile_destroy(profile);
     }
     ok(fit >= 12, "deciding by layers fits %d of 24 stages", fit);
-    is_int(wrong, 0, "layers are recomputed as a whole");
+    is_int(wrong, 0, "layers are recomputed as a whole%s",
+           stacked ? ", those of a stack one by one" : "");
     is_int(over, 0, "what is said to fit is within its budget");
     ok(cheaper <= 2, "deciding by tensors is dearer in %d", cheaper);
 }
@@ -337,7 +341,8 @@ int main(void)
     test_balance(true);
     test_pipedream_memory();
     test_vpipe();
-    test_by_layer();
+    test_by_layer(false);
+    test_by_layer(true);
     test_knapsack();
     test_caps();
     return done_testing();

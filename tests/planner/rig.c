@@ -44,7 +44,7 @@ static void add_node(struct builder *b, int node)
 {
     const struct rig_opts *o = b->opts;
     bool last = node == o->nodes - 1;
-    char name[32], output[2][32];
+    char name[48], output[2][32];
     struct dawn_tensor_desc t[2] = {
         {.name = output[0], .batched = !last, .dims = last ? 0 : 1},
         {.name = output[1], .batched = true, .dims = 1, .no_grad = true}};
@@ -60,7 +60,8 @@ static void add_node(struct builder *b, int node)
                                .output = t};
 
     if (o->layer)
-        snprintf(name, sizeof name, "layer%d.n%d", node / o->layer, node);
+        snprintf(name, sizeof name, "%slayer%d.n%d", o->stacked ? "stack." : "",
+                 node / o->layer, node);
     else
         snprintf(name, sizeof name, "n%d", node);
     snprintf(output[0], sizeof output[0], "t%d", node);

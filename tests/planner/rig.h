@@ -11,6 +11,7 @@ struct rig_opts {
     bool branchy; /* nodes also take older tensors, and make two outputs */
     bool even;    /* all nodes alike, but for their size; else anything goes */
     int layer;    /* nodes of a layer, "layer0.n1"; 0: no layers */
+    bool stacked; /* "stack.layer0.n1" */
     bool params;  /* parameters, the first one tied to the last node's */
     int updates;  /* how much slower they are; 0: not at all */
 };
