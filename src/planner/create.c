@@ -274,7 +274,6 @@ void dawni_planner_forget(struct dawni_planner *pl)
         /* see rounds.c */
         s->messages = pl->policy->decide ? 0 : -1;
         s->least_messages = s->least_packing = INFINITY;
-        s->whole = false;
         dawni_unfit_forget(pl, x);
     }
     dawni_memo_clear(&pl->costs);

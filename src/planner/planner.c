@@ -193,6 +193,8 @@ static enum dawn_status verified(struct dawni_planner *pl, search_fn search,
 
     put_to_work(pl, 0);
     dawni_planner_forget(pl);
+    for (int x = 0; x < pl->l; x++)
+        pl->stage[x].whole = false;
     for (int i = 0; i < MOST_SEARCHES && !st && !fits; i++) {
         struct dawn_plan *plan = NULL;
         st = search(pl, &plan, err);

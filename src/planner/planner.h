@@ -212,7 +212,8 @@ enum dawn_status dawni_planner_set_machine(struct dawni_planner *pl,
 /* Give every stage the same cap, and forget what was known under another. */
 void dawni_planner_set_cap(struct dawni_planner *pl, uint64_t cap);
 
-/* Forget what was learnt of stages, and all that was priced. */
+/* Forget what was learnt of stages, but for those that must not be estimated,
+ * and all that was priced. */
 void dawni_planner_forget(struct dawni_planner *pl);
 
 /* Remember the first failure of a search; returns false. text NULL: it is in

@@ -388,11 +388,32 @@ static void test_prices(void)
     ok(prices.worst <= 0.15, "and never further off than 15%%");
 }
 
+/* That a stage must not be estimated is learnt by one search for the next. */
+static void test_whole(void)
+{
+    struct rig_opts o = {.nodes = 48, .seed = 3, .params = true};
+    struct dawn_profile *profile = rig_profile(&o);
+    struct dawni_planner *pl = rig_planner(profile, "dawnpiper", 2, 32, 0);
+    struct dawn_plan *plan = NULL;
+    struct dawn_error err = {0};
+
+    give_tier(pl, 1e9);
+    pl->stage[1].whole = true;
+    is_int(dawni_plan_by_rounds(pl, &plan, &err), DAWN_OK,
+           "a plan that may offload moments %s", err.text);
+    ok(!pl->stage[0].whole && pl->stage[1].whole,
+       "the search knows which stages must not be estimated");
+    dawn_plan_destroy(plan);
+    dawni_planner_destroy(pl);
+    dawn_profile_destroy(profile);
+}
+
 int main(void)
 {
     plan_lazy();
     test_decisions();
     test_moments();
+    test_whole();
     test_prices();
     return done_testing();
 }
