@@ -101,6 +101,29 @@ static error_t parse(int key, char *arg, struct argp_state *state)
     }
 }
 
+/* Shapes do not tell all of a model: not its number of heads. */
+static enum dawn_status warn_of_other(const struct dawn_checkpoint *ck,
+                                      const struct dawn_job *job,
+                                      struct dawn_error *err)
+{
+    const char *trained = dawn_checkpoint_string(ck, "graph");
+    struct dawn_graph *graph = NULL;
+    enum dawn_status st = dawn_model_build(&job->model, &graph, err);
+    char here[32];
+
+    if (st)
+        return st;
+    snprintf(here, sizeof here, "xxh3:%016llx",
+             (unsigned long long)dawn_graph_digest(graph));
+    dawn_graph_destroy(graph);
+    if (trained && strcmp(trained, here) != 0)
+        fprintf(stderr,
+                "%s: warning: %s was not trained by this job's model: what its "
+                "shapes do not tell, such as heads, is taken from the job\n",
+                program, dawn_checkpoint_path(ck));
+    return DAWN_OK;
+}
+
 static enum dawn_status convert(const struct options *o,
                                 const struct dawn_job *job,
                                 struct dawn_error *err)
@@ -116,6 +139,8 @@ static enum dawn_status convert(const struct options *o,
         fprintf(stderr, "%s: warning: %s\n", program,
                 dawn_checkpoint_skipped(ck));
     st = dawn_checkpoint_export_hf(ck, &job->model, o->output, err);
+    if (!st)
+        st = warn_of_other(ck, job, err);
     if (!st)
         printf("%s written from %s\n", o->output, dawn_checkpoint_path(ck));
     dawn_checkpoint_close(ck);

@@ -19,6 +19,7 @@
 #define NAME_ROOM 256
 #define CONFIG_LIMIT (1 << 20)
 #define PREFIX "transformer."
+#define HEAD "lm_head.weight"
 #define TILE 32 /* of a transposition */
 
 struct model {
@@ -397,22 +398,53 @@ static bool ends_with(const char *text, const char *end)
     return n >= k && strcmp(text + n - k, end) == 0;
 }
 
+/* The head is the embedding, which some files have twice. Another one would be
+ * lost. */
+static enum dawn_status check_head(const struct model *m,
+                                   const struct dawn_checkpoint_tensor *head,
+                                   const char *path, struct dawn_error *err)
+{
+    int wte = dawn_graph_find_param(m->graph, "wte");
+    const struct dawn_param_desc *d = dawn_graph_param(m->graph, wte);
+    size_t bytes = (size_t)elements_of(d) * sizeof(float);
+    enum dawn_status st = check_tensor(d, head, path, err);
+
+    if (st)
+        return st;
+    float *value = malloc(bytes);
+    if (!value)
+        return no_memory(d, err);
+    widen(head, elements_of(d), value);
+    if (memcmp(value, m->value[wte], bytes) != 0)
+        st = dawn_fail(err, DAWN_E_MISMATCH,
+                       "%s: tensor %.200s is not the embedding, to which the "
+                       "head is tied",
+                       path, head->name);
+    free(value);
+    return st;
+}
+
 /* The causal mask and the tied head, which some files have, say nothing new;
  * anything else would be lost. */
 static enum dawn_status check_rest(const struct model *m,
                                    const struct dawni_safetensors *file,
                                    const char *path, struct dawn_error *err)
 {
-    static const char *const known[] = {"lm_head.weight", ".attn.bias",
+    static const char *const known[] = {HEAD, ".attn.bias",
                                         ".attn.masked_bias"};
     int rest = dawni_safetensors_tensors(file) - m->params;
+    enum dawn_status st = DAWN_OK;
 
-    for (int i = 0; i < dawni_safetensors_tensors(file); i++)
+    for (int i = 0; !st && i < dawni_safetensors_tensors(file); i++) {
+        const struct dawn_checkpoint_tensor *t =
+            dawni_safetensors_tensor(file, i);
         for (size_t k = 0; k < sizeof known / sizeof *known; k++)
-            rest -=
-                ends_with(dawni_safetensors_tensor(file, i)->name, known[k]);
-    if (rest == 0)
-        return DAWN_OK;
+            rest -= ends_with(t->name, known[k]);
+        if (ends_with(t->name, HEAD))
+            st = check_head(m, t, path, err);
+    }
+    if (st || rest == 0)
+        return st;
     return dawn_fail(err, DAWN_E_MISMATCH,
                      "%s: %d tensors that the job's model does not have", path,
                      rest);

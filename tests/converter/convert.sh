@@ -12,6 +12,18 @@ refused() { # PATTERN CLAIM: the last command was, in one line
         grep -q "^dawn-convert: .*$1" err.log
     report $? "$2"
 }
+with_head() { # DATA: the file `whole` with a head of these bytes
+    bytes=$(od -An -tu8 -N8 whole | tr -d ' ')
+    data=$(($(wc -c < whole) - 8 - bytes))
+    header=$(head -c $((8 + bytes)) whole | tail -c "$bytes" | sed 's/ *$//')
+    header="${header%\}},\"lm_head.weight\":{\"dtype\":\"F32\",\"shape\":[256,32],"
+    header="$header\"data_offsets\":[$data,$((data + 32768))]}}"
+    # shellcheck disable=SC2059
+    printf "\\$(printf %o $((${#header} % 256)))\\$(printf %o $((${#header} / 256)))"
+    printf '\0\0\0\0\0\0%s' "$header"
+    tail -c "$data" whole
+    cat "$1"
+}
 last_eval() {
     sed -n 's/.*"eval_loss_hex":"\([^"]*\)".*/\1/p' run/metrics.jsonl | tail -n 1
 }
@@ -24,6 +36,8 @@ report $? "a model is trained"
 wanted=$(last_eval)
 convert --to hf job.yaml run -o hf/model
 report $? "written as Hugging Face has it"
+[ ! -s err.log ]
+report $? "without a warning"
 grep -q '"n_head": 2' hf/model/config.json &&
     head -c 4000 hf/model/model.safetensors |
     grep -aq '"transformer.h.0.attn.c_attn.weight":{"dtype":"F32","shape":\[32,96\]'
@@ -42,6 +56,9 @@ report $? "a job begins with it"
 report $? "and evaluates to the same bits"
 
 sed 's/heads: 2/heads: 4/' job.yaml > other.yaml
+convert --to hf other.yaml trained -o heads &&
+    grep -q 'warning: trained/step-00000006 was not trained by' err.log
+report $? "a job of another number of heads is warned of"
 convert --from hf other.yaml hf/model -o other
 status=$?
 refused 'config.json: n_head is 2, the job has 4' "another number of heads"
@@ -67,6 +84,16 @@ convert --to hf other.yaml trained -o other
 status=$?
 refused 'model bert: only GPT-2' "another model"
 cp hf/model/model.safetensors whole
+bytes=$(od -An -tu8 -N8 whole | tr -d ' ')
+tail -c +$((9 + bytes)) whole | head -c 32768 > wte
+with_head wte > hf/model/model.safetensors
+convert --from hf job.yaml hf/model -o twice
+report $? "a tied head that is there twice is read"
+head -c 32768 /dev/zero > zero
+with_head zero > hf/model/model.safetensors
+convert --from hf job.yaml hf/model -o other
+status=$?
+refused 'lm_head.weight is not the embedding' "a head of its own"
 head -c 5000 whole > hf/model/model.safetensors
 convert --from hf job.yaml hf/model -o other
 status=$?
