@@ -2,6 +2,7 @@
 /* From files to something that can step. */
 #include "train.h"
 #include <errno.h>
+#include <float.h>
 #include <limits.h>
 #include <string.h>
 #include <sys/stat.h>
@@ -16,6 +17,12 @@ static int fill(void *user, const struct dawn_feed *what, void *data)
     return feed_fill(t->feed, what, data);
 }
 
+/* To the executor 0 is its own default; the least number is 0 in its floats. */
+static double beta_of(double beta)
+{
+    return beta > 0 ? beta : DBL_MIN;
+}
+
 struct dawn_exec_opts train_exec_opts(struct trainer *t, struct dawn_plan *plan,
                                       struct dawn_comm *comm)
 {
@@ -27,8 +34,8 @@ struct dawn_exec_opts train_exec_opts(struct trainer *t, struct dawn_plan *plan,
                                    .seed = t->job.train.seed,
                                    .feed = fill,
                                    .user = t,
-                                   .beta1 = t->job.train.beta1,
-                                   .beta2 = t->job.train.beta2,
+                                   .beta1 = beta_of(t->job.train.beta1),
+                                   .beta2 = beta_of(t->job.train.beta2),
                                    .eps = t->job.train.eps,
                                    .weight_decay = t->job.train.weight_decay,
                                    .clip = t->job.train.clip,

@@ -47,7 +47,7 @@ struct dawn_job {
         double lr;
         uint64_t warmup; /* steps of linear warm-up */
         char decay[16];  /* "cosine", "none" */
-        double min_lr;   /* where cosine ends; 0: a tenth of lr */
+        double min_lr;   /* where cosine ends; below 0: a tenth of lr */
         double weight_decay, clip, beta1, beta2, eps;
         uint64_t seed;
         uint64_t eval_every;       /* steps; 0: at the end only */

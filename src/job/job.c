@@ -135,6 +135,7 @@ static void set_defaults(struct dawn_job *job)
                   .microbatches = 8,
                   .lr = 1e-3,
                   .decay = "cosine",
+                  .min_lr = -1,
                   .weight_decay = 0.1,
                   .clip = 1,
                   .beta1 = 0.9,
@@ -481,7 +482,7 @@ double dawn_job_lr(const struct dawn_job *job, uint64_t step)
     const double pi = 3.14159265358979323846;
     uint64_t warmup = job->train.warmup, steps = job->train.steps;
     double lr = job->train.lr;
-    double least = job->train.min_lr > 0 ? job->train.min_lr : lr / 10;
+    double least = job->train.min_lr < 0 ? lr / 10 : job->train.min_lr;
 
     if (step < warmup)
         return lr * (double)(step + 1) / (double)warmup;

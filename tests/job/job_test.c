@@ -78,8 +78,15 @@ static void test_defaults(void)
            job.device.threads == 1,
        "so are these");
     ok(!*job.data.eval && !strcmp(job.data.format, "bytes") &&
-           !strcmp(job.train.decay, "cosine") && !strcmp(job.out, "run"),
+           !strcmp(job.train.decay, "cosine") && job.train.min_lr < 0 &&
+           !strcmp(job.out, "run"),
        "and these");
+    is_int(load("dawn: job/1\n" MODEL DATA
+                "train: {steps: 3, min_lr: 0, beta1: 0, beta2: 0}\n",
+                &job, &err),
+           DAWN_OK, "min_lr, beta1 and beta2 may be 0 %s", err.text);
+    ok(job.train.min_lr == 0 && job.train.beta1 == 0 && job.train.beta2 == 0,
+       "and then are");
     is_int(load("dawn: job/1\nmodel: {preset: gpt2-124m, context: 256}\n" DATA
                     TRAIN,
                 &job, &err),
@@ -272,6 +279,8 @@ static void test_lr(void)
     is_near(dawn_job_lr(&job, 100), 0.2, 1e-15, "and ends at min_lr");
     is_near(dawn_job_lr(&job, 1000), 0.2, 1e-15, "where it stays");
     job.train.min_lr = 0;
+    is_near(dawn_job_lr(&job, 100), 0, 0, "or at 0");
+    job.train.min_lr = -1;
     is_near(dawn_job_lr(&job, 100), 0.1, 1e-15,
             "without min_lr it ends at a tenth of lr");
     strcpy(job.train.decay, "none");

@@ -23,6 +23,19 @@ report $? "one that begins with its parameters, on one"
 report $? "evaluates to the same bits"
 [ -e run/step-00000001/manifest.json ]
 report $? "and counts its steps from 0"
+mv run kept
+evals=
+for beta in 0 1.0e-300 0.9; do
+    rm -rf run
+    sed "s/lr: 0,/lr: 3.0e-3, beta1: $beta,/" job.yaml > beta.yaml
+    ranks 1 "$bin/dawn-train" beta.yaml --plan plan1.yaml --steps 3 \
+        > train.log 2>&1 && evals="$evals $(last_eval)"
+done
+rm -rf run
+mv kept run
+set -- $evals
+[ $# -eq 3 ] && [ "$1" = "$2" ] && [ "$1" != "$3" ]
+report $? "beta1: 0 is 0, not the default"
 ranks 1 "$bin/dawn-train" job.yaml --plan plan1.yaml --evaluate eval.txt --json \
     > evaluated 2> train.log
 report $? "--evaluate"
