@@ -185,15 +185,36 @@ static void number_blocks(struct exporter *e, const char *word, size_t bytes,
             e->block[i] = e->blocks;
 }
 
+/* The first node of other blocks, as a decoder's behind an encoder's; -1. */
+static int other_blocks(const struct exporter *e, int first)
+{
+    for (int i = 0; i < e->nodes; i++) {
+        const char *text = block_text(e, i);
+        bool ours = e->block[i] >= 0 && e->block[i] < e->blocks;
+        size_t prefix = 0;
+        if (!ours && parse_block(text, &prefix) == first &&
+            strchr(text + prefix, '.'))
+            return i;
+    }
+    return -1;
+}
+
 /* Blocks stand one behind the other, between other nodes. */
 static enum dawn_status find_blocks(struct exporter *e, struct dawn_error *err)
 {
     const char *word;
     size_t bytes;
-    int first;
+    int first, other = -1;
 
-    if (find_word(e, &word, &bytes, &first))
+    if (find_word(e, &word, &bytes, &first)) {
         number_blocks(e, word, bytes, first);
+        other = other_blocks(e, first);
+    }
+    if (other >= 0)
+        return dawn_fail(err, DAWN_E_NOTSUP,
+                         "export: node '%s' begins a second row of blocks, and "
+                         "the layout has one",
+                         name_of(e, other));
     if (!e->blocks || e->block[0] >= 0 || e->block[e->nodes - 1] < e->blocks)
         return dawn_fail(err, DAWN_E_NOTSUP,
                          "export: the nodes are not named as an embedding, "

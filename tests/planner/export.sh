@@ -51,6 +51,12 @@ ok "megatron: blocks that are not numbered one by one are refused"
 transformer 2 4 4 2 | sed 's/head/layer_2/' >graph.txt
 run 1 $export megatron -s 2 && grep -q 'not named as an embedding' err
 ok "megatron: what has no head is refused"
+transformer 1 2 2 2 2 2 2 1 |
+    sed 's/layer_\([012]\)/enc.block\1.x/; s/layer_3/dec.block0.x/
+        s/layer_4/dec.block1.x/; s/layer_5/dec.block2.x/' >graph.txt
+run 1 $export megatron -s 2 &&
+    grep -q "node 'node5' begins a second row of blocks" err && [ ! -s out ]
+ok "megatron: blocks of an encoder and a decoder are refused"
 printf '%s\n' 'a -- x -- forward_compute_time=1, backward_compute_time=1,
     activation_size=8, parameter_size=0' | tr -d '\n' >graph.txt
 for pair in b:5 c:2 d:2 e:1; do
