@@ -11,7 +11,8 @@
  *
  * But F and B of bf16 by larger filters are oneDNN's direct convolutions where
  * the processor has tiles: they need no patches, and are up to three times as
- * fast. Its W is not.
+ * fast. Its W is not. Filters that are smaller than the stride stay with
+ * patches: of theirs oneDNN 2.6.3 gets some wrong on more than one thread.
  */
 #include "device/host/amx.h"
 #include "device/host/dnnl.h"
@@ -288,7 +289,8 @@ static enum dawn_status make_direct(struct conv *k, const struct dawn_graph *g,
     enum dawn_status st = DAWN_OK;
 
     if (k->scatter || k->dtype != DAWN_BF16 || !dawni_amx_usable() ||
-        dawn_graph_attr(g, node, "shift", 0) != 0)
+        dawn_graph_attr(g, node, "shift", 0) != 0 ||
+        k->filter.h < desc.stride || k->filter.w < desc.stride)
         return DAWN_OK;
     for (int i = 0; i < 2 && !st; i++) {
         desc.backward = i;
