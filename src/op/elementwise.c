@@ -3,17 +3,24 @@
  */
 #include "op/op.h"
 
-static bool gelu_infer(struct dawni_op *c)
+/* The output is like the one input; flops: of an element. */
+static bool infer_like(struct dawni_op *c, uint32_t flags, int forward_flops,
+                       int backward_flops)
 {
     const struct dawn_tensor_desc *x = c->in[0];
     if (!dawni_op_want_float(c, 0, 0))
         return false;
     dawni_op_copy_shape(dawni_op_output(c, "", x->dtype), x, x->dims);
-    c->save_inputs = 1;
-    c->flags = DAWN_NODE_GRAD_INPLACE;
-    c->flops[0] = 20 * dawni_op_elements(x);
-    c->flops[1] = 30 * dawni_op_elements(x);
+    c->flags = flags;
+    c->flops[0] = forward_flops * dawni_op_elements(x);
+    c->flops[1] = backward_flops * dawni_op_elements(x);
     return true;
+}
+
+static bool gelu_infer(struct dawni_op *c)
+{
+    c->save_inputs = 1;
+    return infer_like(c, DAWN_NODE_GRAD_INPLACE, 20, 30);
 }
 
 const struct dawni_op_def dawni_op_gelu = {
@@ -25,14 +32,8 @@ const struct dawni_op_def dawni_op_gelu = {
 /* Its sign can be read off the output, which the next node may keep anyway. */
 static bool relu_infer(struct dawni_op *c)
 {
-    const struct dawn_tensor_desc *x = c->in[0];
-    if (!dawni_op_want_float(c, 0, 0))
-        return false;
-    dawni_op_copy_shape(dawni_op_output(c, "", x->dtype), x, x->dims);
     c->save_outputs = 1;
-    c->flags = DAWN_NODE_INPLACE;
-    c->flops[0] = c->flops[1] = dawni_op_elements(x);
-    return true;
+    return infer_like(c, DAWN_NODE_INPLACE, 1, 1);
 }
 
 const struct dawni_op_def dawni_op_relu = {
@@ -41,40 +42,23 @@ const struct dawni_op_def dawni_op_relu = {
     .infer = relu_infer,
 };
 
-static bool scale_infer(struct dawni_op *c)
+static bool multiple_infer(struct dawni_op *c)
 {
-    const struct dawn_tensor_desc *x = c->in[0];
-    if (!dawni_op_want_float(c, 0, 0))
-        return false;
-    dawni_op_copy_shape(dawni_op_output(c, "", x->dtype), x, x->dims);
-    c->flags = DAWN_NODE_INPLACE;
-    c->flops[0] = c->flops[1] = dawni_op_elements(x);
-    return true;
+    return infer_like(c, DAWN_NODE_INPLACE, 1, 1);
 }
 
 const struct dawni_op_def dawni_op_scale = {
     .op = "scale",
     .inputs = 1,
     .attr = {{"by", DAWNI_ATTR_POSITIVE, true, 0}},
-    .infer = scale_infer,
+    .infer = multiple_infer,
 };
-
-static bool dropout_infer(struct dawni_op *c)
-{
-    const struct dawn_tensor_desc *x = c->in[0];
-    if (!dawni_op_want_float(c, 0, 0))
-        return false;
-    dawni_op_copy_shape(dawni_op_output(c, "", x->dtype), x, x->dims);
-    c->flags = DAWN_NODE_INPLACE;
-    c->flops[0] = c->flops[1] = dawni_op_elements(x);
-    return true;
-}
 
 const struct dawni_op_def dawni_op_dropout = {
     .op = "dropout",
     .inputs = 1,
     .attr = {{"p", DAWNI_ATTR_FRACTION, true, 0}},
-    .infer = dropout_infer,
+    .infer = multiple_infer,
 };
 
 static bool add_infer(struct dawni_op *c)
