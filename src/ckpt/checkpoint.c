@@ -173,15 +173,6 @@ const struct dawn_checkpoint_tensor *dawn_checkpoint_find(
     return dawn_checkpoint_tensor(ck, dawni_namemap_find(ck->names, name));
 }
 
-static void widen(const unsigned char *from, uint64_t bytes, float *dst)
-{
-    for (uint64_t i = 0; i < bytes / 2; i++) {
-        uint32_t bits = (uint32_t)from[2 * i] << 16 | (uint32_t)from[2 * i + 1]
-                                                          << 24;
-        memcpy(&dst[i], &bits, sizeof bits);
-    }
-}
-
 /* The tensor, if it is as wanted and can be read as f32. */
 static enum dawn_status find_wanted(const struct dawn_checkpoint *ck,
                                     const struct dawn_checkpoint_part *part,
@@ -212,21 +203,6 @@ static enum dawn_status find_wanted(const struct dawn_checkpoint *ck,
     return DAWN_OK;
 }
 
-static void read_elements(const struct dawn_checkpoint_tensor *tensor,
-                          int64_t first, int64_t count, float *dst)
-{
-    uint64_t each = dawn_dtype_bytes(tensor->dtype);
-    const char *from = tensor->data;
-
-    if (!count)
-        return;
-    from += (uint64_t)first * each;
-    if (tensor->dtype == DAWN_BF16)
-        widen((const unsigned char *)from, (uint64_t)count * each, dst);
-    else
-        memcpy(dst, from, (size_t)count * each);
-}
-
 static int64_t elements_of(const struct dawn_checkpoint_tensor *tensor)
 {
     uint64_t bytes;
@@ -246,7 +222,7 @@ enum dawn_status dawn_checkpoint_read(const struct dawn_checkpoint *ck,
     enum dawn_status st = find_wanted(ck, &all, &tensor, err);
 
     if (!st)
-        read_elements(tensor, 0, elements_of(tensor), dst);
+        dawni_safetensors_widen(tensor, 0, elements_of(tensor), dst);
     return st;
 }
 
@@ -267,6 +243,6 @@ enum dawn_status dawn_checkpoint_read_part(
                          ck->path, part->name, (long long)part->count,
                          (long long)part->first,
                          (long long)elements_of(tensor));
-    read_elements(tensor, part->first, part->count, dst);
+    dawni_safetensors_widen(tensor, part->first, part->count, dst);
     return DAWN_OK;
 }

@@ -78,15 +78,6 @@ static bool is_turned(const struct dawn_param_desc *d)
     return d->dims == 2 && strncmp(d->name, "h.", 2) == 0;
 }
 
-static int64_t elements_of(const struct dawn_param_desc *d)
-{
-    int64_t n = 1;
-
-    for (int i = 0; i < d->dims; i++)
-        n *= d->shape[i];
-    return n;
-}
-
 /* (rows, columns) to (columns, rows) */
 static void turn(const float *from, int64_t rows, int64_t columns, float *to)
 {
@@ -116,7 +107,7 @@ static float *turned(const struct dawn_param_desc *d, float *value,
 
     if (!is_turned(d))
         return value;
-    other = dawni_calloc(elements_of(d), sizeof *other);
+    other = dawni_calloc(rows * columns, sizeof *other);
     if (other)
         turn(value, rows, columns, other);
     free(value);
@@ -136,10 +127,11 @@ static enum dawn_status take_param(struct model *m,
                                    struct dawn_error *err)
 {
     const struct dawn_param_desc *d = dawn_graph_param(m->graph, i);
+    int64_t elements = dawn_graph_param_elements(m->graph, i);
     char name[NAME_ROOM];
     enum dawn_status st;
 
-    m->value[i] = dawni_calloc(elements_of(d), sizeof **m->value);
+    m->value[i] = dawni_calloc(elements, sizeof **m->value);
     if (!m->value[i])
         return no_memory(d, err);
     if ((st = dawn_checkpoint_read(ck, d->name, d->dims, d->shape, m->value[i],
@@ -323,24 +315,6 @@ static const struct dawn_checkpoint_tensor *find(
     return t ? t : dawni_safetensors_find(file, name);
 }
 
-/* As f32; data may be unaligned. */
-static void widen(const struct dawn_checkpoint_tensor *t, int64_t elements,
-                  float *to)
-{
-    const char *from = t->data;
-
-    if (t->dtype == DAWN_F32) {
-        memcpy(to, from, (size_t)elements * sizeof *to);
-        return;
-    }
-    for (int64_t i = 0; i < elements; i++) {
-        uint16_t half;
-        memcpy(&half, from + 2 * i, sizeof half);
-        uint32_t bits = (uint32_t)half << 16;
-        memcpy(&to[i], &bits, sizeof bits);
-    }
-}
-
 static enum dawn_status check_tensor(const struct dawn_param_desc *d,
                                      const struct dawn_checkpoint_tensor *t,
                                      const char *path, struct dawn_error *err)
@@ -372,13 +346,14 @@ static enum dawn_status give_param(struct model *m,
 {
     const struct dawn_param_desc *d = dawn_graph_param(m->graph, i);
     const struct dawn_checkpoint_tensor *t = find(file, d->name);
+    int64_t elements = dawn_graph_param_elements(m->graph, i);
     enum dawn_status st = check_tensor(d, t, path, err);
 
     if (st)
         return st;
-    m->value[i] = dawni_calloc(elements_of(d), sizeof **m->value);
+    m->value[i] = dawni_calloc(elements, sizeof **m->value);
     if (m->value[i]) {
-        widen(t, elements_of(d), m->value[i]);
+        dawni_safetensors_widen(t, 0, elements, m->value[i]);
         m->value[i] = turned(d, m->value[i], d->shape[1], d->shape[0]);
     }
     if (!m->value[i])
@@ -406,7 +381,8 @@ static enum dawn_status check_head(const struct model *m,
 {
     int wte = dawn_graph_find_param(m->graph, "wte");
     const struct dawn_param_desc *d = dawn_graph_param(m->graph, wte);
-    size_t bytes = (size_t)elements_of(d) * sizeof(float);
+    int64_t elements = dawn_graph_param_elements(m->graph, wte);
+    size_t bytes = (size_t)elements * sizeof(float);
     enum dawn_status st = check_tensor(d, head, path, err);
 
     if (st)
@@ -414,7 +390,7 @@ static enum dawn_status check_head(const struct model *m,
     float *value = malloc(bytes);
     if (!value)
         return no_memory(d, err);
-    widen(head, elements_of(d), value);
+    dawni_safetensors_widen(head, 0, elements, value);
     if (memcmp(value, m->value[wte], bytes) != 0)
         st = dawn_fail(err, DAWN_E_MISMATCH,
                        "%s: tensor %.200s is not the embedding, to which the "

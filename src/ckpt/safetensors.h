@@ -86,4 +86,8 @@ const struct dawn_checkpoint_tensor *dawni_safetensors_tensor(
 const struct dawn_checkpoint_tensor *dawni_safetensors_find(
     const struct dawni_safetensors *file, const char *name);
 
+/* Elements [first, first + count) of an f32 or bf16 tensor, as f32. */
+void dawni_safetensors_widen(const struct dawn_checkpoint_tensor *tensor,
+                             int64_t first, int64_t count, float *to);
+
 #endif

@@ -303,3 +303,26 @@ const struct dawn_checkpoint_tensor *dawni_safetensors_find(
     return dawni_safetensors_tensor(file,
                                     dawni_namemap_find(file->names, name));
 }
+
+static void widen_bf16(const unsigned char *from, int64_t count, float *to)
+{
+    for (int64_t i = 0; i < count; i++) {
+        uint32_t bits = (uint32_t)from[2 * i] << 16 | (uint32_t)from[2 * i + 1]
+                                                          << 24;
+        memcpy(&to[i], &bits, sizeof bits);
+    }
+}
+
+void dawni_safetensors_widen(const struct dawn_checkpoint_tensor *tensor,
+                             int64_t first, int64_t count, float *to)
+{
+    const unsigned char *from = tensor->data; /* may be unaligned */
+
+    if (!count)
+        return;
+    from += (uint64_t)first * dawn_dtype_bytes(tensor->dtype);
+    if (tensor->dtype == DAWN_BF16)
+        widen_bf16(from, count, to);
+    else
+        memcpy(to, from, (size_t)count * sizeof *to);
+}
