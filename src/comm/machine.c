@@ -4,6 +4,7 @@
 #include "comm/comm.h"
 #include "common/array.h"
 #include "common/clock.h"
+#include "common/sort.h"
 #include "topology/disk.h"
 #include "topology/host.h"
 #include "topology/numa.h"
@@ -75,13 +76,6 @@ static enum dawn_status turn(const struct pair *pair, struct dawn_error *err)
     return begins ? wait(pair, pair->recv, err) : DAWN_OK;
 }
 
-static int ascending(const void *a, const void *b)
-{
-    const double *x = a, *y = b;
-
-    return (*x > *y) - (*x < *y);
-}
-
 /* The median time of a message, one way, in a round of turns. */
 static enum dawn_status time_round(const struct pair *pair, int turns,
                                    double *ns_p, struct dawn_error *err)
@@ -95,8 +89,7 @@ static enum dawn_status time_round(const struct pair *pair, int turns,
             return st;
         ns[i] = (double)(dawni_now_ns() - from) / 2;
     }
-    qsort(ns, (size_t)turns, sizeof *ns, ascending);
-    *ns_p = ns[turns / 2];
+    *ns_p = dawni_median(ns, turns);
     return DAWN_OK;
 }
 
@@ -125,7 +118,7 @@ static enum dawn_status time_messages(struct pair *pair, char *buffer,
     for (int i = 0; i < ROUNDS; i++)
         if ((st = time_round(pair, turns, &ns[i], err)))
             goto out;
-    qsort(ns, ROUNDS, sizeof *ns, ascending);
+    dawni_sort_doubles(ns, ROUNDS);
     *ns_p = ns[0];
     if (*spread < ns[ROUNDS - 1] / ns[0])
         *spread = ns[ROUNDS - 1] / ns[0];
@@ -147,8 +140,7 @@ static void time_copy(char *buffer, double numbers[NUMBERS])
         if (i >= 0)
             ns[i] = (double)(dawni_now_ns() - from);
     }
-    qsort(ns, COPY_TURNS, sizeof *ns, ascending);
-    numbers[1] = ns[COPY_TURNS / 2];
+    numbers[1] = dawni_median(ns, COPY_TURNS);
 }
 
 static enum dawn_status measure_pair(struct pair *pair, char *buffer,

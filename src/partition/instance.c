@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* Check a problem and turn it into whole numbers. */
 #include "common/array.h"
+#include "common/sort.h"
 #include "partition/instance.h"
 #include <math.h>
 
@@ -128,12 +129,6 @@ static bool copy_variants(struct dawni_instance *in)
     return true;
 }
 
-static int compare_ints(const void *a, const void *b)
-{
-    int x = *(const int *)a, y = *(const int *)b;
-    return (x > y) - (x < y);
-}
-
 /* Neighbours by node, each once. */
 static bool list_neighbours(const struct dawni_partition_problem *p, bool after,
                             int **at_p, int **list_p)
@@ -155,7 +150,7 @@ static bool list_neighbours(const struct dawni_partition_problem *p, bool after,
     }
     for (int v = 0; v < n; v++) {
         int end = at[v + 1], first = kept;
-        qsort(&list[begin], (size_t)(end - begin), sizeof *list, compare_ints);
+        dawni_sort_ints(&list[begin], end - begin);
         for (int i = begin; i < end; i++)
             if (kept == first || list[kept - 1] != list[i])
                 list[kept++] = list[i];

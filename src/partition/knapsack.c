@@ -2,6 +2,7 @@
 /* The knapsack of a stage: its nodes, a price for memory, a quick choice. */
 #include "partition/core.h"
 #include "common/array.h"
+#include "common/sort.h"
 
 /* Moves that mend a choice, at most: prices are good, few are needed. */
 #define MOST_MENDS 24
@@ -89,12 +90,6 @@ struct dawni_sack_sums dawni_sack_sum(const struct dawni_sack *s,
     return sum;
 }
 
-static int compare_ints(const void *a, const void *b)
-{
-    int x = *(const int *)a, y = *(const int *)b;
-    return (x > y) - (x < y);
-}
-
 bool dawni_sack_price(struct dawni_sack *s, const int *node, int n,
                       const struct dawni_level *level, int64_t cap,
                       double *lambda_p)
@@ -112,7 +107,7 @@ bool dawni_sack_price(struct dawni_sack *s, const int *node, int n,
             s->rank[ranks++] = level->rank[k];
     }
     if (ranks)
-        qsort(s->rank, (size_t)ranks, sizeof *s->rank, compare_ints);
+        dawni_sort_ints(s->rank, ranks);
     *lambda_p = 0;
     for (; over > 0 && i < ranks; i++) {
         int r = s->rank[i];

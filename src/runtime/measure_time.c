@@ -7,6 +7,7 @@
 #include "runtime/measure_time.h"
 #include "common/array.h"
 #include "common/clock.h"
+#include "common/sort.h"
 
 #define LEAST_ROUNDS 7
 #define MOST_ROUNDS 200
@@ -65,13 +66,6 @@ static enum dawn_status timing_create(struct timing *t, struct dawn_error *err)
                      rounds, t->nodes);
 }
 
-static int by_value(const void *a, const void *b)
-{
-    double x = *(const double *)a, y = *(const double *)b;
-
-    return (x > y) - (x < y);
-}
-
 struct summary {
     double median, spread; /* spread: half the distance between the quartiles */
 };
@@ -79,9 +73,9 @@ struct summary {
 /* Of n numbers, which are sorted in place. */
 static struct summary summarise(double *x, int n)
 {
-    qsort(x, (size_t)n, sizeof *x, by_value);
-    return (struct summary){.median = n % 2 ? x[n / 2]
-                                            : (x[n / 2 - 1] + x[n / 2]) / 2,
+    double median = dawni_median(x, n);
+
+    return (struct summary){.median = median,
                             .spread = (x[(n - 1) - n / 4] - x[n / 4]) / 2};
 }
 

@@ -4,6 +4,7 @@
  * a transfer is slower then, and it takes computing time from them. */
 #include "topology/disk.h"
 #include "common/clock.h"
+#include "common/sort.h"
 #include "topology/busy.h"
 
 #include <errno.h>
@@ -113,19 +114,6 @@ static enum dawn_status pass(const struct disk *disk, bool is_write,
     return DAWN_OK;
 }
 
-static int ascending(const void *a, const void *b)
-{
-    const double *x = a, *y = b;
-
-    return (*x > *y) - (*x < *y);
-}
-
-static double median(double *x, int n)
-{
-    qsort(x, (size_t)n, sizeof *x, ascending);
-    return x[n / 2];
-}
-
 static enum dawn_status measure_latency(const struct disk *disk,
                                         double *latency_ns,
                                         struct dawn_error *err)
@@ -140,7 +128,7 @@ static enum dawn_status measure_latency(const struct disk *disk,
             return fail_errno(disk, "read", errno, err);
         ns[i] = (double)(dawni_now_ns() - from);
     }
-    *latency_ns = median(ns, SINGLE_READS);
+    *latency_ns = dawni_median(ns, SINGLE_READS);
     return DAWN_OK;
 }
 
@@ -182,9 +170,10 @@ static enum dawn_status measure(const struct disk *disk,
     for (int i = 0; i < PASSES && !st; i++)
         st = go_round(disk, busy, &r, i, err);
     if (!st) {
-        double write = median(r.write, PASSES), read = median(r.read, PASSES);
-        double alone = fmax(median(r.alone, PASSES), DBL_MIN);
-        double lost = fmax(0, 1 - median(r.beside, PASSES) / alone);
+        double write = dawni_median(r.write, PASSES),
+               read = dawni_median(r.read, PASSES);
+        double alone = fmax(dawni_median(r.alone, PASSES), DBL_MIN);
+        double lost = fmax(0, 1 - dawni_median(r.beside, PASSES) / alone);
         tier->write_bytes_per_s = bytes / write * 1e9;
         tier->read_bytes_per_s = bytes / read * 1e9;
         tier->compute_ns_per_byte =

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "topology/numa.h"
 #include "common/clock.h"
+#include "common/sort.h"
 
 #include <hwloc.h>
 #include <stdlib.h>
@@ -67,13 +68,6 @@ int dawni_numa_far_synthetic(const char *description, const char *cores)
 
 /* Measuring */
 
-static int ascending(const void *a, const void *b)
-{
-    const double *x = a, *y = b;
-
-    return (*x > *y) - (*x < *y);
-}
-
 /* Bytes per second, the median. */
 static double copy_speed(char *to, const char *from, size_t bytes)
 {
@@ -86,8 +80,7 @@ static double copy_speed(char *to, const char *from, size_t bytes)
         double ns = (double)(dawni_now_ns() - begin);
         speed[i] = (double)bytes / (ns > 1 ? ns : 1) * 1e9;
     }
-    qsort(speed, PASSES, sizeof *speed, ascending);
-    return speed[PASSES / 2];
+    return dawni_median(speed, PASSES);
 }
 
 enum dawn_status dawni_numa_measure(size_t bytes,

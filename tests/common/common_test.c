@@ -1,10 +1,11 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* Status, arrays, hash, clock, random numbers, name map. */
+/* Status, arrays, hash, clock, random numbers, sorting, name map. */
 #include "common/array.h"
 #include "common/clock.h"
 #include "common/hash.h"
 #include "common/namemap.h"
 #include "common/random.h"
+#include "common/sort.h"
 #include "tap.h"
 
 #include <dawnpiper/status.h>
@@ -124,6 +125,20 @@ static void test_random(void)
     is_near(squares / 1e5, 1, 0.02, "and variance 1");
 }
 
+static void test_sort(void)
+{
+    int whole[] = {3, -7, 3, 0};
+    double odd[] = {5, -1, 2}, even[] = {8, 1, 4, 2}, one[] = {6};
+
+    dawni_sort_ints(whole, 4);
+    ok(whole[0] == -7 && whole[1] == 0 && whole[2] == 3 && whole[3] == 3,
+       "whole numbers are sorted");
+    ok(dawni_median(odd, 3) == 2 && odd[0] == -1 && odd[2] == 5,
+       "the median of three, which are sorted");
+    ok(dawni_median(even, 4) == 3, "of four: the mean of the middle two");
+    ok(dawni_median(one, 1) == 6, "of one");
+}
+
 static void test_namemap(void)
 {
     static char name[20000][16];
@@ -152,6 +167,7 @@ int main(void)
     test_array();
     test_hash();
     test_random();
+    test_sort();
     test_namemap();
     uint64_t before = dawni_now_ns();
     ok(dawni_now_ns() >= before && before > 0, "the clock does not go back");
