@@ -32,19 +32,17 @@ function px(power) {
     return left + (power - low) / (high > low ? high - low : 1) * (width - left - right)
 }
 function py(loss) { return top + (1 - loss / most) * (height - top - bottom) }
-function mean_en(name, p,    i, s) {
-    for (i = 1; i <= samples[name, p]; i++) s += en[name, p, i]
-    return s / samples[name, p]
+function mean(loss, key, count,    i, s) {
+    for (i = 1; i <= count; i++) s += loss[key, i]
+    return s / count
 }
-function mean_es(name, p,    i, s) {
-    for (i = 1; i <= samples[name, p]; i++) s += es[name, p, i]
-    return s / samples[name, p]
-}
-function line(name, spanish,    k, p, path) {
+function line(name, spanish,    k, p, key, n, path) {
     for (k = 1; k <= points[name]; k++) {
         p = at[name, k]
+        key = name SUBSEP p
+        n = samples[key]
         path = path sprintf("%s%.1f %.1f", k > 1 ? "L" : "M", px(p),
-                            py(spanish ? mean_es(name, p) : mean_en(name, p)))
+                            py(spanish ? mean(es, key, n) : mean(en, key, n)))
     }
     printf "<path d=\"%s\" fill=\"none\" stroke=\"%s\" stroke-width=\"1.8\"%s/>\n", path, \
         colour[name], spanish ? " stroke-dasharray=\"5 3\"" : ""
@@ -61,14 +59,10 @@ function dots(name,    k, p, i) {
 function text(x, y, what, anchor) {
     printf "<text x=\"%.1f\" y=\"%.1f\" text-anchor=\"%s\">%s</text>\n", x, y, anchor, what
 }
-function mean_level(what, spanish,    i, s) {
-    for (i = 1; i <= level_count[what]; i++)
-        s += spanish ? levels_es[what, i] : levels[what, i]
-    return s / level_count[what]
-}
-function rule(what, spanish,    y) {
-    if (!level_count[what]) return
-    y = py(mean_level(what, spanish))
+function rule(what, spanish,    n, y) {
+    n = level_count[what]
+    if (!n) return
+    y = py(spanish ? mean(levels_es, what, n) : mean(levels, what, n))
     printf "<path d=\"M%d %.1fH%d\" stroke=\"#999\" stroke-width=\"0.8\"%s/>\n", left, y, width - right, spanish ? " stroke-dasharray=\"5 3\"" : ""
     text(width - right + 6, y + 4, what (spanish ? ", Spanish" : ", English"), "start")
 }
