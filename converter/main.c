@@ -1,13 +1,12 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* dawn-convert: checkpoints to and from what other libraries read. */
-#include <argp.h>
+#include "../profiler/args.h"
 #include <dawnpiper/checkpoint.h>
-#include <stdarg.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
-enum { KEY_TO = 1000, KEY_FROM, KEY_USAGE };
+enum { KEY_TO = 1000, KEY_FROM };
 
 struct options {
     const char *job, *from, *output;
@@ -22,27 +21,10 @@ static const struct argp_option option[] = {
     {"from", KEY_FROM, "FORMAT", 0, "read FORMAT, write a checkpoint of ours",
      0},
     {"output", 'o', "DIR", 0, "folder to write", 0},
-    {"help", '?', NULL, 0, "print this help and exit", -1},
-    {NULL, 'h', NULL, OPTION_HIDDEN, NULL, -1},
-    {"usage", KEY_USAGE, NULL, 0, "print a short help and exit", -1},
-    {"version", 'V', NULL, 0, "print the version and exit", -1},
     {0},
 };
 
-static char program[] = "dawn-convert";
-
-/* One line, and the end. */
-static _Noreturn DAWN_PRINTF(1, 2) void wrong(const char *format, ...)
-{
-    va_list args;
-
-    fprintf(stderr, "%s: ", program);
-    va_start(args, format);
-    vfprintf(stderr, format, args);
-    va_end(args);
-    fprintf(stderr, " (see %s --help)\n", program);
-    exit(2);
-}
+static const char program[] = "dawn-convert";
 
 static void set_way(struct options *o, const char *format, bool import)
 {
@@ -76,22 +58,9 @@ static error_t parse(int key, char *arg, struct argp_state *state)
     case 'o':
         o->output = arg;
         return 0;
-    case '?':
-    case 'h':
-        argp_help(state->root_argp, stdout, ARGP_HELP_STD_HELP, program);
-        exit(0);
-    case KEY_USAGE:
-        argp_help(state->root_argp, stdout, ARGP_HELP_USAGE, program);
-        exit(0);
-    case 'V':
-        printf("%s %s\n", program, dawn_version());
-        exit(0);
     case ARGP_KEY_ARG:
         set_argument(o, arg);
         return 0;
-    case ARGP_KEY_ERROR:
-        wrong("unknown or incomplete option '%s'",
-              state->argv[state->next - 1]);
     case ARGP_KEY_END:
         if (!o->chosen || !o->from || !o->output)
             wrong("--to or --from, JOB, a folder to read and -o are needed");
@@ -163,8 +132,7 @@ int main(int argc, char **argv)
     struct dawn_job *job = malloc(sizeof *job);
     enum dawn_status st;
 
-    if (argp_parse(&argp, argc, argv, ARGP_NO_ERRS | ARGP_NO_HELP, NULL, &o))
-        wrong("wrong usage");
+    args_parse(&(struct args){program, &o, NULL, NULL}, &argp, argc, argv);
     st = job ? dawn_job_load(o.job, job, &err)
              : dawn_fail(&err, DAWN_E_NOMEM, "no memory");
     if (!st)

@@ -1,10 +1,9 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "options.h"
+#include "../profiler/args.h"
 #include "../profiler/units.h"
-#include <argp.h>
 #include <dawnpiper/schedule.h>
 #include <errno.h>
-#include <stdarg.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -31,9 +30,7 @@ enum {
     KEY_RECOMPUTE,
     KEY_OFFLOAD,
     KEY_EXPLAIN,
-    KEY_JSON,
-    KEY_USAGE,
-    KEY_VERSION = 'V'
+    KEY_JSON
 };
 
 static const struct argp_option option[] = {
@@ -131,27 +128,8 @@ static const struct argp_option option[] = {
      "plan to write (default: plan.yaml); - is "
      "stdout",
      0},
-    {"help", '?', NULL, 0, "print this help and exit", -1},
-    {NULL, 'h', NULL, OPTION_HIDDEN, NULL, -1},
-    {"usage", KEY_USAGE, NULL, 0, "print a short help and exit", -1},
-    {"version", KEY_VERSION, NULL, 0, "print the version and exit", -1},
     {0},
 };
-
-static char program[] = "dawn-plan";
-
-/* One line, and the end. */
-static _Noreturn DAWN_PRINTF(1, 2) void wrong(const char *format, ...)
-{
-    va_list args;
-
-    fprintf(stderr, "dawn-plan: ");
-    va_start(args, format);
-    vfprintf(stderr, format, args);
-    va_end(args);
-    fprintf(stderr, " (see dawn-plan --help)\n");
-    exit(2);
-}
 
 static int count(const char *name, const char *text)
 {
@@ -347,24 +325,11 @@ static error_t parse(int key, char *arg, struct argp_state *state)
     struct options *o = state->input;
 
     switch (key) {
-    case '?':
-    case 'h':
-        argp_help(state->root_argp, stdout, ARGP_HELP_STD_HELP, program);
-        exit(0);
-    case KEY_USAGE:
-        argp_help(state->root_argp, stdout, ARGP_HELP_USAGE, program);
-        exit(0);
-    case KEY_VERSION:
-        printf("dawn-plan %s\n", dawn_version());
-        exit(0);
     case ARGP_KEY_ARG:
         if (o->profile)
             wrong("one PROFILE only, not '%s' too", arg);
         o->profile = arg;
         return 0;
-    case ARGP_KEY_ERROR:
-        wrong("unknown or incomplete option '%s'",
-              state->argv[state->next - 1]);
     case ARGP_KEY_END:
         finish(o);
         return 0;
@@ -386,7 +351,6 @@ void options_parse(struct options *options, int argc, char **argv)
     };
 
     *options = (struct options){0};
-    if (argp_parse(&argp, argc, argv, ARGP_NO_ERRS | ARGP_NO_HELP, NULL,
-                   options))
-        wrong("wrong usage");
+    args_parse(&(struct args){"dawn-plan", options, NULL, NULL}, &argp, argc,
+               argv);
 }

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* What programs that run as MPI ranks share; see cli.h. */
 #include "cli.h"
+#include "args.h"
 #include <errno.h>
 #include <stdarg.h>
 #include <stdio.h>
@@ -9,73 +10,17 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
-enum { KEY_HELP = 1000, KEY_USAGE, KEY_VERSION };
-
-static const struct argp_option common_options[] = {
-    {"help", '?', NULL, 0, "Give this help list", -1},
-    {NULL, 'h', NULL, OPTION_HIDDEN, NULL, -1},
-    {"usage", KEY_USAGE, NULL, 0, "Give a short usage message", -1},
-    {"version", 'V', NULL, 0, "Print program version", -1},
-    {0},
-};
-
-struct input {
-    struct cli *cli;
-    const struct argp *argp;
-    void *input;
-};
-
-static void show_help(const struct argp *argp, unsigned flags,
-                      const char *program)
+static void note(void *cli, const char *text)
 {
-    argp_help(argp, stdout, flags, (char *)(uintptr_t)program);
-    exit(CLI_FINE);
-}
-
-static error_t parse_common(int key, char *arg, struct argp_state *state)
-{
-    const struct input *in = state->input;
-
-    (void)arg;
-    switch (key) {
-    case ARGP_KEY_INIT:
-        state->child_inputs[0] = in->input;
-        return 0;
-    case ARGP_KEY_ERROR:
-        cli_usage(in->cli, "wrong or incomplete option '%s'",
-                  state->argv[state->next - 1]);
-        return 0;
-    case '?':
-    case 'h':
-        show_help(state->root_argp, ARGP_HELP_STD_HELP, in->cli->program);
-        return 0;
-    case KEY_USAGE:
-        show_help(state->root_argp, ARGP_HELP_USAGE, in->cli->program);
-        return 0;
-    case 'V':
-        printf("%s %s\n", in->cli->program, dawn_version());
-        exit(CLI_FINE);
-    default:
-        return ARGP_ERR_UNKNOWN;
-    }
+    cli_usage(cli, "%s", text);
 }
 
 void cli_parse(struct cli *cli, const struct argp *argp, int argc, char **argv,
                void *input)
 {
-    struct argp_child child[] = {{argp, 0, NULL, 0}, {0}};
-    struct argp root = {.options = common_options,
-                        .parser = parse_common,
-                        .args_doc = argp->args_doc,
-                        .doc = argp->doc,
-                        .children = child};
-    struct argp inner = *argp;
-    struct input in = {cli, argp, input};
+    const struct args args = {cli->program, input, note, cli};
 
-    inner.doc = inner.args_doc = NULL; /* the root says them */
-    child[0].argp = &inner;
-    if (argp_parse(&root, argc, argv, ARGP_NO_ERRS | ARGP_NO_HELP, NULL, &in))
-        cli_usage(cli, "wrong usage");
+    args_parse(&args, argp, argc, argv);
 }
 
 void cli_usage(struct cli *cli, const char *format, ...)

@@ -23,15 +23,15 @@ struct options {
 enum { KEY_MACHINE = 2000, KEY_MICROBATCH, KEY_DEVICE, KEY_REPEATS, KEY_DIR };
 
 static const struct argp_option options[] = {
-    {"output", 'o', "FILE", 0, "Write FILE (profile.yaml, machine.yaml)", 0},
+    {"output", 'o', "FILE", 0, "write FILE (profile.yaml, machine.yaml)", 0},
     {"microbatch", KEY_MICROBATCH, "LIST", 0,
-     "Microbatch sizes, ascending (the job's, and powers of two below)", 0},
-    {"device", KEY_DEVICE, "KIND", 0, "Measure on KIND (the job's: host)", 0},
+     "microbatch sizes, ascending (the job's, and powers of two below)", 0},
+    {"device", KEY_DEVICE, "KIND", 0, "measure on KIND (the job's: host)", 0},
     {"repeats", KEY_REPEATS, "N", 0,
-     "Time each call in N rounds (until the medians are steady)", 0},
+     "time each call in N rounds (until the medians are steady)", 0},
     {"machine", KEY_MACHINE, NULL, 0,
-     "Measure the machine: memory, links between the ranks, the disk", 0},
-    {"dir", KEY_DIR, "DIR", 0, "With --machine: measure the disk behind DIR",
+     "measure the machine: memory, links between the ranks, the disk", 0},
+    {"dir", KEY_DIR, "DIR", 0, "with --machine: measure the disk behind DIR",
      0},
     {0},
 };

@@ -19,39 +19,39 @@ enum {
 };
 
 static const struct argp_option options[] = {
-    {"plan", KEY_PLAN, "FILE", 0, "Train under this plan; required", 0},
-    {"steps", KEY_STEPS, "N", 0, "Stop after N steps (the job's)", 0},
+    {"plan", KEY_PLAN, "FILE", 0, "train under this plan; required", 0},
+    {"steps", KEY_STEPS, "N", 0, "stop after N steps (the job's)", 0},
     {"resume", KEY_RESUME, NULL, 0,
-     "Go on from the newest complete checkpoint, on any number of stages", 0},
+     "go on from the newest complete checkpoint, on any number of stages", 0},
     {"timeout", KEY_TIMEOUT, "SECONDS", 0,
-     "End the job when nothing moves for so long (300)", 0},
+     "end the job when nothing moves for so long (300)", 0},
     {"verify", KEY_VERIFY, NULL, 0,
-     "Compare one step with the same on one stage, bit by bit, and train "
+     "compare one step with the same on one stage, bit by bit, and train "
      "nothing",
      0},
     {"evaluate", KEY_EVALUATE, "FILE", 0,
-     "Print the loss of the run's newest checkpoint on FILE, and train nothing",
+     "print the loss of the run's newest checkpoint on FILE, and train nothing",
      0},
     {"offload-dir", KEY_OFFLOAD_DIR, "DIR", 0,
-     "Folder on the disk that the plan offloads to; nothing is left there "
+     "folder on the disk that the plan offloads to; nothing is left there "
      "(the plan's offload_dir, else $TMPDIR, or /tmp)",
      0},
     {"checked", KEY_CHECKED, NULL, 0,
-     "See that what is read back from host memory or disk is what was written",
+     "see that what is read back from host memory or disk is what was written",
      0},
     {"fisher", KEY_FISHER, "CORPUS", 0,
-     "Train nothing: write the Fisher information of the job's newest "
+     "train nothing: write the Fisher information of the job's newest "
      "checkpoint on CORPUS to the folder of -o",
      0},
-    {"output", 'o', "DIR", 0, "With --fisher: where to write", 0},
+    {"output", 'o', "DIR", 0, "with --fisher: where to write", 0},
     {"samples", KEY_SAMPLES, "N", 0,
-     "With --fisher: the first N windows of the corpus (all)", 0},
+     "with --fisher: the first N windows of the corpus (all)", 0},
     {"fisher-of-batch-mean", KEY_BATCH_MEAN, NULL, 0,
-     "With --fisher: square the mean gradient of each step, which is no Fisher "
+     "with --fisher: square the mean gradient of each step, which is no Fisher "
      "information, to compare with those who do",
      0},
     {"json", KEY_JSON, NULL, 0,
-     "Print each step's metrics on stdout, the rest on stderr", 0},
+     "print each step's metrics on stdout, the rest on stderr", 0},
     {0},
 };
 

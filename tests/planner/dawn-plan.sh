@@ -73,8 +73,9 @@ ok "a plan says what it was made to be the least in"
 rm -f plan.yaml
 run 0 profile.yaml -s 2 --compare -o best.yaml && [ -s best.yaml ]
 ok "with -o it writes the best plan"
-run 0 --version && grep -q '^dawn-plan [0-9]' out
-ok "--version"
+run 0 --version && grep -q '^dawn-plan [0-9]' out && cp out version &&
+    run 0 -V && cmp -s out version
+ok "--version, -V"
 run 0 --help && grep -q -- --explain out && cp out help && run 0 -h &&
     cmp -s out help
 ok "--help, -h"

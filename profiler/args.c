@@ -1,0 +1,91 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* The command line of a program; see args.h. */
+#include "args.h"
+#include <errno.h>
+#include <stdarg.h>
+#include <stdint.h>
+#include <stdio.h>
+#include <stdlib.h>
+
+enum { KEY_USAGE = 1000 };
+
+static const struct argp_option common_options[] = {
+    {"help", '?', NULL, 0, "print this help and exit", -1},
+    {NULL, 'h', NULL, OPTION_HIDDEN, NULL, -1},
+    {"usage", KEY_USAGE, NULL, 0, "print a short help and exit", -1},
+    {"version", 'V', NULL, 0, "print the version and exit", -1},
+    {0},
+};
+
+static const char *program;
+
+void wrong(const char *format, ...)
+{
+    va_list list;
+
+    fprintf(stderr, "%s: ", program);
+    va_start(list, format);
+    vfprintf(stderr, format, list);
+    va_end(list);
+    fprintf(stderr, " (see %s --help)\n", program);
+    exit(2);
+}
+
+static _Noreturn void show_help(const struct argp *argp, unsigned flags)
+{
+    argp_help(argp, stdout, flags, (char *)(uintptr_t)program);
+    exit(0);
+}
+
+static void tell_option(const struct args *args, const char *option)
+{
+    char text[512];
+
+    snprintf(text, sizeof text, "unknown or incomplete option '%s'", option);
+    if (!args->note)
+        wrong("%s", text);
+    args->note(args->user, text);
+}
+
+static error_t parse_common(int key, char *arg, struct argp_state *state)
+{
+    const struct args *args = state->input;
+
+    (void)arg;
+    switch (key) {
+    case ARGP_KEY_INIT:
+        state->child_inputs[0] = args->input;
+        return 0;
+    case ARGP_KEY_ERROR:
+        tell_option(args, state->argv[state->next - 1]);
+        return 0;
+    case '?':
+    case 'h':
+        show_help(state->root_argp, ARGP_HELP_STD_HELP);
+    case KEY_USAGE:
+        show_help(state->root_argp, ARGP_HELP_USAGE);
+    case 'V':
+        printf("%s %s\n", program, dawn_version());
+        exit(0);
+    default:
+        return ARGP_ERR_UNKNOWN;
+    }
+}
+
+void args_parse(const struct args *args, const struct argp *argp, int argc,
+                char **argv)
+{
+    struct argp inner = *argp;
+    const struct argp_child child[] = {{&inner, 0, NULL, 0}, {0}};
+    const struct argp root = {.options = common_options,
+                              .parser = parse_common,
+                              .args_doc = argp->args_doc,
+                              .doc = argp->doc,
+                              .children = child};
+
+    program = args->program;
+    inner.doc = inner.args_doc = NULL; /* the root says them */
+    if (argp_parse(&root, argc, argv, ARGP_NO_ERRS | ARGP_NO_HELP, NULL,
+                   (void *)(uintptr_t)args) == ENOMEM)
+        wrong("no memory");
+}
