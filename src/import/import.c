@@ -71,7 +71,7 @@ double dawni_import_scale(double x, double factor)
     return fabs(near - scaled) <= 1e-15 * scaled ? near : scaled;
 }
 
-static enum dawn_status no_memory(struct dawn_error *err)
+enum dawn_status dawni_import_no_memory(struct dawn_error *err)
 {
     return dawn_fail(err, DAWN_E_NOMEM, "no memory to read a graph");
 }
@@ -113,12 +113,12 @@ enum dawn_status dawni_import_add_node(struct dawni_import *in,
                                        struct dawn_error *err)
 {
     if (!in->names && !(in->names = dawni_namemap_create()))
-        return no_memory(err);
+        return dawni_import_no_memory(err);
     enum dawn_status st = check_node(in, node, err);
     if (st)
         return st;
     if (!dawni_array_reserve(&in->node, &in->node_room, in->nodes + 1))
-        return no_memory(err);
+        return dawni_import_no_memory(err);
     struct dawni_import_node *to = &in->node[in->nodes];
     *to = *node;
     to->name = strdup(node->name);
@@ -126,7 +126,7 @@ enum dawn_status dawni_import_add_node(struct dawni_import *in,
     in->nodes++; /* clear takes it from here */
     if (!to->name || (node->label && !to->label) ||
         dawni_namemap_add(in->names, to->name, in->nodes - 1))
-        return no_memory(err);
+        return dawni_import_no_memory(err);
     return DAWN_OK;
 }
 
@@ -155,7 +155,7 @@ enum dawn_status dawni_import_add_edge(struct dawni_import *in,
     if (st)
         return st;
     if (!dawni_array_reserve(&in->edge, &in->edge_room, in->edges + 1))
-        return no_memory(err);
+        return dawni_import_no_memory(err);
     in->edge[in->edges++] = edge;
     return DAWN_OK;
 }
@@ -167,7 +167,7 @@ enum dawn_status dawni_import_drop(struct dawni_import *in, const bool *drop,
     int nodes = 0, edges = 0;
 
     if (!number)
-        return no_memory(err);
+        return dawni_import_no_memory(err);
     for (int i = 0; i < in->nodes; i++) {
         number[i] = nodes;
         if (drop[i]) {

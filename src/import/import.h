@@ -42,6 +42,8 @@ enum dawn_status dawni_import_fail(const struct dawni_import *in, int line,
                                    struct dawn_error *err, const char *format,
                                    ...) DAWN_PRINTF(4, 5);
 
+enum dawn_status dawni_import_no_memory(struct dawn_error *err);
+
 /* Check a number: from 0 to `most`. */
 enum dawn_status dawni_import_check(const struct dawni_import *in, int line,
                                     const char *what, double x, double most,

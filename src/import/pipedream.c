@@ -174,11 +174,6 @@ struct text {
     int edges, edge_room;
 };
 
-static enum dawn_status no_memory(struct dawn_error *err)
-{
-    return dawn_fail(err, DAWN_E_NOMEM, "no memory to read a graph");
-}
-
 static enum dawn_status read_node(struct dawni_import *in,
                                   const struct line *line,
                                   struct dawn_error *err)
@@ -213,7 +208,7 @@ static enum dawn_status add_edge(struct text *t, const struct line *line,
                                  struct dawn_error *err)
 {
     if (!dawni_array_reserve(&t->edge, &t->edge_room, t->edges + 1))
-        return no_memory(err);
+        return dawni_import_no_memory(err);
     t->edge[t->edges++] =
         (struct edge){line->field[0], line->field[1], line->number};
     return DAWN_OK;
@@ -243,7 +238,7 @@ static enum dawn_status drop(struct dawni_import *in, struct dawn_error *err)
     enum dawn_status st;
 
     if (!out)
-        return no_memory(err);
+        return dawni_import_no_memory(err);
     for (int i = 0; i < in->nodes; i++)
         out[i] = strncmp(in->node[i].label, "__getitem__", 11) == 0;
     for (int i = 0; i < in->edges; i++)

@@ -14,11 +14,6 @@ struct reader {
     int *node_line, *edge_line;
 };
 
-static enum dawn_status no_memory(struct dawn_error *err)
-{
-    return dawn_fail(err, DAWN_E_NOMEM, "no memory to read a graph");
-}
-
 /* Lines */
 
 struct scan {
@@ -232,7 +227,7 @@ static enum dawn_status read_edge(struct dawni_import *in, const json_t *json,
 static enum dawn_status read_edges(struct reader *r, struct dawn_error *err)
 {
     double *sent = dawni_calloc(r->in->nodes, sizeof *sent);
-    enum dawn_status st = sent ? DAWN_OK : no_memory(err);
+    enum dawn_status st = sent ? DAWN_OK : dawni_import_no_memory(err);
     const json_t *edge;
     size_t i;
 
@@ -261,7 +256,7 @@ static enum dawn_status read_root(struct dawni_import *in, const json_t *root,
     r.node_line = find_lines(text, "nodes", r.nodes);
     r.edge_line = find_lines(text, "edges", r.edges);
     if (!r.node_line || !r.edge_line)
-        st = no_memory(err);
+        st = dawni_import_no_memory(err);
     if (!st)
         st = read_nodes(&r, err);
     if (!st)
@@ -279,7 +274,7 @@ static enum dawn_status read_text(struct dawni_import *in, char *text,
     enum dawn_status st;
 
     if (!root && json_error_code(&why) == json_error_out_of_memory)
-        return no_memory(err);
+        return dawni_import_no_memory(err);
     if (!root)
         return dawni_import_fail(in, why.line > 0 ? why.line : 1, err,
                                  "no JSON: %s", why.text);
