@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "ckpt/folder.h"
 #include "common/array.h"
+#include "common/file.h"
 
 #include <dirent.h>
 #include <errno.h>
@@ -14,13 +15,6 @@
 #define STEP "step-"
 #define TEMP ".tmp-"
 #define OLD ".old-"
-
-static enum dawn_status fail_errno(struct dawn_error *err, const char *path,
-                                   const char *what)
-{
-    return dawn_fail(err, DAWN_E_IO, "%s: cannot %s: %s", path, what,
-                     strerrordesc_np(errno));
-}
 
 char *dawni_path_join(const char *dir, const char *name)
 {
@@ -61,7 +55,7 @@ enum dawn_status dawni_folder_make(const char *path, struct dawn_error *err)
         *at = '/';
     }
     if (mkdir(copy, 0777) && errno != EEXIST)
-        st = fail_errno(err, path, "make the folder");
+        st = dawni_file_fail(path, "make the folder", err);
     else if (stat(copy, &s) || !S_ISDIR(s.st_mode))
         st = dawn_fail(err, DAWN_E_IO, "%s: is no folder", path);
     free(copy);
@@ -111,10 +105,10 @@ enum dawn_status dawni_folder_sync(const char *path, struct dawn_error *err)
     enum dawn_status st = DAWN_OK;
 
     if (fd < 0)
-        return fail_errno(err, path, "open");
+        return dawni_file_fail(path, "open", err);
     if (fsync(fd) && errno != EINVAL && errno != ENOTSUP) /* not every file
                                                              system can */
-        st = fail_errno(err, path, "sync");
+        st = dawni_file_fail(path, "sync", err);
     close(fd);
     return st;
 }
@@ -147,12 +141,13 @@ enum dawn_status dawni_folder_publish(const char *temp, const char *path,
     if (!rename(temp, path))
         return DAWN_OK;
     if (errno != ENOTEMPTY && errno != EEXIST)
-        return fail_errno(err, path, "rename to it");
+        return dawni_file_fail(path, "rename to it", err);
     if (!renameat2(AT_FDCWD, temp, AT_FDCWD, path, RENAME_EXCHANGE)) {
         dawni_folder_remove(temp);
         return DAWN_OK;
     }
-    return replace(temp, path) ? fail_errno(err, path, "replace") : DAWN_OK;
+    return replace(temp, path) ? dawni_file_fail(path, "replace", err)
+                               : DAWN_OK;
 }
 
 static int descending(const void *a, const void *b)
@@ -188,7 +183,7 @@ enum dawn_status dawni_folder_steps(const char *path, uint64_t **step_p,
                    ? dawn_fail(err, DAWN_E_IO,
                                "%s: no checkpoint, there is no such folder",
                                path)
-                   : fail_errno(err, path, "open the folder");
+                   : dawni_file_fail(path, "open the folder", err);
     while ((entry = readdir(dir))) {
         if (!parse_step(entry->d_name, &number))
             continue;

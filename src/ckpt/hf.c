@@ -9,7 +9,6 @@
 #include "common/file.h"
 
 #include <dawnpiper/checkpoint.h>
-#include <errno.h>
 #include <inttypes.h>
 #include <jansson.h>
 #include <stdio.h>
@@ -169,8 +168,7 @@ static enum dawn_status write_weights(const struct model *m, const char *dir,
         unlink(temp); /* of a run that was cut short */
         st = dawni_safetensors_write(layout, temp, &stop, &written, err);
         if (!st && rename(temp, path))
-            st = dawn_fail(err, DAWN_E_IO, "%s: cannot rename: %s", path,
-                           strerrordesc_np(errno));
+            st = dawni_file_fail(path, "rename to it", err);
         if (st)
             unlink(temp);
     }

@@ -2,17 +2,13 @@
 /* Reading safetensors: the file is mapped, its header checked in full. */
 #include "ckpt/safetensors.h"
 #include "common/array.h"
+#include "common/file.h"
 #include "common/hash.h"
 #include "common/namemap.h"
 
-#include <errno.h>
-#include <fcntl.h>
 #include <inttypes.h>
 #include <jansson.h>
 #include <string.h>
-#include <sys/mman.h>
-#include <sys/stat.h>
-#include <unistd.h>
 
 /* of the format's own library */
 #define HEADER_LIMIT UINT64_C(100000000)
@@ -40,38 +36,20 @@ static enum dawn_status fail_format(const struct dawni_safetensors *file,
                      name, why);
 }
 
-static enum dawn_status map_fd(struct dawni_safetensors *file, int fd,
-                               struct dawn_error *err)
-{
-    struct stat s;
-
-    if (fstat(fd, &s) || !S_ISREG(s.st_mode))
-        return dawn_fail(err, DAWN_E_IO, "%s: not a regular file", file->path);
-    if (s.st_size < 8)
-        return dawn_fail(err, DAWN_E_FORMAT,
-                         "%s: %lld bytes are no safetensors file", file->path,
-                         (long long)s.st_size);
-    void *map = mmap(NULL, (size_t)s.st_size, PROT_READ, MAP_SHARED, fd, 0);
-    if (map == MAP_FAILED)
-        return dawn_fail(err, DAWN_E_IO, "%s: cannot map: %s", file->path,
-                         strerrordesc_np(errno));
-    file->map = map;
-    file->bytes = (uint64_t)s.st_size;
-    return DAWN_OK;
-}
-
 static enum dawn_status map_file(struct dawni_safetensors *file,
                                  struct dawn_error *err)
 {
-    int fd = open(file->path, O_RDONLY | O_CLOEXEC);
-    enum dawn_status st;
+    const void *map;
+    enum dawn_status st = dawni_file_map(file->path, &map, &file->bytes, err);
 
-    if (fd < 0)
-        return dawn_fail(err, DAWN_E_IO, "%s: cannot open: %s", file->path,
-                         strerrordesc_np(errno));
-    st = map_fd(file, fd, err);
-    close(fd);
-    return st;
+    if (st)
+        return st;
+    file->map = map;
+    if (file->bytes < 8)
+        return dawn_fail(err, DAWN_E_FORMAT,
+                         "%s: %" PRIu64 " bytes are no safetensors file",
+                         file->path, file->bytes);
+    return DAWN_OK;
 }
 
 static enum dawn_status parse_header(struct dawni_safetensors *file,
@@ -271,8 +249,7 @@ void dawni_safetensors_close(struct dawni_safetensors *file)
     dawni_namemap_destroy(file->names);
     free(file->entry);
     json_decref(file->header);
-    if (file->map)
-        munmap((void *)(uintptr_t)file->map, (size_t)file->bytes);
+    dawni_file_unmap(file->map, file->bytes);
     free(file);
 }
 

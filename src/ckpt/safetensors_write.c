@@ -2,6 +2,7 @@
 /* Writing safetensors: the header is made first, the data are streamed. */
 #include "ckpt/safetensors.h"
 #include "common/array.h"
+#include "common/file.h"
 #include "common/hash.h"
 
 #include <errno.h>
@@ -274,8 +275,7 @@ enum dawn_status dawni_safetensors_create(
     file->fd = open(path, O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC, 0666);
     if (file->fd < 0) {
         free(file);
-        return dawn_fail(err, DAWN_E_IO, "%s: cannot create: %s", path,
-                         strerrordesc_np(errno));
+        return dawni_file_fail(path, "create", err);
     }
     dawni_hash_init(&file->hash);
     while (filled && !layout->tensor[filled - 1].fill)

@@ -9,11 +9,12 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/mman.h>
 #include <sys/stat.h>
 #include <unistd.h>
 
-static enum dawn_status fail_errno(struct dawn_error *err, const char *path,
-                                   const char *what)
+enum dawn_status dawni_file_fail(const char *path, const char *what,
+                                 struct dawn_error *err)
 {
     return dawn_fail(err, DAWN_E_IO, "%s: cannot %s: %s", path, what,
                      strerrordesc_np(errno));
@@ -67,7 +68,7 @@ static enum dawn_status read_fd(int fd, const char *path, size_t limit,
         data = more;
         ssize_t n = read_upto(fd, data + bytes, room - bytes);
         if (n < 0) {
-            st = fail_errno(err, path, "read");
+            st = dawni_file_fail(path, "read", err);
             goto fail;
         }
         bytes += (size_t)n;
@@ -96,10 +97,48 @@ enum dawn_status dawni_file_read(const char *path, size_t limit, char **data_p,
     enum dawn_status st;
 
     if (fd < 0)
-        return fail_errno(err, path, "open");
+        return dawni_file_fail(path, "open", err);
     st = read_fd(fd, path, limit, data_p, bytes_p, err);
     close(fd);
     return st;
+}
+
+/* Mapping */
+
+static enum dawn_status map_fd(int fd, const char *path, const void **data_p,
+                               uint64_t *bytes_p, struct dawn_error *err)
+{
+    struct stat s;
+    void *data = NULL;
+
+    if (fstat(fd, &s) || !S_ISREG(s.st_mode))
+        return dawn_fail(err, DAWN_E_IO, "%s: not a regular file", path);
+    if (s.st_size > 0)
+        data = mmap(NULL, (size_t)s.st_size, PROT_READ, MAP_SHARED, fd, 0);
+    if (data == MAP_FAILED)
+        return dawni_file_fail(path, "map", err);
+    *data_p = data;
+    *bytes_p = (uint64_t)s.st_size;
+    return DAWN_OK;
+}
+
+enum dawn_status dawni_file_map(const char *path, const void **data_p,
+                                uint64_t *bytes_p, struct dawn_error *err)
+{
+    int fd = open(path, O_RDONLY | O_CLOEXEC);
+    enum dawn_status st;
+
+    if (fd < 0)
+        return dawni_file_fail(path, "open", err);
+    st = map_fd(fd, path, data_p, bytes_p, err);
+    close(fd);
+    return st;
+}
+
+void dawni_file_unmap(const void *data, uint64_t bytes)
+{
+    if (data)
+        munmap((void *)(uintptr_t)data, (size_t)bytes);
 }
 
 /* Writing */
@@ -125,11 +164,11 @@ static enum dawn_status write_as_it_is(const char *path, const char *data,
     enum dawn_status st = DAWN_OK;
 
     if (fd < 0)
-        return fail_errno(err, path, "open");
+        return dawni_file_fail(path, "open", err);
     if (write_all(fd, data, bytes))
-        st = fail_errno(err, path, "write");
+        st = dawni_file_fail(path, "write", err);
     if (close(fd) && !st)
-        st = fail_errno(err, path, "write");
+        st = dawni_file_fail(path, "write", err);
     return st;
 }
 
@@ -178,17 +217,17 @@ static enum dawn_status write_renamed(const char *path, const char *data,
         return dawn_fail(err, DAWN_E_NOMEM, "%s: no memory", path);
     int fd = open_temp(path, temp, room);
     if (fd < 0) {
-        st = fail_errno(err, path, "create");
+        st = dawni_file_fail(path, "create", err);
         free(temp);
         return st;
     }
     if ((mode && fchmod(fd, mode & 0777)) || write_all(fd, data, bytes) ||
         fsync(fd))
-        st = fail_errno(err, path, "write");
+        st = dawni_file_fail(path, "write", err);
     if (close(fd) && !st)
-        st = fail_errno(err, path, "write");
+        st = dawni_file_fail(path, "write", err);
     if (!st && rename(temp, path))
-        st = fail_errno(err, path, "rename to it");
+        st = dawni_file_fail(path, "rename to it", err);
     if (st)
         unlink(temp);
     else
@@ -211,7 +250,7 @@ enum dawn_status dawni_file_write(const char *path, const char *data,
         return write_as_it_is(path, data, bytes, err);
     char *real = realpath(path, NULL); /* a link stays a link */
     if (!real)
-        return fail_errno(err, path, "resolve");
+        return dawni_file_fail(path, "resolve", err);
     st = write_renamed(real, data, bytes, s.st_mode, err);
     free(real);
     return st;

@@ -1,10 +1,15 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* Whole files in and out. */
+/* Whole files in and out, and what is said when one cannot be had. */
 #ifndef DAWNI_COMMON_FILE_H
 #define DAWNI_COMMON_FILE_H
 
 #include <dawnpiper/status.h>
 #include <stddef.h>
+#include <stdint.h>
+
+/* Fail with DAWN_E_IO and "PATH: cannot WHAT: " and what errno says. */
+enum dawn_status dawni_file_fail(const char *path, const char *what,
+                                 struct dawn_error *err);
 
 /* Read a whole file of at most `limit` bytes; a zero byte is put behind it. The
  * caller frees *data_p. Returns DAWN_OK, DAWN_E_IO (cannot be read, or larger
@@ -12,6 +17,13 @@
  */
 enum dawn_status dawni_file_read(const char *path, size_t limit, char **data_p,
                                  size_t *bytes_p, struct dawn_error *err);
+
+/* Map a regular file to read it; one without bytes is NULL. Undone by
+ * dawni_file_unmap, which takes NULL. Returns DAWN_OK or DAWN_E_IO.
+ */
+enum dawn_status dawni_file_map(const char *path, const void **data_p,
+                                uint64_t *bytes_p, struct dawn_error *err);
+void dawni_file_unmap(const void *data, uint64_t bytes);
 
 /* Write a whole file: to a temporary name in the same folder, synced, renamed.
  * On failure what was there before is still there. What is no regular file

@@ -3,18 +3,14 @@
  * files have them; shuffled anew for each pass over the file by a permutation
  * that is computed where it is needed.
  */
+#include "common/file.h"
 #include "common/random.h"
 
 #include <dawnpiper/data.h>
-#include <errno.h>
-#include <fcntl.h>
 #include <inttypes.h>
 #include <stdbool.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/mman.h>
-#include <sys/stat.h>
-#include <unistd.h>
 
 #define CHECKED_AT_OPEN 4096 /* labels */
 #define ROUNDS 6             /* of a Feistel network; 4 look random already */
@@ -48,41 +44,23 @@ static enum dawn_status check_shape(const struct dawn_images_shape *s,
 
 /* ---- opening ---- */
 
-static enum dawn_status map_fd(struct dawn_images *f, int fd,
-                               struct dawn_error *err)
+static enum dawn_status map_file(struct dawn_images *f, struct dawn_error *err)
 {
-    struct stat s;
+    const void *map;
+    enum dawn_status st = dawni_file_map(f->path, &map, &f->map_bytes, err);
 
-    if (fstat(fd, &s) || !S_ISREG(s.st_mode))
-        return dawn_fail(err, DAWN_E_IO, "%s: not a regular file", f->path);
-    f->map_bytes = (uint64_t)s.st_size;
-    if (s.st_size <= 0 || f->map_bytes % f->record_bytes)
+    if (st)
+        return st;
+    f->map = map;
+    f->count = f->map_bytes / f->record_bytes;
+    if (!f->count || f->map_bytes % f->record_bytes)
         return dawn_fail(err, DAWN_E_FORMAT,
                          "%s: %" PRIu64 " bytes are no whole number of records "
                          "of %" PRIu64 ", a label of %" PRIu64 " and %" PRId64
                          " x %" PRId64 " x %" PRId64 " pixels each",
                          f->path, f->map_bytes, f->record_bytes, f->label_bytes,
                          f->shape.channels, f->shape.height, f->shape.width);
-    void *map = mmap(NULL, (size_t)s.st_size, PROT_READ, MAP_SHARED, fd, 0);
-    if (map == MAP_FAILED)
-        return dawn_fail(err, DAWN_E_IO, "%s: cannot map: %s", f->path,
-                         strerrordesc_np(errno));
-    f->map = map;
-    f->count = f->map_bytes / f->record_bytes;
     return DAWN_OK;
-}
-
-static enum dawn_status map_file(struct dawn_images *f, struct dawn_error *err)
-{
-    int fd = open(f->path, O_RDONLY | O_CLOEXEC);
-    enum dawn_status st;
-
-    if (fd < 0)
-        return dawn_fail(err, DAWN_E_IO, "%s: cannot open: %s", f->path,
-                         strerrordesc_np(errno));
-    st = map_fd(f, fd, err);
-    close(fd);
-    return st;
 }
 
 static enum dawn_status read_label(const struct dawn_images *f, uint64_t record,
@@ -135,8 +113,7 @@ void dawn_images_close(struct dawn_images *f)
 {
     if (!f)
         return;
-    if (f->map)
-        munmap((void *)(uintptr_t)f->map, (size_t)f->map_bytes);
+    dawni_file_unmap(f->map, f->map_bytes);
     free(f->path);
     free(f);
 }

@@ -1,18 +1,14 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* Token files and their windows. A format is where the tokens begin, how wide
  * they are and how many the file promises. */
+#include "common/file.h"
 #include "common/random.h"
 
 #include <dawnpiper/data.h>
-#include <errno.h>
-#include <fcntl.h>
 #include <inttypes.h>
 #include <stdbool.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/mman.h>
-#include <sys/stat.h>
-#include <unistd.h>
 
 enum { LLMC_HEADER = 1024, LLMC_MAGIC = 20240520, LLMC_VERSION = 1 };
 
@@ -105,35 +101,17 @@ static const struct format *find_format(const char *name)
 
 /* Opening */
 
-static enum dawn_status map_fd(struct dawn_tokens *t, int fd,
-                               struct dawn_error *err)
-{
-    struct stat s;
-
-    if (fstat(fd, &s) || !S_ISREG(s.st_mode))
-        return dawn_fail(err, DAWN_E_IO, "%s: not a regular file", t->path);
-    if (s.st_size <= 0)
-        return dawn_fail(err, DAWN_E_FORMAT, "%s: the file is empty", t->path);
-    void *map = mmap(NULL, (size_t)s.st_size, PROT_READ, MAP_SHARED, fd, 0);
-    if (map == MAP_FAILED)
-        return dawn_fail(err, DAWN_E_IO, "%s: cannot map: %s", t->path,
-                         strerrordesc_np(errno));
-    t->map = map;
-    t->map_bytes = (uint64_t)s.st_size;
-    return DAWN_OK;
-}
-
 static enum dawn_status map_file(struct dawn_tokens *t, struct dawn_error *err)
 {
-    int fd = open(t->path, O_RDONLY | O_CLOEXEC);
-    enum dawn_status st;
+    const void *map;
+    enum dawn_status st = dawni_file_map(t->path, &map, &t->map_bytes, err);
 
-    if (fd < 0)
-        return dawn_fail(err, DAWN_E_IO, "%s: cannot open: %s", t->path,
-                         strerrordesc_np(errno));
-    st = map_fd(t, fd, err);
-    close(fd);
-    return st;
+    if (st)
+        return st;
+    t->map = map;
+    if (!t->map_bytes)
+        return dawn_fail(err, DAWN_E_FORMAT, "%s: the file is empty", t->path);
+    return DAWN_OK;
 }
 
 static uint32_t token_at(const struct dawn_tokens *t, uint64_t offset)
@@ -203,8 +181,7 @@ void dawn_tokens_close(struct dawn_tokens *t)
 {
     if (!t)
         return;
-    if (t->map)
-        munmap((void *)(uintptr_t)t->map, (size_t)t->map_bytes);
+    dawni_file_unmap(t->map, t->map_bytes);
     free(t->path);
     free(t);
 }
