@@ -2,6 +2,7 @@
 /* Reading safetensors: the file is mapped, its header checked in full. */
 #include "ckpt/safetensors.h"
 #include "common/array.h"
+#include "common/bf16.h"
 #include "common/file.h"
 #include "common/hash.h"
 #include "common/namemap.h"
@@ -283,11 +284,9 @@ const struct dawn_checkpoint_tensor *dawni_safetensors_find(
 
 static void widen_bf16(const unsigned char *from, int64_t count, float *to)
 {
-    for (int64_t i = 0; i < count; i++) {
-        uint32_t bits = (uint32_t)from[2 * i] << 16 | (uint32_t)from[2 * i + 1]
-                                                          << 24;
-        memcpy(&to[i], &bits, sizeof bits);
-    }
+    for (int64_t i = 0; i < count; i++)
+        to[i] = dawni_from_bf16(
+            (uint16_t)(from[2 * i] | (unsigned)from[2 * i + 1] << 8));
 }
 
 void dawni_safetensors_widen(const struct dawn_checkpoint_tensor *tensor,

@@ -3,6 +3,7 @@
  * files have them; shuffled anew for each pass over the file by a permutation
  * that is computed where it is needed.
  */
+#include "common/bf16.h"
 #include "common/file.h"
 #include "common/random.h"
 
@@ -125,14 +126,6 @@ uint64_t dawn_images_count(const struct dawn_images *f)
 
 /* ---- batches ---- */
 
-static uint16_t to_bf16(float x)
-{
-    uint32_t u;
-
-    memcpy(&u, &x, sizeof u);
-    return (uint16_t)((u + 0x7fff + (u >> 16 & 1)) >> 16);
-}
-
 /* Planes of bytes to numbers, channels last. */
 static void copy_pixels(const struct dawn_images *f, uint64_t record,
                         const struct dawn_images_batch *batch, int64_t row)
@@ -148,7 +141,7 @@ static void copy_pixels(const struct dawn_images *f, uint64_t record,
         for (int64_t c = 0; c < channels; c++) {
             float x = (float)from[c * pixels + i] / 127.5f - 1;
             if (batch->dtype == DAWN_BF16)
-                half[i * channels + c] = to_bf16(x);
+                half[i * channels + c] = dawni_to_bf16(x);
             else
                 whole[i * channels + c] = x;
         }

@@ -3,6 +3,7 @@
  * anchor, weighted by the Fisher information. Arrays: that, and the anchor.
  */
 #include "common/array.h"
+#include "common/bf16.h"
 #include "optim/pass.h"
 
 #include <math.h>
@@ -45,15 +46,6 @@ void dawni_ewc_set(struct dawni_pass *pass, double lambda, bool proximal)
     e->proximal = proximal;
 }
 
-/* Round to nearest, ties to even; of numbers that are finite. */
-static uint16_t to_bf16(float x)
-{
-    uint32_t u;
-
-    memcpy(&u, &x, sizeof u);
-    return (uint16_t)((u + 0x7fff + (u >> 16 & 1)) >> 16);
-}
-
 void dawni_ewc_store(struct dawni_pass *pass, const struct dawni_pass_weight *w,
                      const float *fisher)
 {
@@ -69,7 +61,7 @@ void dawni_ewc_store(struct dawni_pass *pass, const struct dawni_pass_weight *w,
         most = fisher[i] > most ? fisher[i] : most;
     e->scale[w->number] = most;
     for (int64_t i = 0; i < w->elements; i++)
-        to[i] = most > 0 ? to_bf16(fisher[i] / most) : 0;
+        to[i] = most > 0 ? dawni_to_bf16(fisher[i] / most) : 0;
 }
 
 static void update(struct dawni_pass *pass,

@@ -2,6 +2,7 @@
 /* Running and timing the nodes of a rig. */
 #include "runtime/measure_rig.h"
 #include "common/array.h"
+#include "common/bf16.h"
 #include "common/clock.h"
 #include "graph/graph.h"
 #include "runtime/exec.h"
@@ -101,13 +102,8 @@ static void draw_bf16(uint16_t *x, int64_t n, float std, uint64_t seed)
 {
     uint64_t state = (seed + 1) * 0x9e3779b97f4a7c15u;
 
-    for (int64_t i = 0; i < n; i++) {
-        union {
-            float f;
-            uint32_t u;
-        } bits = {.f = draw(&state, std)};
-        x[i] = (uint16_t)(bits.u >> 16);
-    }
+    for (int64_t i = 0; i < n; i++)
+        x[i] = (uint16_t)(dawni_float_bits(draw(&state, std)) >> 16);
 }
 
 /* Whole numbers stay zero: they may be indices. */

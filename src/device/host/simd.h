@@ -14,12 +14,12 @@
 #ifndef DAWNI_DEVICE_HOST_SIMD_H
 #define DAWNI_DEVICE_HOST_SIMD_H
 
+#include "common/bf16.h"
+
 #include <dawnpiper/graph.h>
 #include <stdbool.h>
 #include <stdint.h>
 #include <string.h>
-
-#define DAWNI_INLINE static inline __attribute__((always_inline))
 
 enum dawni_simd { DAWNI_SIMD_BASE, DAWNI_SIMD_AVX2, DAWNI_SIMD_AVX512 };
 
@@ -73,33 +73,6 @@ void dawni_simd_limit(enum dawni_simd level);
             return;                                                            \
         }                                                                      \
     }
-
-DAWNI_INLINE uint32_t dawni_float_bits(float x)
-{
-    uint32_t u;
-    memcpy(&u, &x, sizeof u);
-    return u;
-}
-
-DAWNI_INLINE float dawni_bits_float(uint32_t u)
-{
-    float x;
-    memcpy(&x, &u, sizeof x);
-    return x;
-}
-
-DAWNI_INLINE float dawni_from_bf16(uint16_t x)
-{
-    return dawni_bits_float((uint32_t)x << 16);
-}
-
-/* Round to nearest, ties to even; a NaN stays a NaN. */
-DAWNI_INLINE uint16_t dawni_to_bf16(float x)
-{
-    uint32_t u = dawni_float_bits(x);
-    uint32_t rounded = (u + 0x7fff + (u >> 16 & 1)) >> 16;
-    return (uint16_t)(x != x ? 0x7fc0 : rounded);
-}
 
 /* Element i of a tensor, bf16 or f32, as f32. */
 DAWNI_INLINE float dawni_get(const void *x, int64_t i, bool bf16)
