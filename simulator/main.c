@@ -22,6 +22,9 @@ static enum dawn_status load(struct simulation *s, struct dawn_error *err)
     if (!st)
         st = dawn_plan_load(o->plan, dawn_profile_graph(s->profile), &s->plan,
                             err);
+    if (!st)
+        st = dawn_profile_set_passes(s->profile,
+                                     dawn_plan_info(s->plan)->passes, err);
     return st;
 }
 

@@ -47,11 +47,59 @@ double dawni_sum_of_kept(const struct dawni_planner *pl, int first, int last,
     return kept + (pl->stage[x].versions - 1) * version;
 }
 
+/* Is it the first port of the parameter's first user? That node's update is the
+ * parameter's. */
+static bool updates(const struct dawn_graph *g, int node, int port)
+{
+    const struct dawn_node_desc *d = &g->node[node].desc;
+
+    for (int k = 0; k < port; k++)
+        if (d->param[k] == d->param[port])
+            return false;
+    return g->param[d->param[port]].user[0] == node;
+}
+
+/* Bytes of an element that an update reads and writes without passes: the norm
+ * 4; AdamW reads parameter, moments and gradient, and writes the first three;
+ * the sum of two uses 12; an average as much. */
+static double update_bytes(const struct dawni_param *p)
+{
+    return p->desc.average > 0 ? 12 : 4 + 28 + 12 * (p->users - 1);
+}
+
+/* What passes add to the update of a node: their arrays are read too, at the
+ * speed at which the profiled update, with its compute copies, moved its bytes.
+ */
+static double passes_ns(const struct dawni_planner *pl, int node,
+                        const struct dawn_node_cost *c)
+{
+    const struct dawn_graph *g = pl->graph;
+    const struct dawn_node_desc *d = &g->node[node].desc;
+    const struct dawni_passes *passes = &pl->sizes.passes;
+    double moved = (double)c->prepared_bytes, read = 0;
+    int each = 0;
+
+    for (int i = 0; i < dawni_passes_arrays(passes); i++)
+        each += dawni_passes_element_bytes(passes, i);
+    for (int k = 0; k < d->params; k++) {
+        const struct dawni_param *p = &g->param[d->param[k]];
+        double elements = (double)p->elements;
+        moved += c->prepared_bytes ? 4 * elements : 0;
+        if (!updates(g, node, k))
+            continue;
+        moved += elements * update_bytes(p);
+        read += p->desc.average > 0 ? 0 : elements * each;
+    }
+    return read > 0 && dawni_passes_train(passes) ? c->update_ns * read / moved
+                                                  : 0;
+}
+
 static void sum_times(struct dawni_planner *pl)
 {
     for (int i = 0; i < pl->n; i++) {
         struct dawn_node_cost c = {0};
         dawn_profile_cost_at(pl->profile, i, pl->b, &c);
+        c.update_ns += passes_ns(pl, i, &c);
         pl->sum_f[i + 1] = pl->sum_f[i] + c.ns[0];
         pl->sum_b[i + 1] = pl->sum_b[i] + c.ns[1];
         pl->sum_w[i + 1] = pl->sum_w[i] + c.ns[2];
