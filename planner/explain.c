@@ -133,13 +133,14 @@ static void print_offloaded(const struct report *r, int x, int in_flight)
         printf("hidden\n");
 }
 
-/* Moments, m and v, that the stage has on each tier. */
+/* Moments, m and v, that the stage has on each tier, and what its passes keep.
+ */
 static void print_optimizer(const struct report *r, int x)
 {
     const struct dawn_graph *g = dawn_plan_graph(r->plan);
 
     for (int d = DAWN_TO_HOST; d <= DAWN_TO_SSD; d++) {
-        uint64_t bytes = 0;
+        uint64_t bytes = 0, passes = 0;
         int params = 0;
         for (int i = 0; i < dawn_graph_params(g); i++) {
             if ((int)dawn_plan_optimizer(r->plan, i) != d ||
@@ -147,12 +148,16 @@ static void print_optimizer(const struct report *r, int x)
                 continue;
             bytes +=
                 2 * sizeof(float) * (uint64_t)dawn_graph_param_elements(g, i);
+            passes += dawn_plan_pass_bytes(r->plan, i);
             params++;
         }
         if (params)
             printf("  moments of %-32d saves %10s, to %s, moved once a step "
                    "each way\n",
                    params, SIZE(bytes), d == DAWN_TO_SSD ? "ssd" : "host");
+        if (passes)
+            printf("  passes of %-33d saves %10s, to %s, read once a step\n",
+                   params, SIZE(passes), d == DAWN_TO_SSD ? "ssd" : "host");
     }
 }
 

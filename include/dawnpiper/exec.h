@@ -189,7 +189,8 @@ DAWN_API enum dawn_status dawn_exec_params_changed(struct dawn_exec *exec,
                                                    struct dawn_error *err);
 
 /* An array that passes keep for an owned parameter, counted over all passes, in
- * the arena; zero at first. NULL: there is none, as for averages. */
+ * the arena; zero at first. NULL: there is none, as for averages, or the plan
+ * offloads it with the parameter's moments. */
 DAWN_API void *dawn_exec_pass_array(const struct dawn_exec *exec, int i,
                                     int array);
 

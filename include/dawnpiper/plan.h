@@ -144,13 +144,18 @@ DAWN_API int dawn_plan_owner(const struct dawn_plan *plan, int param);
 
 /* Where AdamW's moments of a parameter lie between updates: DAWN_KEEP in the
  * device's memory, DAWN_TO_HOST or DAWN_TO_SSD on that tier, from which they
- * come for the update and to which they go back. */
+ * come for the update and to which they go back. What passes keep of the
+ * parameter lies with them; an update only reads it. */
 DAWN_API enum dawn_decision dawn_plan_optimizer(const struct dawn_plan *plan,
                                                 int param);
 /* Returns DAWN_OK or DAWN_E_INVAL: no such parameter, or DAWN_RECOMPUTE. */
 DAWN_API enum dawn_status dawn_plan_decide_optimizer(
     struct dawn_plan *plan, int param, enum dawn_decision decision,
     struct dawn_error *err);
+
+/* Bytes that the plan's passes keep of a parameter; 0: of an average, or there
+ * is no such parameter. */
+DAWN_API uint64_t dawn_plan_pass_bytes(const struct dawn_plan *plan, int param);
 
 /* Say which device each rank is meant to run on: names of a machine's devices,
  * or "#3" for number 3 where names do not tell them apart. They are copied;

@@ -33,26 +33,52 @@ static void clear(struct loading *l)
     free(l->room);
 }
 
-static enum dawn_status read_one(const struct dawn_exec *e, struct loading *l,
-                                 int i, struct dawn_error *err)
+/* The weight's anchor, and its F, which is in l->room, go where its arrays are:
+ * at one time, or piece by piece. */
+static enum dawn_status fill(struct dawn_exec *e, struct loading *l, int i,
+                             uint64_t *anchor_hash, struct dawn_error *err)
 {
-    struct dawni_pass_weight w = dawni_exec_weight(e, i, l->number);
-    uint64_t bytes = (uint64_t)w.elements * sizeof(float), hash[3];
+    struct dawni_hash hash;
+    int64_t all = e->param[i].elements;
+    enum dawn_status st = DAWN_OK;
+
+    dawni_hash_init(&hash);
+    dawni_ewc_scale(l->pass, i, l->room, all);
+    for (int64_t at = 0; !st && at < all;) {
+        struct dawni_pass_weight w =
+            dawni_exec_fill_weight(e, i, l->number, at);
+        struct dawni_weight_part part = {i, false, at, w.elements};
+        st = dawni_read_weight(e, l->anchor, &part, w.array[1], err);
+        if (st)
+            return st;
+        dawni_hash_add(&hash, w.array[1], (size_t)w.elements * sizeof(float));
+        dawni_ewc_store(l->pass, &w, l->room + at);
+        st = dawni_exec_store_weight(e, i, at, err);
+        at += w.elements;
+    }
+    *anchor_hash = dawni_hash_end(&hash);
+    return st;
+}
+
+static enum dawn_status read_one(struct dawn_exec *e, struct loading *l, int i,
+                                 struct dawn_error *err)
+{
+    const struct dawn_exec_param *p = &e->param[i];
+    struct dawni_weight_part fisher = {i, true, 0, p->elements};
+    uint64_t hash[3];
     enum dawn_status st;
 
-    if ((st = dawni_read_weight(e, l->fisher, i, true, l->room, err)) ||
-        (st = dawni_read_weight(e, l->anchor, i, false, w.array[1], err)))
+    if ((st = dawni_read_weight(e, l->fisher, &fisher, l->room, err)) ||
+        (st = fill(e, l, i, &hash[2], err)))
         return st;
     dawni_fisher_sums_add(e, &l->sums, i, l->room);
-    dawni_ewc_store(l->pass, &w, l->room);
-    hash[0] = dawni_hash_of(e->param[i].name, strlen(e->param[i].name));
-    hash[1] = dawni_hash_of(l->room, bytes);
-    hash[2] = dawni_hash_of(w.array[1], bytes);
+    hash[0] = dawni_hash_of(p->name, strlen(p->name));
+    hash[1] = dawni_hash_of(l->room, (size_t)p->elements * sizeof(float));
     l->digest ^= dawni_hash_of(hash, sizeof hash);
     return DAWN_OK;
 }
 
-static enum dawn_status read_all(const struct dawn_exec *e, struct loading *l,
+static enum dawn_status read_all(struct dawn_exec *e, struct loading *l,
                                  struct dawn_error *err)
 {
     int64_t most = 0;

@@ -60,39 +60,45 @@ enum dawn_status dawni_open_of_graph(struct dawn_exec *e, const char *path,
 }
 
 static enum dawn_status check_numbers(const struct dawn_checkpoint *ck,
-                                      const char *name, bool fisher,
-                                      const float *x, int64_t n,
-                                      struct dawn_error *err)
+                                      const char *name,
+                                      const struct dawni_weight_part *part,
+                                      const float *x, struct dawn_error *err)
 {
-    for (int64_t i = 0; i < n; i++)
-        if (!isfinite(x[i]) || (fisher && x[i] < 0))
+    for (int64_t i = 0; i < part->elements; i++)
+        if (!isfinite(x[i]) || (part->fisher && x[i] < 0))
             return dawn_fail(err, DAWN_E_FORMAT,
                              "%s: tensor %s: element %" PRId64 " is %a, %s",
-                             dawn_checkpoint_path(ck), name, i, (double)x[i],
-                             fisher ? "must be finite and not below 0"
-                                    : "must be finite");
+                             dawn_checkpoint_path(ck), name, part->first + i,
+                             (double)x[i],
+                             part->fisher ? "must be finite and not below 0"
+                                          : "must be finite");
     return DAWN_OK;
 }
 
 enum dawn_status dawni_read_weight(const struct dawn_exec *e,
-                                   const struct dawn_checkpoint *ck, int i,
-                                   bool fisher, float *dst,
-                                   struct dawn_error *err)
+                                   const struct dawn_checkpoint *ck,
+                                   const struct dawni_weight_part *part,
+                                   float *dst, struct dawn_error *err)
 {
-    const struct dawn_exec_param *p = &e->param[i];
+    const struct dawn_exec_param *p = &e->param[part->i];
     const struct dawn_param_desc *d = &e->graph->param[p->param].desc;
     const struct dawn_checkpoint_tensor *tensor;
     char name[DAWNI_TENSOR_NAME];
     enum dawn_status st;
 
-    snprintf(name, sizeof name, "%s%s", p->name, fisher ? ".fisher" : "");
+    snprintf(name, sizeof name, "%s%s", p->name, part->fisher ? ".fisher" : "");
     tensor = dawn_checkpoint_find(ck, name);
     if (tensor && tensor->dtype != DAWN_F32)
         return dawn_fail(
             err, DAWN_E_MISMATCH, "%s: tensor %s is %s, f32 is wanted",
             dawn_checkpoint_path(ck), name, dawn_dtype_name(tensor->dtype));
-    st = dawn_checkpoint_read(ck, name, d->dims, d->shape, dst, err);
-    return st ? st : check_numbers(ck, name, fisher, dst, p->elements, err);
+    const struct dawn_checkpoint_part of = {.name = name,
+                                            .dims = d->dims,
+                                            .shape = d->shape,
+                                            .first = part->first,
+                                            .count = part->elements};
+    st = dawn_checkpoint_read_part(ck, &of, dst, err);
+    return st ? st : check_numbers(ck, name, part, dst, err);
 }
 
 /* Mean and largest */
@@ -209,7 +215,8 @@ static enum dawn_status finish_weight(const struct dawn_exec *e,
     for (int64_t k = 0; k < p->elements; k++)
         x[k] /= (float)f->opts->samples;
     if (f->previous) {
-        if ((st = dawni_read_weight(e, f->previous, i, true, old, err)))
+        const struct dawni_weight_part all = {i, true, 0, p->elements};
+        if ((st = dawni_read_weight(e, f->previous, &all, old, err)))
             return st;
         for (int64_t k = 0; k < p->elements; k++)
             x[k] = decay * old[k] + x[k];

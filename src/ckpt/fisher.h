@@ -19,12 +19,18 @@ enum dawn_status dawni_open_of_graph(struct dawn_exec *e, const char *path,
                                      bool fisher, struct dawn_checkpoint **ck_p,
                                      struct dawn_error *err);
 
-/* Read an f32 tensor of the shape of the i-th owned parameter: NAME, or
- * NAME.fisher. Every number must be finite, and F not below 0. */
+struct dawni_weight_part {
+    int i;       /* number among the owned parameters */
+    bool fisher; /* NAME.fisher, not NAME */
+    int64_t first, elements;
+};
+
+/* Read of an f32 tensor of the parameter's shape. Every number must be finite,
+ * and F not below 0. */
 enum dawn_status dawni_read_weight(const struct dawn_exec *e,
-                                   const struct dawn_checkpoint *ck, int i,
-                                   bool fisher, float *dst,
-                                   struct dawn_error *err);
+                                   const struct dawn_checkpoint *ck,
+                                   const struct dawni_weight_part *part,
+                                   float *dst, struct dawn_error *err);
 
 /* Mean and largest of F, of which this rank has `of[i]` of each owned weight:
  * sums in f64 by weight, added in the order of the parameters. Collective. */

@@ -54,7 +54,9 @@ static void keep_param(struct dawni_lowering *l, int param)
     uint64_t bytes = dawni_lower_param_bytes(l, param);
     p->master[param] = dawni_lower_buffer(l, bytes, DAWN_CATEGORY_PARAMS);
     p->owned[param] = dawni_lower_updates(l, param);
-    if (!p->owned[param] || l->graph->param[param].desc.average > 0)
+    bool trains = dawni_passes_train(&l->sizes->passes);
+    if (!p->owned[param] || l->graph->param[param].desc.average > 0 ||
+        (trains && l->optimizer && l->optimizer[param] != DAWN_KEEP))
         return;
     for (int i = 0; i < p->arrays; i++)
         p->pass[param * p->arrays + i] = dawni_lower_buffer(
@@ -62,8 +64,7 @@ static void keep_param(struct dawni_lowering *l, int param)
             bytes / sizeof(float) *
                 (uint64_t)dawni_passes_element_bytes(&l->sizes->passes, i),
             DAWN_CATEGORY_PASSES);
-    if (!dawni_passes_train(&l->sizes->passes) ||
-        (l->optimizer && l->optimizer[param] != DAWN_KEEP))
+    if (!trains)
         return;
     p->adam_m[param] = dawni_lower_buffer(l, bytes, DAWN_CATEGORY_OPTIMIZER);
     p->adam_v[param] = dawni_lower_buffer(l, bytes, DAWN_CATEGORY_OPTIMIZER);

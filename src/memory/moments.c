@@ -3,9 +3,29 @@
 #include "common/array.h"
 #include "memory/offload.h"
 
-uint64_t dawni_moments_bytes(int64_t count, enum dawn_decision decision)
+uint64_t dawni_moments_written(int64_t count, enum dawn_decision decision)
 {
     return dawni_offload_bytes(2 * dawni_moments_v_at(count), decision);
+}
+
+uint64_t dawni_moments_array_at(const struct dawni_moments_size *size,
+                                int array)
+{
+    uint64_t at = dawni_moments_written(size->count, size->decision);
+
+    for (int i = 0; i < array; i++) {
+        int bytes = dawni_passes_element_bytes(size->passes, i);
+        at += ((uint64_t)size->count * (uint64_t)bytes + 63) & ~(uint64_t)63;
+    }
+    return at;
+}
+
+uint64_t dawni_moments_bytes(const struct dawni_moments_size *size)
+{
+    int arrays = dawni_passes_arrays(size->passes);
+
+    return dawni_offload_bytes(dawni_moments_array_at(size, arrays),
+                               size->decision);
 }
 
 /* The walk */
@@ -92,12 +112,14 @@ static void add_param(struct dawni_lowering *l, int param)
     uint64_t *used = decision == DAWN_TO_SSD ? &m->ssd_bytes : &m->host_bytes;
 
     for (int k = 0; k < dawni_moments_pieces(elements); k++) {
-        int64_t count = dawni_moments_count(elements, k);
-        a->bytes[a->pieces] = dawni_moments_bytes(count, decision);
+        struct dawni_moments_size size = {.passes = &l->sizes->passes,
+                                          .count =
+                                              dawni_moments_count(elements, k),
+                                          .decision = decision};
+        a->bytes[a->pieces] = dawni_moments_bytes(&size);
         a->piece[a->pieces] = (struct dawni_moments_piece){
             .param = param,
             .number = k,
-            .count = count,
             .decision = decision,
             .place = *used,
             .buffer = -1,
@@ -120,8 +142,7 @@ static void move(void *arg, enum dawni_move what, int piece)
     struct dawni_instr *i;
 
     if (what == DAWNI_READ)
-        p->buffer = dawni_lower_staging(l, 2 * dawni_moments_v_at(p->count),
-                                        p->decision);
+        p->buffer = dawni_lower_staging(l, l->away->bytes[piece], p->decision);
     i = dawni_lower_instr(l, instr_of[what], -1, p->param);
     if (!i)
         return;

@@ -1,8 +1,10 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* Moments of parameters that lie on a tier between updates. They come and go in
- * pieces, each of which has a place of its own on the tier: first the m of so
- * many elements, then their v. The moves of an update are worked out here, for
- * the lowering and for who prices it.
+/* Moments of parameters that lie on a tier between updates, and with them what
+ * passes keep, which an update only reads. They come in pieces, each of which
+ * has a place of its own on the tier: first the m of so many elements, then
+ * their v, then their part of each of the passes' arrays. Only m and v go back.
+ * The moves of an update are worked out here, for the lowering and for who
+ * prices it.
  *
  * Two windows, of reads and of writes, each twice as large as the largest
  * piece, bound what is in memory. Reads begin in the order of the updates, as
@@ -12,6 +14,7 @@
 #ifndef DAWNI_MEMORY_MOMENTS_H
 #define DAWNI_MEMORY_MOMENTS_H
 
+#include "passes/passes.h"
 #include "schedule/staging.h"
 #include <dawnpiper/plan.h>
 
@@ -37,8 +40,20 @@ static inline uint64_t dawni_moments_v_at(int64_t count)
     return ((uint64_t)count * sizeof(float) + 63) & ~(uint64_t)63;
 }
 
-/* Bytes that are moved. */
-uint64_t dawni_moments_bytes(int64_t count, enum dawn_decision decision);
+/* Bytes of m and v: as they are written, which on a disk is whole pages. */
+uint64_t dawni_moments_written(int64_t count, enum dawn_decision decision);
+
+struct dawni_moments_size { /* of a piece */
+    const struct dawni_passes *passes;
+    int64_t count; /* elements */
+    enum dawn_decision decision;
+};
+
+/* Where in a piece an array of the passes begins, counted over all; the one
+ * behind the last: where they end. And bytes of all of it, as it is read. */
+uint64_t dawni_moments_array_at(const struct dawni_moments_size *size,
+                                int array);
+uint64_t dawni_moments_bytes(const struct dawni_moments_size *size);
 
 /* what: piece number `piece` begins to be read or written, or is waited for */
 typedef void (*dawni_moments_move_fn)(void *arg, enum dawni_move what,
@@ -67,7 +82,6 @@ struct dawni_lowering;
 
 struct dawni_moments_piece {
     int param, number;
-    int64_t count; /* elements */
     enum dawn_decision decision;
     uint64_t place; /* on the tier */
     int buffer;

@@ -30,7 +30,8 @@ enum dawni_instr_kind {
     DAWNI_I_SEND,      /* start a send to rank `peer`: [buffer] */
     DAWNI_I_SEND_WAIT, /* [buffer] */
     DAWNI_I_OFFLOAD,   /* start to write `tensor` to tier `peer`: [buffer];
-                          without a microbatch a piece of `param`'s moments */
+                          without a microbatch a piece of `param`'s moments,
+                          behind which passes keep what is only read back */
     DAWNI_I_OFFLOAD_WAIT,  /* [buffer] */
     DAWNI_I_PREFETCH,      /* start to read it back: [buffer] */
     DAWNI_I_PREFETCH_WAIT, /* [buffer] */
@@ -90,7 +91,7 @@ struct dawni_program {
                              of what is away */
     bool *owned;          /* by parameter: this rank updates it */
     int arrays;    /* that passes keep for a weight that this rank owns: */
-    int *pass;     /* by (parameter, array) */
+    int *pass;     /* by (parameter, array); -1 likewise */
     int *use_at;   /* by node: where its parameters' gradients begin in */
     int *use;      /* ... by (node, port): gradient of that use */
     int *prepared; /* by node */

@@ -46,20 +46,28 @@ void dawni_ewc_set(struct dawni_pass *pass, double lambda, bool proximal)
     e->proximal = proximal;
 }
 
+void dawni_ewc_scale(struct dawni_pass *pass, int number, const float *fisher,
+                     int64_t elements)
+{
+    struct ewc *e = (struct ewc *)pass;
+    float most = 0;
+
+    for (int64_t i = 0; i < elements; i++)
+        most = fisher[i] > most ? fisher[i] : most;
+    e->scale[number] = most;
+}
+
 void dawni_ewc_store(struct dawni_pass *pass, const struct dawni_pass_weight *w,
                      const float *fisher)
 {
-    struct ewc *e = (struct ewc *)pass;
+    const struct ewc *e = (const struct ewc *)pass;
+    const float most = e->scale[w->number];
     uint16_t *to = w->array[0];
-    float most = 0;
 
     if (!is_bf16(pass)) {
         memmove(w->array[0], fisher, (size_t)w->elements * sizeof *fisher);
         return;
     }
-    for (int64_t i = 0; i < w->elements; i++)
-        most = fisher[i] > most ? fisher[i] : most;
-    e->scale[w->number] = most;
     for (int64_t i = 0; i < w->elements; i++)
         to[i] = most > 0 ? dawni_to_bf16(fisher[i] / most) : 0;
 }

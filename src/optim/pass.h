@@ -64,8 +64,11 @@ extern const struct dawni_pass_ops dawni_pass_fisher, dawni_pass_fisher_mean;
 
 /* EWC: what its penalty is. Until then there is none. */
 void dawni_ewc_set(struct dawni_pass *pass, double lambda, bool proximal);
-/* Store the Fisher information of a weight, `fisher` with w->elements numbers,
- * in its array: as it is, or as bf16 times the largest. */
+/* Store Fisher information, `fisher` with w->elements numbers, in the array of
+ * a weight or of a part of one: as it is, or as bf16 times the weight's
+ * largest, which is found first, in all its numbers. */
+void dawni_ewc_scale(struct dawni_pass *pass, int number, const float *fisher,
+                     int64_t elements);
 void dawni_ewc_store(struct dawni_pass *pass, const struct dawni_pass_weight *w,
                      const float *fisher);
 

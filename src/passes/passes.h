@@ -3,9 +3,10 @@
  * they do is in optim.
  *
  * A pass goes beside training: it may observe gradients, keep arrays of its own
- * for every weight, on the rank that owns it, and change the update. A job
- * without passes has none of this in its program. Parameters that are averages
- * belong to no pass.
+ * for every weight, on the rank that owns it, and change the update. Where the
+ * plan offloads a weight's moments, the arrays of a pass that trains go with
+ * them, and are only read. A job without passes has none of this in its
+ * program. Parameters that are averages belong to no pass.
  */
 #ifndef DAWNI_PASSES_PASSES_H
 #define DAWNI_PASSES_PASSES_H

@@ -1,10 +1,11 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* Where AdamW's moments lie between updates: by parameter, and written by the
- * stage that owns it.
+/* Where AdamW's moments lie between updates, and with them what passes keep: by
+ * parameter, and written by the stage that owns it.
  */
 #include "common/text.h"
 #include "common/yaml.h"
 #include "graph/graph.h"
+#include "passes/passes.h"
 #include "plan/plan.h"
 
 /* What may stand in a file, and the decisions of those names. */
@@ -22,6 +23,20 @@ int dawn_plan_owner(const struct dawn_plan *plan, int param)
 static bool has_moments(const struct dawn_plan *plan, int param)
 {
     return plan->graph->param[param].desc.average == 0;
+}
+
+uint64_t dawn_plan_pass_bytes(const struct dawn_plan *plan, int param)
+{
+    struct dawni_passes passes;
+    uint64_t each = 0;
+
+    if (param < 0 || param >= plan->graph->params ||
+        plan->graph->param[param].desc.average > 0 ||
+        dawni_passes_parse(plan->info.passes, &passes, NULL))
+        return 0;
+    for (int i = 0; i < dawni_passes_arrays(&passes); i++)
+        each += (uint64_t)dawni_passes_element_bytes(&passes, i);
+    return each * (uint64_t)plan->graph->param[param].elements;
 }
 
 /* Does the stage update moments of the parameter? */

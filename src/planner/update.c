@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* Moments on a tier: what an update takes longer, and which stages pay that.
- * All of a stage's moments go, or none: what is saved does not depend on which
- * parameter it is of.
+/* Moments on a tier, with what passes keep: what an update takes longer, and
+ * which stages pay that. All of a stage's moments go, or none: what is saved
+ * does not depend on which parameter it is of.
  */
 #include "common/array.h"
 #include "memory/moments.h"
@@ -17,7 +17,7 @@ struct update { /* of a stage */
     const uint8_t *optimizer;
     int pieces;
     int *param; /* by piece */
-    uint64_t *bytes;
+    uint64_t *bytes, *written;
     double *done_ns; /* by piece: of its newest transfer */
     struct dawn_sim_tier tier[DAWN_DECISIONS];
     double free_ns[DAWN_DECISIONS][2]; /* by tier: queues of writes, reads */
@@ -51,11 +51,24 @@ static void move(void *arg, enum dawni_move what, int piece)
         return;
     }
     double speed = is_read ? t->read_bytes_per_s : t->write_bytes_per_s;
+    double bytes = (double)(is_read ? u->bytes : u->written)[piece];
     double *free_ns = &u->free_ns[tier][is_read && !t->one_queue];
-    *free_ns =
-        fmax(*free_ns, u->now_ns) + (double)u->bytes[piece] / speed * 1e9;
+    *free_ns = fmax(*free_ns, u->now_ns) + bytes / speed * 1e9;
     u->done_ns[piece] = *free_ns + t->latency_ns;
-    u->now_ns += (double)u->bytes[piece] * t->compute_ns_per_byte;
+    u->now_ns += bytes * t->compute_ns_per_byte;
+}
+
+static struct dawni_moments_size size_of(const struct dawni_planner *pl,
+                                         const uint8_t *optimizer, int param,
+                                         int piece)
+{
+    int64_t elements = pl->graph->param[param].elements;
+
+    return (struct dawni_moments_size){
+        .passes = &pl->sizes.passes,
+        .count = dawni_moments_count(elements, piece),
+        .decision = (enum dawn_decision)optimizer[param],
+    };
 }
 
 static void list_pieces(struct update *u, int first, int last)
@@ -66,10 +79,11 @@ static void list_pieces(struct update *u, int first, int last)
         if (!is_of(g, first, last, i))
             continue;
         for (int k = 0; k < pieces_of(u, i); k++) {
-            int64_t count = dawni_moments_count(g->param[i].elements, k);
+            struct dawni_moments_size size = size_of(u->pl, u->optimizer, i, k);
             u->param[u->pieces] = i;
-            u->bytes[u->pieces++] =
-                dawni_moments_bytes(count, (enum dawn_decision)u->optimizer[i]);
+            u->written[u->pieces] =
+                dawni_moments_written(size.count, size.decision);
+            u->bytes[u->pieces++] = dawni_moments_bytes(&size);
         }
     }
 }
@@ -116,10 +130,11 @@ bool dawni_update_wait(struct dawni_planner *pl, const struct dawni_run *run,
         return true;
     u.param = dawni_calloc(pieces, sizeof *u.param);
     u.bytes = dawni_calloc(pieces, sizeof *u.bytes);
+    u.written = dawni_calloc(pieces, sizeof *u.written);
     u.done_ns = dawni_calloc(pieces, sizeof *u.done_ns);
     for (int i = 0; i < pl->tiers; i++)
         u.tier[i] = dawni_tier_share(pl, i, pl->updaters[i]);
-    bool whole = u.param && u.bytes && u.done_ns;
+    bool whole = u.param && u.bytes && u.written && u.done_ns;
     if (whole) {
         list_pieces(&u, run->first, run->last);
         rehearse(&u, run->first, run->last, ns);
@@ -129,6 +144,7 @@ bool dawni_update_wait(struct dawni_planner *pl, const struct dawni_run *run,
     }
     free(u.param);
     free(u.bytes);
+    free(u.written);
     free(u.done_ns);
     return whole;
 }
@@ -144,9 +160,8 @@ uint64_t dawni_update_staging(const struct dawni_planner *pl,
         if (!is_of(g, run->first, run->last, i) || optimizer[i] == DAWN_KEEP ||
             !g->param[i].elements)
             continue;
-        uint64_t bytes =
-            dawni_moments_bytes(dawni_moments_count(g->param[i].elements, 0),
-                                (enum dawn_decision)optimizer[i]);
+        struct dawni_moments_size size = size_of(pl, optimizer, i, 0);
+        uint64_t bytes = dawni_moments_bytes(&size);
         largest = bytes > largest ? bytes : largest;
     }
     return WINDOWS * largest;

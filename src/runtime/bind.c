@@ -305,7 +305,9 @@ enum dawn_status dawni_exec_bind(struct dawn_exec *e, struct dawn_error *err)
         (st = e->device->alloc(e->program->memory.arena_bytes, &arena, err)))
         return st;
     e->arena = arena;
-    if ((st = make_addresses(e, err)) || (st = make_requests(e, err)) ||
+    if ((st = dawni_passes_parse(dawn_plan_info(e->plan)->passes, &e->passes,
+                                 err)) ||
+        (st = make_addresses(e, err)) || (st = make_requests(e, err)) ||
         (st = dawni_exec_bind_transfers(e, err)) ||
         (st = list_params(e, err)) || (st = dawni_exec_bind_passes(e, err)) ||
         (st = dawni_exec_bind_moments(e, err)))

@@ -40,8 +40,10 @@ struct dawn_exec {
      */
     int *waits_for;
     struct dawni_tier *tier[DAWN_DECISIONS]; /* NULL: nothing goes there */
-    struct dawni_io *io;                     /* by instruction: transfers */
-    uint64_t *checksum; /* by instruction: of what was written; or NULL */
+    struct dawni_io *io; /* by instruction: transfers; and one more */
+    /* by instruction: of what was written; of a PREFETCH of moments: of what
+       is behind them; or NULL */
+    uint64_t *checksum;
     uint64_t *alloc_bytes, *free_bytes; /* by instruction: live bytes */
     uint64_t kept_bytes;
 
@@ -124,6 +126,10 @@ enum dawn_status dawni_exec_drain(struct dawn_exec *e, int k,
 /* Between steps: do what the instruction begins, and wait for it. */
 enum dawn_status dawni_exec_transfer_now(struct dawn_exec *e, int start,
                                          struct dawn_error *err);
+/* Between steps: write what is behind the moments, where instruction `read`
+ * reads it. */
+enum dawn_status dawni_exec_write_behind(struct dawn_exec *e, int read,
+                                         struct dawn_error *err);
 /* Let large transfers move on. */
 void dawni_exec_move(struct dawn_exec *e);
 
@@ -133,6 +139,13 @@ enum dawn_status dawni_exec_bind_moments(struct dawn_exec *e,
 /* Those of parameter number i become zero, wherever they are. */
 enum dawn_status dawni_exec_zero_moments(struct dawn_exec *e, int i,
                                          struct dawn_error *err);
+/* Between steps, to fill what passes keep of weight number i: its elements from
+ * `first` on, all from 0 on where they are kept, else those of the piece that
+ * begins there. Its arrays are then to be filled, and stored. */
+struct dawni_pass_weight dawni_exec_fill_weight(const struct dawn_exec *e,
+                                                int i, int pass, int64_t first);
+enum dawn_status dawni_exec_store_weight(struct dawn_exec *e, int i,
+                                         int64_t first, struct dawn_error *err);
 /* passes.c */
 enum dawn_status dawni_exec_check_passes(const struct dawn_exec_opts *opts,
                                          struct dawn_error *err);
@@ -140,7 +153,8 @@ enum dawn_status dawni_exec_bind_passes(struct dawn_exec *e,
                                         struct dawn_error *err);
 void dawni_exec_unbind_passes(struct dawn_exec *e);
 void dawni_exec_begin_passes(struct dawn_exec *e); /* of a step */
-/* A weight that this rank owns, with the arrays of a pass. */
+/* A weight that this rank owns, with the arrays of a pass; NULL: they are on a
+ * tier. */
 struct dawni_pass_weight dawni_exec_weight(const struct dawn_exec *e, int i,
                                            int pass);
 void dawni_exec_observe(struct dawn_exec *e, const struct dawni_instr *instr);
@@ -150,9 +164,13 @@ struct dawni_exec_part {
     int param;
     int64_t first, elements;
     struct dawni_update at; /* from there on */
+    char *piece; /* of a tier, with passes' arrays; NULL: all is kept */
 };
 bool dawni_exec_update_by_pass(struct dawn_exec *e, const struct dawni_adamw *o,
                                const struct dawni_exec_part *part);
+/* moments.c: where in part->piece the arrays of a pass are. */
+void dawni_exec_piece_arrays(const struct dawn_exec *e, int pass,
+                             const struct dawni_exec_part *part, void **array);
 /* What passes add to the step's result. Collective. */
 enum dawn_status dawni_exec_share_figures(struct dawn_exec *e,
                                           struct dawn_error *err);

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* Moments between steps: read and written where they are. The buffers that the
- * update moves pieces through are free then, and so is its transfers' state.
+/* Moments, and what passes keep, between steps: read and written where they
+ * are. The buffers that the update moves pieces through are free then, and so
+ * is its transfers' state.
  */
 #include "memory/moments.h"
 #include "common/array.h"
@@ -9,8 +10,6 @@
 #include <string.h>
 
 _Static_assert(DAWN_EXEC_MOMENTS == DAWNI_MOMENTS_MOST, "pieces as announced");
-
-/* Binding */
 
 static bool has_moments(const struct dawn_exec *e, int i)
 {
@@ -22,6 +21,22 @@ static bool is_away(const struct dawn_exec *e, int i)
 {
     return has_moments(e, i) &&
            dawn_plan_optimizer(e->plan, e->param[i].param) != DAWN_KEEP;
+}
+
+/* Binding */
+
+/* With what passes keep, which is zero at first. */
+static enum dawn_status zero_all(struct dawn_exec *e, int i,
+                                 struct dawn_error *err)
+{
+    int pieces = dawni_moments_pieces(e->param[i].elements);
+    enum dawn_status st = DAWN_OK;
+    for (int k = 0; !st && k < pieces; k++) {
+        int read = e->piece[e->piece_at[i] + k].read;
+        memset(e->io[read].data, 0, e->io[read].bytes);
+        st = dawni_exec_write_behind(e, read, err);
+    }
+    return st ? st : dawni_exec_zero_moments(e, i, err);
 }
 
 static void find_pieces(struct dawn_exec *e, const int *number)
@@ -63,7 +78,7 @@ enum dawn_status dawni_exec_bind_moments(struct dawn_exec *e,
     /* so that each piece has a checksum before it is read */
     for (int i = 0; !st && e->checksum && i < e->owned; i++)
         if (is_away(e, i))
-            st = dawni_exec_zero_moments(e, i, err);
+            st = zero_all(e, i, err);
     return st;
 }
 
@@ -194,4 +209,44 @@ enum dawn_status dawni_exec_zero_moments(struct dawn_exec *e, int i,
         at += p.count;
     }
     return st;
+}
+
+/* What passes keep */
+
+void dawni_exec_piece_arrays(const struct dawn_exec *e, int pass,
+                             const struct dawni_exec_part *part, void **array)
+{
+    struct dawni_moments_size size = {
+        .passes = &e->passes,
+        .count = part->elements,
+        .decision = dawn_plan_optimizer(e->plan, part->param),
+    };
+    int first = dawni_passes_first(&e->passes, pass);
+    for (int a = 0; a < e->passes.kind[pass]->arrays; a++)
+        array[a] = part->piece + dawni_moments_array_at(&size, first + a);
+}
+
+struct dawni_pass_weight dawni_exec_fill_weight(const struct dawn_exec *e,
+                                                int i, int pass, int64_t first)
+{
+    struct dawni_pass_weight w = dawni_exec_weight(e, i, pass);
+    struct dawni_exec_part part = {.param = e->param[i].param};
+    if (!is_away(e, i))
+        return w;
+    struct part p = part_of(e, i, first, w.elements);
+    w.elements = part.elements = p.count;
+    w.at = (struct dawni_update){w.at.p + first, p.m, p.v, w.at.g + first};
+    part.piece = (char *)p.m;
+    dawni_exec_piece_arrays(e, pass, &part, w.array);
+    return w;
+}
+
+enum dawn_status dawni_exec_store_weight(struct dawn_exec *e, int i,
+                                         int64_t first, struct dawn_error *err)
+{
+    struct part p;
+    if (!is_away(e, i))
+        return DAWN_OK;
+    p = part_of(e, i, first, e->param[i].elements);
+    return dawni_exec_write_behind(e, p.piece->read, err);
 }

@@ -57,8 +57,7 @@ struct dawni_pass_weight dawni_exec_weight(const struct dawn_exec *e, int i,
 enum dawn_status dawni_exec_bind_passes(struct dawn_exec *e,
                                         struct dawn_error *err)
 {
-    enum dawn_status st =
-        dawni_passes_parse(dawn_plan_info(e->plan)->passes, &e->passes, err);
+    enum dawn_status st = DAWN_OK;
     for (int k = 0; !st && k < e->passes.n; k++) {
         const struct dawni_pass_ops *ops =
             dawni_pass_ops_find(e->passes.kind[k]->name);
@@ -139,7 +138,9 @@ bool dawni_exec_update_by_pass(struct dawn_exec *e, const struct dawni_adamw *o,
             dawni_exec_weight(e, e->number[part->param], k);
         w.elements = part->elements;
         w.at = part->at;
-        for (int a = 0; a < kind->arrays; a++)
+        if (part->piece)
+            dawni_exec_piece_arrays(e, k, part, w.array);
+        for (int a = 0; !part->piece && a < kind->arrays; a++)
             w.array[a] =
                 (char *)w.array[a] + part->first * kind->element_bytes[a];
         ops->update(e->pass[k], e->device, o, &w, sums);

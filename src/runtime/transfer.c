@@ -56,6 +56,25 @@ static enum dawn_status make_tier(struct dawn_exec *e,
     return dawni_tier_create(&opts, &e->tier[decision], err);
 }
 
+/* What passes keep behind moments is read only. */
+static uint64_t bytes_of(const struct dawn_exec *e, const struct dawni_instr *i)
+{
+    enum dawn_decision decision = (enum dawn_decision)i->peer;
+    if (i->microbatch >= 0)
+        return dawni_offload_bytes(
+            dawn_graph_tensor_bytes(e->graph, i->id,
+                                    dawn_plan_info(e->plan)->microbatch),
+            decision);
+    struct dawni_moments_size size = {
+        .passes = &e->passes,
+        .count = dawni_moments_count(e->graph->param[i->id].elements, i->tag),
+        .decision = decision,
+    };
+    return i->kind == DAWNI_I_PREFETCH
+               ? dawni_moments_bytes(&size)
+               : dawni_moments_written(size.count, decision);
+}
+
 static void fill_io(struct dawn_exec *e, int k)
 {
     const struct dawni_instr *i = &e->program->instr[k];
@@ -63,15 +82,7 @@ static void fill_io(struct dawn_exec *e, int k)
     io->is_read = i->kind == DAWNI_I_PREFETCH;
     io->data = e->address[i->operand];
     io->place = i->place;
-    if (i->microbatch < 0)
-        io->bytes = dawni_moments_bytes(
-            dawni_moments_count(e->graph->param[i->id].elements, i->tag),
-            (enum dawn_decision)i->peer);
-    else
-        io->bytes = dawni_offload_bytes(
-            dawn_graph_tensor_bytes(e->graph, i->id,
-                                    dawn_plan_info(e->plan)->microbatch),
-            (enum dawn_decision)i->peer);
+    io->bytes = bytes_of(e, i);
 }
 
 /* The newest write before k to where it reads; of moments, which were written
@@ -117,7 +128,7 @@ enum dawn_status dawni_exec_bind_transfers(struct dawn_exec *e,
     if (!p->memory.host_bytes && !p->memory.ssd_bytes)
         return DAWN_OK;
     int *newest = dawni_calloc(p->buffers, sizeof *newest);
-    e->io = dawni_calloc(p->instrs, sizeof *e->io);
+    e->io = dawni_calloc((int64_t)p->instrs + 1, sizeof *e->io);
     if (e->opts.checked)
         e->checksum = dawni_calloc(p->instrs, sizeof *e->checksum);
     enum dawn_status st = DAWN_OK;
@@ -157,18 +168,29 @@ static void fail_work(struct dawn_exec *e, enum dawn_status st,
     e->error = *why;
 }
 
+/* Bytes that a read brings behind what the write before it wrote: what passes
+ * keep. */
+static uint64_t behind(const struct dawn_exec *e, int read)
+{
+    return e->io[read].bytes - e->io[e->waits_for[read]].bytes;
+}
+
 /* What is read back must be what was written. */
 static void verify(struct dawn_exec *e, int start)
 {
     const struct dawni_instr *i = &e->program->instr[start];
     const struct dawni_io *io = &e->io[start];
-    uint64_t wanted = e->checksum[e->waits_for[start]];
+    uint64_t rest = behind(e, start), bytes = io->bytes - rest;
     struct dawn_error why;
     char what[200];
-    if (dawni_hash_of(io->data, io->bytes) == wanted)
+    bool same =
+        dawni_hash_of(io->data, bytes) == e->checksum[e->waits_for[start]];
+    if (same &&
+        (!rest || dawni_hash_of(io->data + bytes, rest) == e->checksum[start]))
         return;
     if (i->microbatch < 0)
-        snprintf(what, sizeof what, "moments of '%s'",
+        snprintf(what, sizeof what, "%s of '%s'",
+                 same ? "what passes keep" : "moments",
                  e->graph->param[i->id].desc.name);
     else
         snprintf(what, sizeof what, "'%s', microbatch %d",
@@ -238,14 +260,39 @@ enum dawn_status dawni_exec_drain(struct dawn_exec *e, int k,
     return st;
 }
 
-enum dawn_status dawni_exec_transfer_now(struct dawn_exec *e, int start,
-                                         struct dawn_error *err)
+/* The transfer that began at `start` is all that there is. */
+static enum dawn_status finish(struct dawn_exec *e, int k, int start,
+                               struct dawn_error *err)
 {
     enum dawn_status st;
     e->status = DAWN_OK;
-    begin(e, start);
-    st = wait(e, start, start, err);
+    st = wait(e, k, start, err);
     if (!st && e->status)
         st = dawn_fail(err, e->status, "%s", e->error.text);
     return st;
+}
+
+enum dawn_status dawni_exec_transfer_now(struct dawn_exec *e, int start,
+                                         struct dawn_error *err)
+{
+    begin(e, start);
+    return finish(e, start, start, err);
+}
+
+enum dawn_status dawni_exec_write_behind(struct dawn_exec *e, int read,
+                                         struct dawn_error *err)
+{
+    const struct dawni_io *whole = &e->io[read];
+    struct dawni_io *io = &e->io[e->program->instrs];
+    uint64_t bytes = behind(e, read);
+    if (!bytes)
+        return DAWN_OK;
+    io->is_read = false;
+    io->data = whole->data + (whole->bytes - bytes);
+    io->place = whole->place + (whole->bytes - bytes);
+    io->bytes = bytes;
+    if (e->checksum)
+        e->checksum[read] = dawni_hash_of(io->data, bytes);
+    dawni_tier_start(e->tier[e->program->instr[read].peer], io);
+    return finish(e, read, e->program->instrs, err);
 }

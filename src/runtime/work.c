@@ -197,6 +197,7 @@ static void update(struct dawn_exec *e, const struct dawni_instr *i,
         part.at.g += part.first;
         part.at.m = (float *)*moments;
         part.at.v = (float *)(*moments + dawni_moments_v_at(part.elements));
+        part.piece = *moments;
     }
     if (!dawni_exec_update_by_pass(e, &o, &part))
         e->device->adamw(&o, part.at.p, part.at.m, part.at.v, part.at.g,

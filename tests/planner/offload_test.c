@@ -243,6 +243,89 @@ static void test_moments(void)
     ok(moments.more_fit > tap_cases(10), "%d fit only so", moments.more_fit);
 }
 
+/* Passes: their arrays lie with the moments, and are read. */
+
+static const struct {
+    const char *passes;
+    uint64_t bytes[2]; /* of an element: F, anchor */
+} with[] = {{"", {0, 0}}, {"ewc-bf16", {2, 4}}, {"ewc", {4, 4}}};
+
+struct with { /* prices, all on one stage */
+    uint64_t kept, away, staging;
+    double wait_ns, update_ns;
+};
+
+static uint64_t padded(uint64_t bytes)
+{
+    return (bytes + 63) / 64 * 64;
+}
+
+static struct with price_with(struct dawn_profile *profile, const char *passes)
+{
+    const struct dawni_run run = {
+        0, dawn_graph_nodes(dawn_profile_graph(profile)) - 1, 0, false};
+    struct with w = {0};
+
+    dawn_profile_set_passes(profile, passes, NULL);
+    struct dawni_planner *pl = rig_planner(profile, NULL, 1, 6, 0);
+    const uint8_t *host = pl->all_to[DAWN_TO_HOST];
+    give_tier(pl, 1e6);
+    struct dawni_decided away = dawni_price_stage(pl, &run, host, NULL);
+    w.kept = dawni_price_stage(pl, &run, NULL, NULL).kept;
+    w.away = away.kept;
+    w.wait_ns = away.update_ns;
+    w.staging = dawni_update_staging(pl, &run, host);
+    w.update_ns = pl->sum_update[1];
+    dawni_planner_destroy(pl);
+    return w;
+}
+
+/* The first node alone uses 16 elements. An update moves 32 bytes of each, and
+ * to make a compute copy 4, and the copy. */
+static double first_update(const struct dawn_profile *profile, int k)
+{
+    const struct dawn_node_cost *c = dawn_profile_cost_of(profile, 0, 0);
+    double copy = (double)c->prepared_bytes;
+    double moved = 16 * 32 + (copy > 0 ? 16 * 4 + copy : 0);
+
+    return c->update_ns *
+           (1 + 16 * (double)(with[k].bytes[0] + with[k].bytes[1]) / moved);
+}
+
+static void test_passes(void)
+{
+    for (uint64_t seed = 0; seed < 8; seed++) {
+        struct rig_opts o = {.nodes = 12, .seed = seed, .params = true};
+        struct dawn_profile *profile = rig_profile(&o);
+        const struct dawn_graph *g = dawn_profile_graph(profile);
+        struct with plain = price_with(profile, ""), before = plain;
+        for (int k = 0; k < 3; k++) {
+            struct with w = price_with(profile, with[k].passes);
+            uint64_t more = 0, most = 0;
+            for (int i = 0; i < g->params; i++) {
+                uint64_t n = (uint64_t)g->param[i].elements;
+                uint64_t own =
+                    padded(with[k].bytes[0] * n) + padded(with[k].bytes[1] * n);
+                more += own;
+                own += 2 * padded(4 * n);
+                most = own > most ? own : most;
+            }
+            is_u64(w.kept, plain.kept + more, "'%s' is kept with its weights",
+                   with[k].passes);
+            is_u64(w.away, plain.away, "but not where moments are away");
+            is_u64(w.staging, 4 * most, "then it comes with them");
+            ok(k == 0 || w.wait_ns > before.wait_ns, "and is waited for: %g ns",
+               w.wait_ns);
+            is_near(w.update_ns, first_update(profile, k), 1e-9 * w.update_ns,
+                    "an update reads it too");
+            before = w;
+        }
+        is_near(price_with(profile, "fisher").update_ns, plain.update_ns, 0,
+                "what observes is not read by updates");
+        dawn_profile_destroy(profile);
+    }
+}
+
 /* Prices */
 
 static struct {
@@ -414,6 +497,7 @@ int main(void)
     test_decisions();
     test_moments();
     test_whole();
+    test_passes();
     test_prices();
     return done_testing();
 }

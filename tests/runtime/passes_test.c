@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* Passes under the executor: Fisher information against a closed form, and
  * against gradients of single samples; EWC's penalty and update; the same bits
- * whatever the plan; what does not go together.
+ * whatever the plan, F and anchor on a tier too; what does not go together.
  */
 #include "branchy.h"
 #include "common/hash.h"
@@ -9,12 +9,15 @@
 #include "rig.h"
 #include "runtime/exec.h"
 #include "tap.h"
+#include "tier/tier.h"
 #include <dawnpiper/checkpoint.h>
 #include <dawnpiper/passes.h>
+#include <fcntl.h>
 #include <math.h>
 #include <pthread.h>
 #include <stdlib.h>
 #include <string.h>
+#include <unistd.h>
 
 static pthread_mutex_t lock = PTHREAD_MUTEX_INITIALIZER;
 
@@ -395,12 +398,15 @@ static void set_anchor(struct dawn_exec *e, int step)
 {
     keep_penalty(e, step);
     for (int i = 0; step == 0 && i < dawn_exec_params(e); i++) {
-        struct dawni_pass_weight w = dawni_exec_weight(e, i, 0);
+        struct dawni_pass_weight w = dawni_exec_fill_weight(e, i, 0, 0);
         float *fisher = malloc((size_t)w.elements * sizeof *fisher);
         for (int64_t k = 0; k < w.elements; k++)
             fisher[k] = (float)((k * 7 + e->param[i].param) % 11) * 0.1f;
+        dawni_ewc_scale(e->pass[0], i, fisher, w.elements);
         dawni_ewc_store(e->pass[0], &w, fisher);
         memcpy(w.array[1], w.at.p, (size_t)w.elements * sizeof *fisher);
+        if (dawni_exec_store_weight(e, i, 0, NULL))
+            abort();
         free(fisher);
     }
     dawni_ewc_set(e->pass[0], 20, proximal);
@@ -442,6 +448,197 @@ static void test_ewc_bits(const char *passes)
                 is_u64(r.peak[i], r.predicted[i], "rank %d: peak as predicted",
                        i);
         }
+}
+
+/* On a tier */
+
+static char fisher_dir[300], anchor_dir[300];
+static uint64_t loaded; /* digest of F and anchor */
+
+/* What the pass of a run without EWC saw, and the weights. */
+static void save_fisher(struct dawn_exec *e)
+{
+    struct dawn_fisher_save_opts opts = {.dir = fisher_dir,
+                                         .samples = RIG_STEPS};
+    struct dawn_checkpoint_tensor tensor[64] = {{0}};
+    struct dawn_checkpoint_save *save;
+    struct dawn_fisher_info info;
+    char graph[32];
+
+    snprintf(graph, sizeof graph, "xxh3:%016llx",
+             (unsigned long long)dawn_graph_digest(e->graph));
+    for (int i = 0; i < dawn_exec_params(e); i++) {
+        const struct dawn_exec_param *p = dawn_exec_param(e, i);
+        const struct dawn_param_desc *d = dawn_graph_param(e->graph, p->param);
+        tensor[i] = (struct dawn_checkpoint_tensor){.name = p->name,
+                                                    .dtype = DAWN_F32,
+                                                    .dims = d->dims,
+                                                    .data = p->value};
+        memcpy(tensor[i].shape, d->shape, sizeof d->shape);
+    }
+    struct dawn_checkpoint_string string = {"graph", graph};
+    struct dawn_checkpoint_save_opts weights = {.comm = e->comm,
+                                                .dir = anchor_dir,
+                                                .tensors = dawn_exec_params(e),
+                                                .tensor = tensor,
+                                                .strings = 1,
+                                                .string = &string};
+    if (dawn_fisher_save(e, &opts, &info, NULL) ||
+        dawn_checkpoint_save_begin(&weights, &save, NULL) ||
+        dawn_checkpoint_save_finish(save, NULL))
+        abort();
+}
+
+static void load_fisher(struct dawn_exec *e, int step)
+{
+    struct dawn_ewc_opts opts = {.fisher = fisher_dir,
+                                 .anchor = anchor_dir,
+                                 .lambda = 10,
+                                 .relative = true,
+                                 .proximal = proximal};
+    struct dawn_ewc_info info;
+
+    keep_penalty(e, step);
+    if (step == 0 && dawn_ewc_load(e, &opts, &info, NULL))
+        abort();
+    if (step == 0 && e->comm->rank == 0)
+        loaded = info.digest;
+}
+
+/* Bytes that the first rank does not keep of moments and of a pass with such
+ * elements. */
+static uint64_t spared;
+static uint64_t fisher_bytes;
+
+static uint64_t padded(uint64_t bytes)
+{
+    return (bytes + 63) / 64 * 64;
+}
+
+static void add_spared(struct dawn_exec *e)
+{
+    for (int i = 0; e->comm->rank == 0 && i < dawn_exec_params(e); i++) {
+        uint64_t n = (uint64_t)dawn_exec_param(e, i)->elements;
+        spared += 3 * padded(4 * n) + padded(fisher_bytes * n);
+        if (dawn_exec_pass_array(e, i, 0) || dawn_exec_pass_array(e, i, 1))
+            abort();
+    }
+}
+
+/* An embedding of more than a piece, F and anchor from files. */
+static void test_away(const char *passes)
+{
+    struct rig_case c = {.model = rig_model(DAWN_F32),
+                         .schedule = "1f1b",
+                         .stages = 1,
+                         .microbatches = 2,
+                         .passes = "fisher-of-batch-mean",
+                         .after = save_fisher};
+    struct rig_result kept, r;
+    double wanted[RIG_STEPS + 1][2];
+    uint64_t digest;
+
+    snprintf(fisher_dir, sizeof fisher_dir, "%s/F-%s", scratch_folder, passes);
+    snprintf(anchor_dir, sizeof anchor_dir, "%s/A-%s", scratch_folder, passes);
+    c.model.vocab = 9000;
+    c.model.hidden = 64;
+    ok(run(&c, &r), "F of a model with an embedding of more than a piece");
+    c.passes = passes;
+    c.before = load_fisher;
+    c.after = NULL;
+    fisher_bytes = strcmp(passes, "ewc") == 0 ? 4 : 2;
+    ok(run(&c, &kept), "%s: all is kept", passes);
+    digest = loaded;
+    memcpy(wanted, penalty, sizeof wanted);
+    ok(penalty[1][0] > 0, "%s: a penalty of %g", passes, penalty[1][0]);
+    for (c.moments = 1; c.moments < 3; c.moments++)
+        for (c.stages = 1; c.stages <= 3; c.stages++) {
+            spared = loaded = 0;
+            c.after = add_spared;
+            ok(run(&c, &r) && rig_same(&kept, &r) && loaded == digest &&
+                   memcmp(wanted, penalty, sizeof wanted) == 0,
+               "%s away, %s, %d stages: the same bits", passes,
+               c.moments == 1 ? "disk" : "host memory", c.stages);
+            if (c.stages == 1)
+                is_u64(kept.kept[0] - r.kept[0], spared,
+                       "neither moments nor F nor anchor are kept");
+            for (int i = 0; i < c.stages; i++)
+                is_u64(r.peak[i], r.predicted[i], "rank %d: peak as predicted",
+                       i);
+        }
+}
+
+static int read_of(const struct dawn_exec *e)
+{
+    return e->piece[e->piece_at[0]].read;
+}
+
+/* A bit of F changes on the tier. */
+static void damage(struct dawn_exec *e, int step)
+{
+    float m[1];
+
+    set_anchor(e, step);
+    if (step != 1 || e->comm->rank ||
+        dawn_exec_moments_get(e, 0, 0, 1, m, m, NULL))
+        return;
+    uint64_t sum = e->checksum[read_of(e)];
+    *(char *)dawni_exec_fill_weight(e, 0, 0, 0).array[0] ^= 1;
+    if (dawni_exec_store_weight(e, 0, 0, NULL))
+        abort();
+    e->checksum[read_of(e)] = sum;
+}
+
+/* The disk can no longer be read. */
+static void break_disk(struct dawn_exec *e, int step)
+{
+    set_anchor(e, step);
+    if (step != 1 || e->comm->rank)
+        return;
+    int file = open("/dev/null", O_WRONLY);
+    if (file < 0 || dup2(file, dawni_tier_uring_file(e->tier[DAWN_TO_SSD])) < 0)
+        abort();
+    close(file);
+}
+
+static bool uring_there;
+
+static void look(struct dawn_exec *e)
+{
+    uring_there = strcmp(e->tier[DAWN_TO_SSD]->ops->name, "io_uring") == 0;
+}
+
+static void test_failing(void)
+{
+    struct rig_case c = {.model = rig_model(DAWN_F32),
+                         .schedule = "1f1b",
+                         .stages = 2,
+                         .microbatches = 2,
+                         .moments = 1,
+                         .passes = "ewc",
+                         .before = damage};
+    struct rig_result r;
+
+    rig_run(&c, &r);
+    for (int i = 0; i < 2; i++)
+        ok(r.status[i] == DAWN_E_IO &&
+               strstr(r.error[i].text, "what passes keep of"),
+           "rank %d: %s", i, r.error[i].text);
+    c.before = set_anchor;
+    c.after = look;
+    c.stages = 1;
+    rig_run(&c, &r);
+    c.stages = 2;
+    c.after = NULL;
+    if (!uring_there) {
+        skip("no io_uring here");
+        return;
+    }
+    c.before = break_disk;
+    rig_run(&c, &r);
+    for (int i = 0; i < 2; i++)
+        ok(r.status[i] == DAWN_E_IO && strstr(r.error[i].text, "cannot read"),
+           "rank %d: %s", i, r.error[i].text);
 }
 
 /* Files */
@@ -645,6 +842,9 @@ int main(void)
     proximal = true;
     test_ewc_bits("ewc");
     test_ewc_bits("ewc-bf16");
+    test_away("ewc");
+    test_away("ewc-bf16");
+    test_failing();
     test_refused();
     test_files();
     return done_testing();

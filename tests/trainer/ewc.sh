@@ -4,6 +4,9 @@
 # model, then training that stays near it. The same bits on any number of stages
 # and whatever is kept; memory as predicted; wrong input refused.
 . "$(dirname "$0")/lib.sh"
+: "${CC:=cc}"
+ASAN_OPTIONS="${ASAN_OPTIONS-}:verify_asan_link_order=0"
+export ASAN_OPTIONS
 
 check() { # STATUS CLAIM
     report "$1" "$2"
@@ -143,6 +146,60 @@ rm -rf run
 train_ewc 2 plan.yaml --steps 8 && train_ewc 2 plan.yaml --resume
 all_bits run/metrics.jsonl | cmp -s - first
 check $? "stopped and resumed: the same bits"
+
+# F and anchor on a disk, with the moments
+$CC -shared -fPIC -D_GNU_SOURCE -o bad.so "$src/tests/trainer/bad_disk.c"
+report $? "a library that makes a disk bad is built"
+mkdir disk
+cat > machine.yaml <<END
+dawn: machine/1
+devices:
+- {name: "", kind: host, memory_bytes: 0, cores: 0, speed: 1}
+- {name: "", kind: host, memory_bytes: 0, cores: 0, speed: 1}
+links:
+  default: {latency_ns: 2000, bytes_per_s: 5000000000}
+tiers:
+- {kind: ssd, path: "$work/disk", read_bytes_per_s: 1000000000, write_bytes_per_s: 1000000000, latency_ns: 100000, capacity_bytes: 0}
+END
+away() { # PLAN FILE: the same with the state on the disk, priced
+    sed 's/^\( *nodes: .*\)/\1\n  optimizer: ssd/' "$1" > edited.yaml
+    "$bin/dawn-plan" --check edited.yaml profile.yaml --machine machine.yaml \
+        --explain -o "$2" > plan.log 2>&1
+}
+away plan.yaml away.yaml
+report $? "a plan with moments, F and anchor on a disk" || comment plan.log
+grep -qE '^  moments of .*each way$' plan.log &&
+    grep -qE '^  passes of .* to ssd, read once a step$' plan.log &&
+    ! grep -q 'passes: [1-9]' away.yaml
+report $? "it says so, and nothing of the pass is in memory"
+same_away() { # METRICS CLAIM
+    all_bits run/metrics.jsonl | cmp -s - "$1" && peaks_match run/metrics.jsonl &&
+        [ -z "$(ls -A disk)" ]
+    check $? "$2: same bits, the predicted peak"
+}
+rm -rf run
+train_ewc 2 away.yaml --checked
+same_away first "from the disk"
+digest_of run | cmp -s - digest
+check $? "of the same F and anchor"
+rm -rf run
+train_ewc 2 away.yaml --verify && grep -q '^verify: .* gradients identical' train.log
+check $? "--verify finds the same bits as on one stage"
+rm -rf run
+train_ewc 2 away.yaml --steps 8 && train_ewc 2 plan.yaml --resume
+same_away first "begun there, gone on in memory"
+rm -rf run
+train_ewc 2 plan.yaml --steps 8 && train_ewc 2 away.yaml --resume
+same_away first "begun in memory, gone on there"
+rm -rf run
+ranks 2 env LD_PRELOAD="$work/bad.so" FAIL_READ=100 "$bin/dawn-train" \
+    ewc.yaml --plan away.yaml > train.log 2>&1
+[ $? -eq 1 ] && [ "$(grep -c '^dawn-train: ' train.log)" -eq 1 ] &&
+    grep -qE '^dawn-train: .*disk: cannot read [0-9]+ bytes' train.log
+check $? "a disk that cannot be read: one line says so, exit code 1"
+
+rm -rf run
+train_ewc 2 plan.yaml --steps 8
 ewc_job proximal 99 ', relative: true'
 train_ewc 2 plan.yaml --resume
 [ $? -eq 1 ] && grep -q 'passes is ewc proximal lambda' train.log
@@ -166,6 +223,11 @@ rm -rf run
 train_ewc 2 bf16.yaml && peaks_match run/metrics.jsonl &&
     [ "$(peak_of bf16.yaml)" -lt "$(peak_of plan.yaml)" ]
 check $? "F as bf16: trains, takes less, and as much as predicted"
+all_bits run/metrics.jsonl > kept16
+away bf16.yaml away16.yaml
+rm -rf run
+train_ewc 2 away16.yaml
+same_away kept16 "F as bf16, from the disk"
 
 # Online
 ewc_job proximal 100 ', relative: true, online: {decay: 0.5}'
