@@ -1,8 +1,9 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* Runs of nodes that are known not to fit a stage, so that longer ones around
  * them need not be priced: to find out that nothing makes a stage fit takes
- * longest of all. What crosses a cut makes a run that is a few nodes longer
- * need less at times, so it takes some more nodes than that.
+ * longest of all. What a stage receives it must keep, so a longer run needs
+ * less at times: it counts where no less comes in, and some nodes longer, since
+ * what comes back in at its end may be less too.
  */
 #include "common/array.h"
 #include "planner/planner.h"
@@ -44,10 +45,8 @@ void dawni_unfit_note(struct dawni_planner *pl, int first, int last, int x)
     for (int i = first; i >= 0; i--) {
         int more = LONGER - (first - i);
         int end = last + (more > 0 ? more : 0);
-        if (row(pl, x)[i] > end)
+        if (pl->cut_bytes[i] >= pl->cut_bytes[first] && row(pl, x)[i] > end)
             row(pl, x)[i] = end;
-        else if (more <= 0)
-            break; /* and so it is for all before */
     }
 }
 

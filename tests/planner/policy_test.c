@@ -232,6 +232,23 @@ static void test_by_layer(bool stacked)
     ok(cheaper <= 2, "deciding by tensors is dearer in %d", cheaper);
 }
 
+/* dawnpiper */
+
+/* A stage that begins among large tensors does not fit, as it has to keep what
+ * it receives; a longer one, which begins before them, does. */
+static void test_wide(void)
+{
+    struct rig_opts o = {.nodes = 70, .even = true, .wide = {16, 34}};
+    struct dawn_profile *profile = rig_profile(&o);
+    struct dawn_error err = {0};
+    struct dawn_plan *plan = run(profile, "dawnpiper", 2,
+                                 8 * RIG_WIDE * sizeof(float), &err);
+
+    ok(plan, "a longer stage that receives less is found %s", err.text);
+    dawn_plan_destroy(plan);
+    dawn_profile_destroy(profile);
+}
+
 /* adapipe */
 
 static struct tally {
@@ -343,6 +360,7 @@ int main(void)
     test_vpipe();
     test_by_layer(false);
     test_by_layer(true);
+    test_wide();
     test_knapsack();
     test_caps();
     return done_testing();

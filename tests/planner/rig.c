@@ -67,6 +67,8 @@ static void add_node(struct builder *b, int node)
     snprintf(output[0], sizeof output[0], "t%d", node);
     snprintf(output[1], sizeof output[1], "u%d", node);
     t[0].shape[0] = (int64_t)draw(b, node, 4, 64, o->even ? 96 : 1024);
+    if (node >= o->wide[0] && node < o->wide[1])
+        t[0].shape[0] = RIG_WIDE;
     t[1].shape[0] = (int64_t)draw(b, node, 5, 16, 256);
     if (o->branchy && input[1] >= 0 && draw(b, node, 6, 0, 2) == 0)
         d.inputs = 2;

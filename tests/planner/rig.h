@@ -5,6 +5,8 @@
 
 #include "planner/planner.h"
 
+#define RIG_WIDE 16384 /* elements of a large tensor */
+
 struct rig_opts {
     int nodes;
     uint64_t seed;
@@ -12,6 +14,7 @@ struct rig_opts {
     bool even;    /* all nodes alike, but for their size; else anything goes */
     int layer;    /* nodes of a layer, "layer0.n1"; 0: no layers */
     bool stacked; /* "stack.layer0.n1" */
+    int wide[2];  /* nodes wide[0] to wide[1] - 1 make large tensors */
     bool params;  /* parameters, the first one tied to the last node's */
     int updates;  /* how much slower they are; 0: not at all */
 };
