@@ -18,20 +18,24 @@ $4 == "false" {
     es[name, power, n] = $7
     if (low == "" || power < low) low = power
     if (high == "" || power > high) high = power
-    if ($6 + 0 > most) most = $6 + 0
-    if ($7 + 0 > most) most = $7 + 0
+    reach($6); reach($7)
     names[name] = 1
+}
+function reach(loss) {
+    if (loss + 0 > most) most = loss + 0
+    if (least == "" || loss + 0 < least) least = loss + 0
 }
 function level(what, english, spanish) {
     levels[what, ++level_count[what]] = english
     levels_es[what, level_count[what]] = spanish
-    if (english + 0 > most) most = english + 0
-    if (spanish + 0 > most) most = spanish + 0
+    reach(english); reach(spanish)
 }
 function px(power) {
     return left + (power - low) / (high > low ? high - low : 1) * (width - left - right)
 }
-function py(loss) { return top + (1 - loss / most) * (height - top - bottom) }
+function py(loss) { # the axis begins at the half below all
+    return top + (most - loss) / (most - int(2 * least) / 2) * (height - top - bottom)
+}
 function mean(loss, key, count,    i, s) {
     for (i = 1; i <= count; i++) s += loss[key, i]
     return s / count
@@ -64,12 +68,15 @@ function rule(what, spanish,    n, y) {
     if (!n) return
     y = py(spanish ? mean(levels_es, what, n) : mean(levels, what, n))
     printf "<path d=\"M%d %.1fH%d\" stroke=\"#999\" stroke-width=\"0.8\"%s/>\n", left, y, width - right, spanish ? " stroke-dasharray=\"5 3\"" : ""
+    if (last_label != "" && y - last_label < 12 && last_label - y < 12)
+        y += y < last_label ? -10 : 10
+    last_label = y
     text(width - right + 6, y + 4, what (spanish ? ", Spanish" : ", English"), "start")
 }
 END {
     printf "<svg xmlns=\"http://www.w3.org/2000/svg\" viewBox=\"0 0 %d %d\" font-family=\"sans-serif\" font-size=\"11\">\n", width, height
     print "<rect width=\"100%\" height=\"100%\" fill=\"#fff\"/>"
-    for (y = 0; y <= most; y += 0.5) {
+    for (y = int(2 * least) / 2; y <= most; y += 0.5) {
         printf "<path d=\"M%d %.1fH%d\" stroke=\"#eee\"/>\n", left, py(y), width - right
         text(left - 6, py(y) + 4, sprintf("%.1f", y), "end")
     }
