@@ -241,8 +241,8 @@ static void test_wide(void)
     struct rig_opts o = {.nodes = 70, .even = true, .wide = {16, 34}};
     struct dawn_profile *profile = rig_profile(&o);
     struct dawn_error err = {0};
-    struct dawn_plan *plan = run(profile, "dawnpiper", 2,
-                                 8 * RIG_WIDE * sizeof(float), &err);
+    struct dawn_plan *plan =
+        run(profile, "dawnpiper", 2, 8 * RIG_WIDE * sizeof(float), &err);
 
     ok(plan, "a longer stage that receives less is found %s", err.text);
     dawn_plan_destroy(plan);
