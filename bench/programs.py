@@ -66,6 +66,17 @@ class Programs:
             sys.exit(f"{args}: fits")
         return self.said
 
+    def predict_now(self, plan):
+        """The plan's step in ms by a profile of its microbatch of this minute:
+        the machine may be faster or slower than when the plan was made."""
+        self.run("dawn-profile", "job.yaml", "--microbatch", plan.microbatch,
+                 "-o", "now.yaml")
+        said = subprocess.run(
+            [os.path.join(self.build, "dawn-simulate"), plan.name + ".yaml",
+             "--profile", "now.yaml", "--machine", "machine.yaml", "--json"],
+            check=True, text=True, stdout=subprocess.PIPE).stdout
+        return json.loads(said)["step_ns"] / 1e6
+
     def train(self, plan, disk):
         """Train job.yaml under the plan, keep all steps but the first two."""
         shutil.rmtree("run", ignore_errors=True)
