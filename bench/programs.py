@@ -70,7 +70,7 @@ class Programs:
         """The plan's step in ms by a profile of its microbatch of this minute:
         the machine may be faster or slower than when the plan was made."""
         self.run("dawn-profile", "job.yaml", "--microbatch", plan.microbatch,
-                 "-o", "now.yaml")
+                 "--repeats", 7, "-o", "now.yaml")
         said = subprocess.run(
             [os.path.join(self.build, "dawn-simulate"), plan.name + ".yaml",
              "--profile", "now.yaml", "--machine", "machine.yaml", "--json"],
