@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* Reading a graph. */
 #include "graph/graph.h"
+#include "common/padded.h"
 #include <string.h>
 
 static const struct {
@@ -123,8 +124,7 @@ uint64_t dawn_graph_tensor_bytes(const struct dawn_graph *g, int tensor,
 uint64_t dawni_graph_padded_bytes(const struct dawn_graph *g, int tensor,
                                   int64_t microbatch)
 {
-    return (dawn_graph_tensor_bytes(g, tensor, microbatch) + 63) &
-           ~(uint64_t)63;
+    return dawni_padded(dawn_graph_tensor_bytes(g, tensor, microbatch));
 }
 
 int64_t dawn_graph_param_elements(const struct dawn_graph *g, int param)

@@ -2,6 +2,7 @@
 /* Lowering: buffers, F, messages, and the walk over a rank's actions. */
 #include "memory/lower.h"
 #include "common/array.h"
+#include "common/padded.h"
 #include "memory/moments.h"
 #include "memory/offload.h"
 #include "memory/versions.h"
@@ -16,7 +17,7 @@ int dawni_lower_buffer(struct dawni_lowering *l, uint64_t bytes,
         return -1;
     }
     p->buffer[p->buffers] = (struct dawni_buffer){
-        .bytes = (bytes + 63) & ~(uint64_t)63,
+        .bytes = dawni_padded(bytes),
         .begin = -1,
         .end = -1,
         .category = (uint8_t)category,

@@ -15,7 +15,7 @@ uint64_t dawni_moments_array_at(const struct dawni_moments_size *size,
 
     for (int i = 0; i < array; i++) {
         int bytes = dawni_passes_element_bytes(size->passes, i);
-        at += ((uint64_t)size->count * (uint64_t)bytes + 63) & ~(uint64_t)63;
+        at += dawni_padded((uint64_t)size->count * (uint64_t)bytes);
     }
     return at;
 }

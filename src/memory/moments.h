@@ -14,6 +14,7 @@
 #ifndef DAWNI_MEMORY_MOMENTS_H
 #define DAWNI_MEMORY_MOMENTS_H
 
+#include "common/padded.h"
 #include "passes/passes.h"
 #include "schedule/staging.h"
 #include <dawnpiper/plan.h>
@@ -37,7 +38,7 @@ static inline int64_t dawni_moments_count(int64_t elements, int k)
 /* Where in a piece of so many elements the v begin. */
 static inline uint64_t dawni_moments_v_at(int64_t count)
 {
-    return ((uint64_t)count * sizeof(float) + 63) & ~(uint64_t)63;
+    return dawni_padded((uint64_t)count * sizeof(float));
 }
 
 /* Bytes of m and v: as they are written, which on a disk is whole pages. */

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "memory/versions.h"
 #include "common/array.h"
+#include "common/padded.h"
 #include "op/op.h"
 
 struct chunk {   /* a stage of this rank */
@@ -59,11 +60,6 @@ static bool is_read(const struct dawn_graph *g, const struct dawni_sizes *sizes,
     return false;
 }
 
-static uint64_t padded(uint64_t bytes)
-{
-    return (bytes + 63) & ~(uint64_t)63;
-}
-
 static bool only_within(const struct dawni_param *p, int first, int last)
 {
     for (int u = 0; u < p->users; u++)
@@ -89,9 +85,9 @@ uint64_t dawni_version_bytes(const struct dawn_graph *g,
             for (int k = 0; k < i; k++)
                 seen |= d->param[k] == d->param[i];
             if (!seen && is_read(g, sizes, d->param[i]))
-                bytes += padded((uint64_t)p->elements * sizeof(float));
+                bytes += dawni_padded((uint64_t)p->elements * sizeof(float));
         }
-        bytes += any ? padded(sizes->prepared[n]) : 0;
+        bytes += any ? dawni_padded(sizes->prepared[n]) : 0;
     }
     return bytes;
 }

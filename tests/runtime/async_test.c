@@ -3,6 +3,7 @@
  * same bits for every placement and decision, memory as predicted, updates with
  * numbers that are not finite.
  */
+#include "common/bf16.h"
 #include "rig.h"
 #include "tap.h"
 #include <dawnpiper/op.h>
@@ -31,24 +32,10 @@ static struct {
     int bad_times; /* that it is so; 0: always */
 } the;
 
-static float to_float(uint16_t x)
-{
-    uint32_t bits = (uint32_t)x << 16;
-    float f;
-    memcpy(&f, &bits, sizeof f);
-    return f;
-}
-
-static uint16_t to_bf16(float x)
-{
-    uint32_t bits;
-    memcpy(&bits, &x, sizeof bits);
-    return (uint16_t)((bits + 0x7fff + (bits >> 16 & 1)) >> 16);
-}
-
 static float at(const void *x, bool bf16, int i)
 {
-    return bf16 ? to_float(((const uint16_t *)x)[i]) : ((const float *)x)[i];
+    return bf16 ? dawni_from_bf16(((const uint16_t *)x)[i])
+                : ((const float *)x)[i];
 }
 
 static int distance(void *user, const struct dawn_op_args *a)
@@ -77,7 +64,7 @@ static int distance_back(void *user, const struct dawn_op_args *a)
         float d = at(a->in[0], bf16, i) - at(a->in[1], false, i);
         d = bad ? NAN : d * scale;
         if (bf16)
-            ((uint16_t *)a->din[0])[i] = bad ? 0x7fc0 : to_bf16(d);
+            ((uint16_t *)a->din[0])[i] = dawni_to_bf16(d);
         else
             ((float *)a->din[0])[i] = d;
     }
@@ -161,7 +148,7 @@ static float fed(bool target, uint64_t step, uint64_t sample, int i)
 {
     uint64_t k = (step * 64 + sample) * 2 + target;
     uint64_t x = (k * WIDE + (uint64_t)i) * 2654435761u >> 7;
-    return to_float(to_bf16((float)(x % 512) / 256 - 1));
+    return dawni_from_bf16(dawni_to_bf16((float)(x % 512) / 256 - 1));
 }
 
 static int feed(void *user, const struct dawn_feed *what, void *data)
@@ -172,7 +159,7 @@ static int feed(void *user, const struct dawn_feed *what, void *data)
         uint64_t sample = what->sample + (uint64_t)(i / WIDE);
         float x = fed(target, what->step, sample, i % WIDE);
         if (the.bf16 && !target)
-            ((uint16_t *)data)[i] = to_bf16(x);
+            ((uint16_t *)data)[i] = dawni_to_bf16(x);
         else
             ((float *)data)[i] = x;
     }
