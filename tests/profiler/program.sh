@@ -29,6 +29,8 @@ report $? "two ranks measure the machine" || comment out
 "$bin/dawn-plan" profile.yaml --machine machine.yaml --stages 2 \
     --microbatches 2 -o plan.yaml > /dev/null 2>&1
 report $? "a plan can be made for it"
+grep -q "kind: ssd, path: \"*$work[\",]" machine.yaml
+report $? "the disk is in it" || comment machine.yaml
 
 # Both ranks on one core: a message may wait for the end of a time slice, which
 # is not what a link takes. Then there is a warning.

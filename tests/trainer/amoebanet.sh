@@ -44,7 +44,7 @@ train: {steps: 30, microbatch: 16, microbatches: 3, lr: 1.0e-2, warmup: 2,
         clip: 1.0, seed: 3, eval_every: 15, eval_microbatches: 4, keep: 3}
 out: run
 END
-"$bin/dawn-profile" job.yaml --microbatch 16 --repeats 2 > profile.log 2>&1
+make_profile 16
 report $? "the model is profiled" || comment profile.log
 split() { # STAGES [MORE...]
     stages=$1

@@ -18,10 +18,8 @@ sed -i 's/layers: 2, hidden: 32/layers: 4, hidden: 128/
     s/context: 32/context: 128/; s/microbatch: 2/microbatch: 1/
     s/steps: 20/steps: 6, checkpoint_every: 4/; s/eval_every: 10/eval_every: 3/
     ' job.yaml
-"$bin/dawn-profile" job.yaml --microbatch 1 --repeats 3 > profile.log 2>&1
-ranks 2 "$bin/dawn-profile" --machine --dir disk > machine.log 2>&1
-grep -q 'kind: ssd' machine.yaml
-report $? "the disk is measured" || comment machine.log
+make_profile 1
+make_machine 2 disk
 
 # Of each stage: its peak; its parameters, gradients and moments.
 peaks() { # PLAN
@@ -31,8 +29,7 @@ state() { # PLAN
     sed -nE 's/^ *by: \{params: ([0-9]+), grads: ([0-9]+), optimizer: ([0-9]+).*/\1 \2 \3/p' \
         "$1" | awk '{ print $1 + $2 + $3 }'
 }
-# Cut in the middle: by times, which differ from run to run, a rank may get
-# little.
+# Cut in the middle: by times a rank may get little.
 plan 2 gpipe timed.yaml
 sed '/^predicted:/d; /^stages:/,$d' timed.yaml > cut.yaml
 cat >> cut.yaml <<END

@@ -44,7 +44,7 @@ same=$?
 report $same "it trains, and its peak memory is as predicted"
 [ $same -eq 0 ] || comment train.log
 # three samples, where two and four were profiled
-"$bin/dawn-profile" job.yaml --microbatch 2,4 --repeats 5 > profile.log 2>&1
+make_profile 2,4
 plan 2 1f1b plan.yaml --microbatch 3
 grep -q 'microbatch: 3}' plan.yaml && grep -q 'size_low: 2, size_high: 4' plan.yaml
 report $? "a plan for a microbatch that was not profiled"

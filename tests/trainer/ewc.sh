@@ -46,7 +46,7 @@ digest_of() { # CHECKPOINT: of F and anchor
 }
 
 make_job f32
-"$bin/dawn-profile" job.yaml --microbatch 1,2 --repeats 5 > profile.log 2>&1
+make_profile 1,2
 plan 1 1f1b plan.yaml
 sed -i 's/^out: .*/out: base/' job.yaml
 train 1 plan.yaml
@@ -151,16 +151,7 @@ check $? "stopped and resumed: the same bits"
 $CC -shared -fPIC -D_GNU_SOURCE -o bad.so "$src/tests/trainer/bad_disk.c"
 report $? "a library that makes a disk bad is built"
 mkdir disk
-cat > machine.yaml <<END
-dawn: machine/1
-devices:
-- {name: "", kind: host, memory_bytes: 0, cores: 0, speed: 1}
-- {name: "", kind: host, memory_bytes: 0, cores: 0, speed: 1}
-links:
-  default: {latency_ns: 2000, bytes_per_s: 5000000000}
-tiers:
-- {kind: ssd, path: "$work/disk", read_bytes_per_s: 1000000000, write_bytes_per_s: 1000000000, latency_ns: 100000, capacity_bytes: 0}
-END
+make_machine 2 disk
 away() { # PLAN FILE: the same with the state on the disk, priced
     sed 's/^\( *nodes: .*\)/\1\n  optimizer: ssd/' "$1" > edited.yaml
     "$bin/dawn-plan" --check edited.yaml profile.yaml --machine machine.yaml \

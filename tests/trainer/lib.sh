@@ -52,8 +52,39 @@ ranks() { # N PROGRAM...: as N ranks, quietly
     "$MPIRUN" -q -n "$count" --oversubscribe "$@"
 }
 
-make_profile() {
-    "$bin/dawn-profile" job.yaml --microbatch 2 --repeats 5 > profile.log 2>&1
+# The model's memory as it is, and times that depend on nothing but its work: the
+# planner makes the same of it wherever the test runs, and whatever runs beside.
+make_profile() { # [SIZES]
+    "$bin/dawn-profile" job.yaml --microbatch "${1-2}" --repeats 1 \
+        > profile.log 2>&1 || return 1
+    LC_ALL=C awk '
+        function ns(phase) { # of the row in x: 0 stays 0
+            return x[phase + 1] > 0 ? \
+                sprintf("%.0f", 2000 + size[row] * flops[phase + 1] / 20) : 0
+        }
+        /^microbatches:/ { split($0, x, /[][]/); split(x[2], size, ",") }
+        /^- name:/ { split("", flops); row = update = 0 }
+        /^  params:/ { update = 5000 }
+        /^  flops:/ { split($0, flops, /[][,]/) }
+        /^  - [{]ns:/ { row++; split($0, x, /[][,]/)
+            sub(/ns: [^]]*/, "ns: [" ns(1) ", " ns(2) ", " ns(3))
+            sub(/update_ns: [^,}]*/, "update_ns: " update) }
+        { print }' profile.yaml > times && mv times profile.yaml
+}
+
+# As many devices, and a disk as fast as many are.
+make_machine() { # DEVICES FOLDER
+    echo 'dawn: machine/1' > machine.yaml
+    echo 'devices:' >> machine.yaml
+    for device in $(seq "$1"); do
+        echo '- {kind: host}'
+    done >> machine.yaml
+    cat >> machine.yaml <<END
+links:
+  default: {latency_ns: 2000, bytes_per_s: 5000000000}
+tiers:
+- {kind: ssd, path: "$work/$2", read_bytes_per_s: 1000000000, write_bytes_per_s: 1000000000, latency_ns: 100000}
+END
 }
 
 plan() { # STAGES SCHEDULE FILE [MORE...]

@@ -39,7 +39,7 @@ same 2 gpipe
 capped_plan 2 1f1b plan.yaml
 report $? "a plan under a cap that recomputes"
 same 2 "recomputing"
-ranks 3 "$bin/dawn-profile" --machine --dir . > machine.log 2>&1
+make_machine 3 .
 capped_plan 3 1f1b plan.yaml ssd --machine machine.yaml --offload ssd \
     --recompute none
 report $? "a plan under a cap that offloads" || comment plan.log
