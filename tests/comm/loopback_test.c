@@ -110,7 +110,7 @@ static bool one_stays_away(struct dawn_comm *comm, struct dawn_error *err)
     double s = (double)(to.tv_sec - from.tv_sec) +
                1e-9 * (double)(to.tv_nsec - from.tv_nsec);
     dawn_fail(err, DAWN_E_USER, "after %g s: %s", s, why.text);
-    return s > 0.15 && s < 2 && strstr(why.text, "allreduce_sum of 8 bytes") &&
+    return s > 0.15 && s < 20 && strstr(why.text, "allreduce_sum of 8 bytes") &&
            strstr(why.text, "for rank 1; 2 of 3 ranks came");
 }
 
