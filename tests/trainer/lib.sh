@@ -121,6 +121,16 @@ train() { # RANKS PLAN [MORE...]; leaves run/ and train.log
         > train.log 2>&1
 }
 
+# Until a command succeeds, while $job runs, five minutes at most.
+wait_for() { # COMMAND...
+    waited=0
+    while ! "$@" 2> /dev/null && kill -0 $job 2> /dev/null &&
+        [ $waited -lt 6000 ]; do
+        sleep 0.05
+        waited=$((waited + 1))
+    done
+}
+
 # Process id of a rank of this test's dawn-train.
 pid_of_rank() { # RANK
     for dir in /proc/[0-9]*; do

@@ -9,8 +9,6 @@ export ASAN_OPTIONS
 
 $CC -shared -fPIC -D_GNU_SOURCE -o disk.so "$src/tests/trainer/slow_disk.c"
 report $? "a library that makes a disk slow is built"
-slow=5 # seconds, in which 5 steps are done
-[ -z "${SANITIZER_CFLAGS-}" ] || slow=20
 make_job f32
 sed -i 's/keep: 3/keep: 3, checkpoint_every: 15/' job.yaml
 make_profile
@@ -21,14 +19,10 @@ with_disk() { # VARIABLE=VALUE [MORE...]: trains
     ranks 2 env LD_PRELOAD="$work/disk.so" "$disk" "$bin/dawn-train" job.yaml \
         --plan plan.yaml "$@" > train.log 2>&1
 }
-steps_done() {
-    cat run/metrics.jsonl 2>/dev/null | grep -c ''
-}
-while_writing() { # STEP: wait until so many are done, the one of 15 is not
-    while [ "$(steps_done)" -lt "$1" ] && kill -0 $job 2>/dev/null; do
-        sleep 0.02
-    done
-    [ -d run/.tmp-step-00000015 ] && [ ! -e run/step-00000015 ]
+while_writing() { # all steps end, the checkpoint of step 15 does not
+    wait_for grep -q '"step":19,' run/metrics.jsonl
+    grep -q '"step":19,' run/metrics.jsonl && [ -d run/.tmp-step-00000015 ] &&
+        [ ! -e run/step-00000015 ]
 }
 
 train 2 plan.yaml
@@ -36,10 +30,11 @@ report $? "a run on a fast disk" || comment train.log
 bits run/metrics.jsonl > wanted
 
 rm -rf run
-with_disk SLOW_DISK_S=$slow &
+with_disk SLOW_DISK_UNTIL="$work/go" &
 job=$!
-while_writing 20
+while_writing
 report $? "the last step is done while the checkpoint of step 15 is written"
+touch go
 wait $job
 report $? "the run on a slow disk ends well"
 ls run > files
@@ -52,9 +47,9 @@ report $? "the one of step 15 has the numbers of step 15"
 
 rm -rf run
 train 2 plan.yaml --steps 10
-with_disk SLOW_DISK_S=60 --resume &
+with_disk SLOW_DISK_UNTIL="$work/never" --resume &
 job=$!
-while_writing 20
+while_writing
 report $? "training on while the next checkpoint is written"
 kill -9 "$(pid_of_rank 1)"
 wait $job

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* A disk that is slow or broken, for a program that is started with this
- * library in LD_PRELOAD: fsync of tensor files takes SLOW_DISK_S seconds, or
- * fails where BROKEN_DISK is set.
+ * library in LD_PRELOAD: fsync of tensor files waits for the file that
+ * SLOW_DISK_UNTIL names, or fails where BROKEN_DISK is set.
  */
 #include <errno.h>
 #include <stdio.h>
@@ -13,14 +13,14 @@
 int fsync(int fd)
 {
     char link[64], path[4096] = "";
-    const char *slow = getenv("SLOW_DISK_S");
+    const char *until = getenv("SLOW_DISK_UNTIL");
 
     snprintf(link, sizeof link, "/proc/self/fd/%d", fd);
     if (readlink(link, path, sizeof path - 1) < 0 ||
         !strstr(path, ".safetensors"))
         return (int)syscall(SYS_fsync, fd);
-    if (slow)
-        sleep((unsigned)atoi(slow));
+    while (until && access(until, F_OK) != 0)
+        usleep(10000);
     if (getenv("BROKEN_DISK")) {
         errno = EIO;
         return -1;

@@ -18,15 +18,6 @@ rank_pid() { # any rank of this test
     done
 }
 
-wait_for_step() { # STEP
-    waited=0
-    while ! grep -q "\"step\":$1," run/metrics.jsonl 2>/dev/null &&
-        [ $waited -lt 150 ]; do
-        sleep 0.1
-        waited=$((waited + 1))
-    done
-}
-
 stop_and_check() { # NAME SIGNAL
     wait $job
     report $? "$1: exit code 0"
@@ -39,7 +30,7 @@ stop_and_check() { # NAME SIGNAL
 
 train 2 plan.yaml &
 job=$!
-wait_for_step 2
+wait_for grep -q '"step":2,' run/metrics.jsonl
 kill -TERM "$(rank_pid)"
 stop_and_check "SIGTERM to a rank" SIGTERM
 grep -q '^no checkpoint before step 1000000' train.log
@@ -47,7 +38,7 @@ report $? "it began with a warning that nothing is kept until it ends"
 
 train 2 plan.yaml --resume &
 job=$!
-wait_for_step $((steps + 2))
+wait_for grep -q "\"step\":$((steps + 2))," run/metrics.jsonl
 for pid in $(cat /proc/[0-9]*/stat 2>/dev/null |
     awk '/\((mpirun|orterun)\)/ { print $1 }'); do
     [ "$(readlink "/proc/$pid/cwd")" = "$work" ] && kill -USR1 "$pid"
