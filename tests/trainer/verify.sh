@@ -21,7 +21,7 @@ done
 
 # Rank 0 runs the reference alone, here for a second or more. With sanitizers
 # that takes fewer microbatches, and getting there more time.
-limit=5 microbatches=200
+limit=8 microbatches=200
 [ -z "${SANITIZER_CFLAGS-}" ] || limit=20 microbatches=20
 
 make_job f32
@@ -30,22 +30,37 @@ make_profile
 "$bin/dawn-plan" profile.yaml --stages 2 --microbatches $microbatches -o plan.yaml \
     > plan.log 2>&1
 
-begin() { # in the background; returns when rank 0 is at the reference
+begin() { # in the background; stops rank 0, $first, where it begins the reference
     rm -f train.log
-    (ranks 2 timeout $((limit * 12)) "$bin/dawn-train" job.yaml --plan plan.yaml \
+    (ranks 2 timeout $((limit * 60)) "$bin/dawn-train" job.yaml --plan plan.yaml \
         --verify --timeout $limit > train.log 2>&1) &
     job=$!
-    while ! grep -q 'now the same on one stage' train.log 2>/dev/null &&
-        kill -0 $job 2>/dev/null; do
-        sleep 0.05
-    done
+    first=
+    wait_for first_is_there
+    wait_for grep -q 'now the same on one stage' train.log
+    kill -STOP "$first"
+}
+
+first_is_there() {
     first=$(pid_of_rank 0)
+    [ -n "$first" ]
+}
+
+cpu_ticks() { # PID: what it has run so far, in 1/100 s
+    sed 's/.*) //' "/proc/$1/stat" | awk '{ print $12 + $13 }'
+}
+
+has_run() { # PID TICKS
+    [ "$(cpu_ticks "$1")" -ge "$2" ]
 }
 
 begin
-for i in 1 2; do
-    kill -STOP "$first" 2>/dev/null && sleep $((limit * 3 / 5))
-    kill -CONT "$first" 2>/dev/null && sleep 0.5
+for i in 1 2 3; do # some work between them, with beats
+    kill -STOP "$first" 2>/dev/null || break
+    sleep $((limit * 2 / 5))
+    ticks=$(($(cpu_ticks "$first") + limit * 2))
+    kill -CONT "$first"
+    wait_for has_run "$first" $ticks
 done
 wait $job
 waited=$?
@@ -53,12 +68,11 @@ report $waited "the others wait for a slow reference"
 [ $waited -eq 0 ] || comment train.log
 
 begin
-kill -STOP "$first"
 started=$(date +%s)
 wait $job
 status=$?
 took=$(($(date +%s) - started))
-[ $status -eq 1 ] && [ $took -lt $((limit * 6)) ]
+[ $status -eq 1 ] && [ $took -lt $((limit * 20)) ]
 ended=$?
 report $ended "but not for one that stands still"
 [ $ended -eq 0 ] || { echo "# exit code $status after $took s"; comment train.log; }
