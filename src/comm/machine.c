@@ -322,6 +322,13 @@ static enum dawn_status measure_hosts(struct dawn_comm *comm,
 
 /* Tiers */
 
+/* What was measured as the time of one core, as a device's. */
+static void share_computing(struct dawn_machine *machine,
+                            struct dawn_machine_tier *tier)
+{
+    tier->compute_ns_per_byte /= dawn_machine_device(machine, 0)->cores;
+}
+
 /* Memory of another NUMA node, if there is one. */
 static enum dawn_status measure_numa(struct dawn_comm *comm,
                                      struct dawn_machine *machine,
@@ -339,6 +346,7 @@ static enum dawn_status measure_numa(struct dawn_comm *comm,
     if ((st = dawni_agree(comm, st, err)) ||
         (st = comm->ops->bcast(comm, &numa, sizeof numa, 0, err)))
         return st;
+    share_computing(machine, &numa.tier);
     if (numa.found)
         st = dawn_machine_add_tier(machine, &numa.tier, err);
     return dawni_agree(comm, st, err);
@@ -357,6 +365,7 @@ static enum dawn_status measure_disk(struct dawn_comm *comm,
     if ((st = dawni_agree(comm, st, err)) ||
         (st = comm->ops->bcast(comm, &tier, sizeof tier, 0, err)))
         return st;
+    share_computing(machine, &tier);
     return dawni_agree(comm, dawn_machine_add_tier(machine, &tier, err), err);
 }
 

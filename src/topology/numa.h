@@ -15,8 +15,9 @@
 bool dawni_numa_bind_far(void *area, size_t bytes);
 
 /* How fast memory is copied there and back, by one thread; the medians of five
- * passes. *found_p: there is such a node, and *tier is filled. Returns DAWN_OK
- * or DAWN_E_NOMEM. */
+ * passes. *found_p: there is such a node, and *tier is filled; its
+ * compute_ns_per_byte is the time of one core. Returns DAWN_OK or
+ * DAWN_E_NOMEM. */
 enum dawn_status dawni_numa_measure(size_t bytes,
                                     struct dawn_machine_tier *tier,
                                     bool *found_p, struct dawn_error *err);

@@ -29,7 +29,7 @@ report $? "two ranks measure the machine" || comment out
 "$bin/dawn-plan" profile.yaml --machine machine.yaml --stages 2 \
     --microbatches 2 -o plan.yaml > /dev/null 2>&1
 report $? "a plan can be made for it"
-grep -q "kind: ssd, path: \"*$work[\",]" machine.yaml
+grep -q "kind: ssd, path: \"*$(pwd -P)[\",]" machine.yaml
 report $? "the disk is in it" || comment machine.yaml
 
 # Both ranks on one core: a message may wait for the end of a time slice, which
