@@ -3,7 +3,7 @@
 """GPT-2 124M, 4 x 256 tokens, forward + backward + AdamW: this library against
 PyTorch, on the same cores, taking turns. Run by gpt2_vs_torch.sh."""
 import argparse
-import math
+import json
 import os
 import random
 import statistics
@@ -131,6 +131,10 @@ def step_times(lines, warm_up):
     return [float(line.split()[0]) for line in lines[warm_up:]]
 
 
+def our_step_times(lines, warm_up):
+    return [json.loads(line)["step_ns"] for line in lines[warm_up:]]
+
+
 def quartiles(x):
     q = statistics.quantiles(x, n=4)
     return statistics.median(x), (q[2] - q[0]) / 2
@@ -140,8 +144,8 @@ def compare(args, threads, job):
     me = [sys.executable, os.path.abspath(__file__)]
     steps, ours, torchs = str(args.steps + 2), [], []
     for _ in range(args.rounds):
-        ours += step_times(run([args.step, job, steps, str(threads)],
-                               threads), 2)
+        ours += our_step_times(run([args.step, job, steps],
+                                   threads), 2)
         torchs += step_times(run(me + ["--torch-worker", steps, "--threads",
                                        str(threads)], threads), 2)
     ceiling = max(float(run(me + ["--matmul-worker", "--threads",

@@ -4,6 +4,7 @@ import json
 import os
 import re
 import shutil
+import statistics
 import subprocess
 import sys
 
@@ -85,6 +86,15 @@ class Programs:
         with open("run/metrics.jsonl") as lines:
             plan.steps += [json.loads(line) for line in lines][2:]
 
+    def turns(self, job, steps, plans):
+        """By plan: steps of the job under plans that take turns."""
+        said = self.run("bench/step", job, steps + 2,
+                        *(f"{plan}.yaml" for plan in plans))
+        lines = [json.loads(line) for line in said.splitlines()
+                 if line.startswith("{")]
+        return [[s for s in lines if s["plan"] == k and s["step"] >= 2]
+                for k in range(len(plans))]
+
 
 class Plan:
     """What dawn-plan wrote, and the steps that were trained with it."""
@@ -116,8 +126,18 @@ class Plan:
 
     def as_predicted(self):
         """Was the peak of every step on every rank the predicted one?"""
-        return all(s["peak_bytes"] == s["predicted_peak_bytes"]
-                   for s in self.steps)
+        return all(s["peak_bytes"] == self.peak for s in self.steps)
+
+
+def times_of(steps, others):
+    """How many times as long steps take as the others that they took turns
+    with: quartiles of pairs; and the quickest quarter by the quickest, as
+    whatever disturbs a step makes it longer."""
+    low, median, high = statistics.quantiles(
+        a["step_ns"] / b["step_ns"] for a, b in zip(steps, others))
+    quick = [sum(sorted(s["step_ns"] for s in k)[:(len(k) + 3) // 4])
+             for k in (steps, others)]
+    return low, median, high, quick[0] / quick[1]
 
 
 def write_text(path):

@@ -1,32 +1,23 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* Time training steps of a job's GPT-2 on one rank, with random tokens:
+/* Time training steps of a job, under several plans that take turns: on
+ * machines whose speed drifts only neighbours compare.
  *
- *     step JOB STEPS THREADS
+ *     mpirun -n RANKS step JOB STEPS [PLAN]...
  *
- * prints a line a step: nanoseconds, loss, share of the time outside kernels.
- * For a job with EWC an executor without it does each step, too, in turn: on
- * machines whose speed drifts, only neighbours compare. Its nanoseconds end the
- * line.
+ * Each plan trains parameters of its own in the same process, with the passes
+ * that it was priced with; every other step the turns go backwards. Without a
+ * plan the model is one stage, and everything is kept. A line of JSON a plan
+ * and step: plan (their number), step, step_ns, loss, overhead (the share of
+ * the time outside kernels and waiting), stall_ns, peak_bytes by rank.
  */
-#include <dawnpiper/exec.h>
-#include <dawnpiper/job.h>
+#include "../profiler/cli.h"
+#include "../profiler/feed.h"
 #include <dawnpiper/passes.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
-static int feed(void *user, const struct dawn_feed *what, void *data)
-{
-    const struct dawn_job *job = user;
-    uint64_t x = what->step * 0x9e3779b97f4a7c15u + what->sample + 1;
-    int32_t *token = data;
-
-    for (int64_t i = 0; i < what->samples * job->model.context; i++) {
-        x = x * 6364136223846793005u + 1442695040888963407u;
-        token[i] = (int32_t)((x >> 33) % (uint64_t)job->model.vocab);
-    }
-    return 0;
-}
+#define MOST_WAYS 8
 
 /* One way to train the job. */
 struct way {
@@ -34,28 +25,54 @@ struct way {
     struct dawn_exec *exec;
 };
 
-static enum dawn_status way_create(struct way *way, const char *passes,
-                                   const struct dawn_exec_opts *common,
-                                   struct dawn_error *err)
+struct bench {
+    struct cli cli;
+    struct dawn_job job;
+    struct dawn_graph *graph;
+    struct feed *feed;
+    int ways;
+    struct way way[MOST_WAYS];
+};
+
+static int fill(void *user, const struct dawn_feed *what, void *data)
 {
-    const struct dawn_job *job = common->user;
-    struct dawn_exec_opts opts = *common;
+    return feed_fill(user, what, data);
+}
+
+static enum dawn_status one_stage(const struct bench *b,
+                                  struct dawn_plan **plan_p,
+                                  struct dawn_error *err)
+{
     struct dawn_plan_info info = {.policy = "hand",
                                   .schedule = "1f1b",
                                   .stages = 1,
                                   .ranks = 1,
-                                  .microbatches = job->train.microbatches,
-                                  .microbatch = job->train.microbatch};
-    struct dawn_plan_stage stage = {.last =
-                                        dawn_graph_nodes(common->graph) - 1};
-    enum dawn_status st;
+                                  .microbatches = b->job.train.microbatches,
+                                  .microbatch = b->job.train.microbatch};
+    struct dawn_plan_stage stage = {.last = dawn_graph_nodes(b->graph) - 1};
 
-    snprintf(info.passes, sizeof info.passes, "%s", passes);
-    st = dawn_plan_create(common->graph, &info, &stage, &way->plan, err);
+    return dawn_plan_create(b->graph, &info, &stage, plan_p, err);
+}
+
+/* path: of a plan; NULL: one stage. */
+static enum dawn_status way_create(const struct bench *b, const char *path,
+                                   struct way *way, struct dawn_error *err)
+{
+    enum dawn_status st = path ? dawn_plan_load(path, b->graph, &way->plan, err)
+                               : one_stage(b, &way->plan, err);
+
     if (st)
         return st;
-    opts.plan = way->plan;
-    opts.passes = passes;
+    struct dawn_exec_opts opts = {.graph = b->graph,
+                                  .plan = way->plan,
+                                  .comm = b->cli.comm,
+                                  .threads = b->job.device.threads,
+                                  .seed = b->job.train.seed,
+                                  .feed = fill,
+                                  .user = b->feed,
+                                  .weight_decay = b->job.train.weight_decay,
+                                  .clip = b->job.train.clip,
+                                  .passes = dawn_plan_info(way->plan)->passes};
     return dawn_exec_create(&opts, &way->exec, err);
 }
 
@@ -65,85 +82,96 @@ static void way_destroy(struct way *way)
     dawn_plan_destroy(way->plan);
 }
 
-static enum dawn_status way_start(struct way *way, const struct dawn_job *job,
-                                  bool ewc, struct dawn_error *err)
+static enum dawn_status way_start(const struct bench *b, struct way *way,
+                                  struct dawn_error *err)
 {
-    struct dawn_ewc_opts opts = {.fisher = job->ewc.fisher,
-                                 .anchor = job->ewc.anchor,
-                                 .lambda = job->ewc.lambda,
-                                 .relative = job->ewc.relative,
+    struct dawn_ewc_opts opts = {.fisher = b->job.ewc.fisher,
+                                 .anchor = b->job.ewc.anchor,
+                                 .lambda = b->job.ewc.lambda,
+                                 .relative = b->job.ewc.relative,
                                  .proximal =
-                                     strcmp(job->ewc.form, "proximal") == 0};
+                                     strcmp(b->job.ewc.form, "proximal") == 0};
     struct dawn_ewc_info info;
     enum dawn_status st = dawn_exec_init(way->exec, err);
 
-    return st || !ewc ? st : dawn_ewc_load(way->exec, &opts, &info, err);
+    if (st || !dawn_plan_info(way->plan)->passes[0])
+        return st;
+    return dawn_ewc_load(way->exec, &opts, &info, err);
 }
 
-/* ways: one, or two that take turns. */
-static enum dawn_status run(struct way *way, int ways,
-                            const struct dawn_job *job, int steps,
-                            struct dawn_error *err)
+static void print(const struct bench *b, int k, int step,
+                  const struct dawn_step_result *r)
+{
+    if (!cli_first(&b->cli))
+        return;
+    printf("{\"plan\": %d, \"step\": %d, \"step_ns\": %.0f, \"loss\": %.17g, "
+           "\"overhead\": %.4f, \"stall_ns\": %.0f, \"peak_bytes\": [",
+           k, step, r->step_ns, r->loss, r->overhead_ns / r->step_ns,
+           r->stall_ns);
+    for (int i = 0; i < r->ranks; i++)
+        printf("%s%llu", i ? ", " : "", (unsigned long long)r->peak_bytes[i]);
+    printf("]}\n");
+    fflush(stdout);
+}
+
+static enum dawn_status run(struct bench *b, int steps, struct dawn_error *err)
 {
     struct dawn_step_result r;
     enum dawn_status st = DAWN_OK;
 
-    for (int k = 0; !st && k < ways; k++)
-        st = way_start(&way[k], job, !k && ways > 1, err);
+    for (int k = 0; !st && k < b->ways; k++)
+        st = way_start(b, &b->way[k], err);
     for (int i = 0; !st && i < steps; i++) {
-        for (int k = 0; !st && k < ways; k++) {
-            st = dawn_exec_step(way[k].exec, (uint64_t)i, job->train.lr, &r,
-                                err);
-            if (!st && !k)
-                printf("%.0f %.4f %.4f", r.step_ns, r.loss,
-                       r.overhead_ns / r.step_ns);
-            else if (!st)
-                printf(" %.0f", r.step_ns);
+        for (int j = 0; !st && j < b->ways; j++) {
+            int k = i % 2 ? b->ways - 1 - j : j;
+            st = dawn_exec_step(b->way[k].exec, (uint64_t)i, b->job.train.lr,
+                                &r, err);
+            if (!st)
+                print(b, k, i, &r);
         }
-        printf("\n");
     }
+    return st;
+}
+
+/* plans: of them `count`. */
+static enum dawn_status set_up(struct bench *b, const char *job, char **plans,
+                               int count, struct dawn_error *err)
+{
+    enum dawn_status st = dawn_job_load(job, &b->job, err);
+
+    if (!st)
+        st = dawn_model_build(&b->job.model, &b->graph, err);
+    if (!st)
+        st = feed_open(&b->job, &b->feed, err);
+    st = dawn_comm_agree(b->cli.comm, st, err);
+    b->ways = count ? count : 1;
+    for (int k = 0; !st && k < b->ways; k++)
+        st = way_create(b, count ? plans[k] : NULL, &b->way[k], err);
     return st;
 }
 
 int main(int argc, char **argv)
 {
-    struct dawn_job job;
-    struct dawn_graph *graph = NULL;
-    struct dawn_comm *comm = NULL;
+    struct bench b = {.cli.program = "step"};
     struct dawn_error err = {0};
-    struct way way[2] = {0};
-    enum dawn_status st;
+    int64_t steps = 0;
 
-    if (argc != 4) {
-        fprintf(stderr, "usage: step JOB STEPS THREADS\n");
-        return 2;
+    if (argc < 3 || argc > 3 + MOST_WAYS ||
+        !cli_int(argv[2], 1, 1 << 20, &steps)) {
+        fprintf(stderr, "usage: step JOB STEPS [PLAN]...\n");
+        return CLI_USAGE;
     }
-    st = dawn_job_load(argv[1], &job, &err);
-    if (!st && strncmp(job.model.preset, "gpt2", 4) != 0)
-        st = dawn_fail(&err, DAWN_E_NOTSUP, "%s: not a GPT-2", argv[1]);
-    if (st || (st = dawn_model_build(&job.model, &graph, &err)) ||
-        (st = dawn_comm_create_loopback(1, 300, &comm, &err)))
-        goto done;
-    struct dawn_exec_opts opts = {.graph = graph,
-                                  .comm = comm,
-                                  .threads = atoi(argv[3]),
-                                  .seed = 1,
-                                  .feed = feed,
-                                  .user = &job,
-                                  .weight_decay = job.train.weight_decay,
-                                  .clip = job.train.clip};
-    int ways = job.ewc.on ? 2 : 1;
-    st = way_create(&way[0], dawn_job_passes(&job), &opts, &err);
-    if (!st && ways == 2)
-        st = way_create(&way[1], "", &opts, &err);
-    if (!st)
-        st = run(way, ways, &job, atoi(argv[2]), &err);
-done:
-    if (st)
-        fprintf(stderr, "step: %s\n", err.text);
-    way_destroy(&way[0]);
-    way_destroy(&way[1]);
-    dawn_comm_destroy(comm);
-    dawn_graph_destroy(graph);
-    return st != DAWN_OK;
+    int code = cli_join(&b.cli, 300);
+    if (!code) {
+        enum dawn_status st = set_up(&b, argv[1], argv + 3, argc - 3, &err);
+        if (!st)
+            st = run(&b, (int)steps, &err);
+        code = cli_report(&b.cli, st, &err);
+    }
+    for (int k = 0; k < b.ways; k++)
+        way_destroy(&b.way[k]);
+    feed_close(b.feed);
+    dawn_comm_destroy(b.cli.comm);
+    dawn_graph_destroy(b.graph);
+    return code;
 }
