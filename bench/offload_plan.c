@@ -99,7 +99,8 @@ static void compare(struct dawn_plan *plan)
         const struct dawn_plan_stage *s = dawn_plan_stage(plan, x);
         double ns = s->predicted.f_ns + s->predicted.b_ns + s->predicted.w_ns;
         computes = fmax(computes, ns);
-        took = fmax(took, ns + s->predicted.stall_ns);
+        took =
+            fmax(took, ns + s->predicted.stall_ns + s->predicted.transfer_ns);
     }
     bool hidden = priced <= computes * (1 + 1e-6);
     tally.plans++;

@@ -19,12 +19,6 @@ struct check {
     int wrong;                       /* stages over their cap */
 };
 
-static double stage_ns(const struct dawn_plan_stage *s)
-{
-    return s->predicted.f_ns + s->predicted.b_ns + s->predicted.w_ns +
-           s->predicted.stall_ns;
-}
-
 /* Bytes above the cap. */
 static uint64_t over(const struct check *c, int x)
 {
@@ -124,9 +118,11 @@ static void print_stage(const struct check *c, int x)
     printf(": %s", dawn_graph_node(g, s->first)->name);
     if (s->first < s->last)
         printf(" to %s", dawn_graph_node(g, s->last)->name);
-    printf(", %s", TIME(stage_ns(s)));
-    if (stage_ns(said) > 0)
-        printf(" (file: %s)", TIME(stage_ns(said)));
+    printf(", %s", TIME(report_stage_ns(s)));
+    if (report_stage_ns(said) > 0)
+        printf(" (file: %s)", TIME(report_stage_ns(said)));
+    if (s->predicted.transfer_ns > 0)
+        printf(", %s of it for transfers", TIME(s->predicted.transfer_ns));
     printf(", arena %s", SIZE(s->predicted.arena_bytes));
     if (said->predicted.arena_bytes)
         printf(" (file: %s)", SIZE(said->predicted.arena_bytes));
@@ -186,10 +182,12 @@ static void json_stage(const struct check *c, int x)
     const struct dawn_plan_stage *said = &c->said_of[x];
 
     printf("  {\"rank\": %d, \"replicas\": %d, \"nodes\": [\"%s\", \"%s\"], "
-           "\"time_ns\": %.0f, \"file_time_ns\": %.0f,\n",
+           "\"time_ns\": %.0f, \"file_time_ns\": %.0f, "
+           "\"transfer_ns\": %.0f,\n",
            s->rank, report_replicas(&c->now, x),
            dawn_graph_node(g, s->first)->name,
-           dawn_graph_node(g, s->last)->name, stage_ns(s), stage_ns(said));
+           dawn_graph_node(g, s->last)->name, report_stage_ns(s),
+           report_stage_ns(said), s->predicted.transfer_ns);
     printf("   \"peak_bytes\": %" PRIu64 ", \"file_peak_bytes\": %" PRIu64
            ", \"arena_bytes\": %" PRIu64 ", \"cap_bytes\": %" PRIu64
            ", \"over_bytes\": %" PRIu64 "}",

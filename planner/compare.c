@@ -91,13 +91,13 @@ static void json_peaks(const struct report *r)
     for (int x = 0; x < dawn_plan_info(r->plan)->stages; x++) {
         const struct dawn_plan_stage *s = dawn_plan_stage(r->plan, x);
         printf("%s{\"time_ns\": %.0f, \"recompute_ns\": %.0f, "
+               "\"transfer_ns\": %.0f, "
                "\"peak_bytes\": %" PRIu64 ", \"arena_bytes\": %" PRIu64
                ", \"cap_bytes\": %" PRIu64 "}",
-               x ? ",\n    " : "",
-               s->predicted.f_ns + s->predicted.b_ns + s->predicted.w_ns +
-                   s->predicted.stall_ns,
-               s->predicted.recompute_ns, s->predicted.peak_bytes,
-               s->predicted.arena_bytes, report_cap(r, s->rank));
+               x ? ",\n    " : "", report_stage_ns(s),
+               s->predicted.recompute_ns, s->predicted.transfer_ns,
+               s->predicted.peak_bytes, s->predicted.arena_bytes,
+               report_cap(r, s->rank));
     }
 }
 

@@ -127,10 +127,12 @@ static void print_offloaded(const struct report *r, int x, int in_flight)
         return;
     printf("  all of them %31s saves %10s, moves %s a microbatch each way, ",
            "", SIZE(saved), SIZE(moved));
+    if (s->predicted.transfer_ns > 0)
+        printf("takes %s of computing, ", TIME(s->predicted.transfer_ns));
     if (s->predicted.stall_ns > 0)
         printf("stalls %s\n", TIME(s->predicted.stall_ns));
     else
-        printf("hidden\n");
+        printf(s->predicted.transfer_ns > 0 ? "the rest hidden\n" : "hidden\n");
 }
 
 /* Moments, m and v, that the stage has on each tier, and what its passes keep.
@@ -161,6 +163,24 @@ static void print_optimizer(const struct report *r, int x)
     }
 }
 
+static void print_times(const struct report *r, int x)
+{
+    const struct dawn_plan_stage *s = dawn_plan_stage(r->plan, x);
+
+    printf("  time    F %s, B %s (recompute %s), W %s, ",
+           TIME(s->predicted.f_ns), TIME(s->predicted.b_ns),
+           TIME(s->predicted.recompute_ns), TIME(s->predicted.w_ns));
+    if (s->predicted.transfer_ns > 0)
+        printf("transfers %s, ", TIME(s->predicted.transfer_ns));
+    printf("stall %s; optimizer %s a step", TIME(s->predicted.stall_ns),
+           TIME(s->predicted.step_ns));
+    if (dawn_plan_info(r->plan)->update_every)
+        printf(", %s an update", TIME(s->predicted.update_ns));
+    if (report_replicas(r, x) > 1)
+        printf(", gradients summed in %s", TIME(s->predicted.reduce_ns));
+    printf("\n");
+}
+
 static void print_stage(const struct report *r, int x, int in_flight,
                         int versions)
 {
@@ -183,17 +203,7 @@ static void print_stage(const struct report *r, int x, int in_flight,
         printf(", %d version%s of the weights", versions,
                versions == 1 ? "" : "s");
     printf("\n");
-    printf(
-        "  time    F %s, B %s (recompute %s), W %s, stall %s; optimizer %s a "
-        "step",
-        TIME(s->predicted.f_ns), TIME(s->predicted.b_ns),
-        TIME(s->predicted.recompute_ns), TIME(s->predicted.w_ns),
-        TIME(s->predicted.stall_ns), TIME(s->predicted.step_ns));
-    if (dawn_plan_info(r->plan)->update_every)
-        printf(", %s an update", TIME(s->predicted.update_ns));
-    if (report_replicas(r, x) > 1)
-        printf(", gradients summed in %s", TIME(s->predicted.reduce_ns));
-    printf("\n");
+    print_times(r, x);
     print_memory(r, s);
     print_recomputed(r, x, in_flight);
     print_offloaded(r, x, in_flight);

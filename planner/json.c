@@ -96,13 +96,12 @@ static void print_stage(const struct report *r, int x)
     print_nodes(r, x);
     printf("],\n     \"time_ns\": %.0f, \"f_ns\": %.0f, \"b_ns\": %.0f, "
            "\"w_ns\": %.0f, \"recompute_ns\": %.0f, \"stall_ns\": %.0f, "
+           "\"transfer_ns\": %.0f, "
            "\"step_ns\": %.0f, \"update_ns\": %.0f, \"reduce_ns\": %.0f,\n",
-           s->predicted.f_ns + s->predicted.b_ns + s->predicted.w_ns +
-               s->predicted.stall_ns,
-           s->predicted.f_ns, s->predicted.b_ns, s->predicted.w_ns,
-           s->predicted.recompute_ns, s->predicted.stall_ns,
-           s->predicted.step_ns, s->predicted.update_ns,
-           s->predicted.reduce_ns);
+           report_stage_ns(s), s->predicted.f_ns, s->predicted.b_ns,
+           s->predicted.w_ns, s->predicted.recompute_ns, s->predicted.stall_ns,
+           s->predicted.transfer_ns, s->predicted.step_ns,
+           s->predicted.update_ns, s->predicted.reduce_ns);
     printf("     \"peak_bytes\": %" PRIu64 ", \"arena_bytes\": %" PRIu64
            ", \"cap_bytes\": %" PRIu64 ",\n     \"by\": {",
            s->predicted.peak_bytes, s->predicted.arena_bytes,

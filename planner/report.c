@@ -61,6 +61,13 @@ uint64_t report_cap(const struct report *r, int rank)
     return cap && (!own || cap < own) ? cap : own; /* cap: of the largest */
 }
 
+double report_stage_ns(const struct dawn_plan_stage *stage)
+{
+    return stage->predicted.f_ns + stage->predicted.b_ns +
+           stage->predicted.w_ns + stage->predicted.stall_ns +
+           stage->predicted.transfer_ns;
+}
+
 double report_idle(const struct report *r)
 {
     const struct dawn_plan_info *info = dawn_plan_info(r->plan);
@@ -68,8 +75,9 @@ double report_idle(const struct report *r)
 
     for (int x = 0; x < info->stages; x++) {
         const struct dawn_plan_stage *s = dawn_plan_stage(r->plan, x);
-        busy += info->microbatches * (s->predicted.f_ns + s->predicted.b_ns +
-                                      s->predicted.w_ns) +
+        busy += info->microbatches *
+                    (s->predicted.f_ns + s->predicted.b_ns + s->predicted.w_ns +
+                     s->predicted.transfer_ns) +
                 report_replicas(r, x) * s->predicted.step_ns;
         if (info->update_every)
             busy += info->microbatches / info->update_every *

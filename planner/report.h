@@ -62,6 +62,8 @@ const struct dawn_machine_device *report_device(const struct report *r,
 int report_replicas(const struct report *r, int x);
 int report_devices(const struct report *r);
 bool report_replicated(const struct report *r);
+/* What a microbatch takes on the stage, with all that offloading costs. */
+double report_stage_ns(const struct dawn_plan_stage *stage);
 /* Memory that a rank may use; 0: no cap. */
 uint64_t report_cap(const struct report *r, int rank);
 /* Share of all ranks' time in a step in which they compute nothing. */

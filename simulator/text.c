@@ -53,6 +53,10 @@ void print_table(const struct simulation *s, FILE *out)
                 TIME(r->stall_ns[rank]), percent(s, r->stall_ns[rank]),
                 SIZE(simulation_peak(s, rank)), cap ? SIZE(cap) : "none");
     }
+    for (int rank = 0; rank < r->ranks; rank++)
+        if (r->transfer_ns[rank] > 0)
+            fprintf(out, "rank %d is busy with transfers for %s of that\n",
+                    rank, TIME(r->transfer_ns[rank]));
 }
 
 void print_json(const struct simulation *s, FILE *out)
@@ -66,11 +70,12 @@ void print_json(const struct simulation *s, FILE *out)
             r->step_ns, info->bound_ns);
     for (int rank = 0; rank < r->ranks; rank++)
         fprintf(out,
-                "  {\"rank\": %d, \"busy_ns\": %.0f, \"wait_ns\": %.0f, "
+                "  {\"rank\": %d, \"busy_ns\": %.0f, \"transfer_ns\": %.0f, "
+                "\"wait_ns\": %.0f, "
                 "\"comm_ns\": %.0f, \"stall_ns\": %.0f, \"peak_bytes\": "
                 "%" PRIu64 ", \"cap_bytes\": %" PRIu64 "}%s\n",
-                rank, r->busy_ns[rank], r->wait_ns[rank], r->comm_ns[rank],
-                r->stall_ns[rank], simulation_peak(s, rank),
+                rank, r->busy_ns[rank], r->transfer_ns[rank], r->wait_ns[rank],
+                r->comm_ns[rank], r->stall_ns[rank], simulation_peak(s, rank),
                 simulation_cap(s, rank), rank < r->ranks - 1 ? "," : "");
     fprintf(out, " ]}\n");
 }

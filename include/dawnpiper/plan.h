@@ -62,6 +62,8 @@ struct dawn_plan_stage {
         double f_ns, b_ns, w_ns; /* one microbatch; recompute is in b_ns */
         double recompute_ns;     /* the part of b_ns that is recompute */
         double stall_ns;         /* waiting for offloaded tensors, on average */
+        double transfer_ns;      /* computing time that their transfers take,
+                                    likewise; in none of the others */
         double step_ns;          /* optimizer, once a step */
         double update_ns;        /* optimizer, in each update within the step */
         double reduce_ns;        /* gradients of replicas summed, likewise */
@@ -94,8 +96,9 @@ struct dawn_plan_info {
     uint64_t priced_digest;
     enum dawn_objective objective; /* that bound_ns is about */
     double step_ns;                /* predicted; 0: not */
-    double bottleneck_ns; /* largest f_ns + b_ns + w_ns of a stage, shared by
-                             its replicas; likewise */
+    double bottleneck_ns; /* largest f_ns + b_ns + w_ns of a stage, with what
+                             offloading costs it if it waits for no other;
+                             shared by its replicas; likewise */
     double bound_ns;     /* no plan can have less of the objective, with as many
                             stages; 0: unknown */
     double tokens_per_s; /* 0: unknown */

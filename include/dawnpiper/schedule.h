@@ -196,8 +196,9 @@ struct dawn_sim_event { /* one box of the timeline */
 struct dawn_sim_result {
     double step_ns;
     int ranks;
-    double *busy_ns;  /* by rank: F, B, W, UPDATE, STEP, and what transfers to
-                         tiers take from them */
+    double *busy_ns;     /* by rank: F, B, W, UPDATE, STEP, transfer_ns */
+    double *transfer_ns; /* by rank: computing time that transfers of offloaded
+                            tensors take; part of busy_ns */
     double *wait_ns;  /* by rank: waiting for a dependency, without `comm`, and
                          for the slowest rank; busy + wait + comm + stall ==
                          step_ns */

@@ -109,6 +109,8 @@ static void write_stage(struct dawni_text *t, const struct dawn_plan *plan,
     write_double(t, "\n    w_ns: ", s->predicted.w_ns);
     write_double(t, "\n    recompute_ns: ", s->predicted.recompute_ns);
     write_double(t, "\n    stall_ns: ", s->predicted.stall_ns);
+    if (s->predicted.transfer_ns > 0)
+        write_double(t, "\n    transfer_ns: ", s->predicted.transfer_ns);
     write_double(t, "\n    step_ns: ", s->predicted.step_ns);
     if (s->predicted.update_ns > 0)
         write_double(t, "\n    update_ns: ", s->predicted.update_ns);
@@ -234,6 +236,7 @@ static const struct dawni_yaml_field cost_fields[] = {
     FIELD("w_ns", DOUBLE, stage.predicted.w_ns, .hi = DBL_MAX),
     FIELD("recompute_ns", DOUBLE, stage.predicted.recompute_ns, .hi = DBL_MAX),
     FIELD("stall_ns", DOUBLE, stage.predicted.stall_ns, .hi = DBL_MAX),
+    FIELD("transfer_ns", DOUBLE, stage.predicted.transfer_ns, .hi = DBL_MAX),
     FIELD("step_ns", DOUBLE, stage.predicted.step_ns, .hi = DBL_MAX),
     FIELD("update_ns", DOUBLE, stage.predicted.update_ns, .hi = DBL_MAX),
     FIELD("reduce_ns", DOUBLE, stage.predicted.reduce_ns, .hi = DBL_MAX),

@@ -174,9 +174,11 @@ static enum dawn_status price_step(struct pricing *p,
     if (!st)
         st = dawni_simulate_cuts(pl, cut, &times, result, err);
     for (int x = 0; x < pl->l && !st; x++) {
-        int chunks = (pl->l - 1 - x % pl->ranks) / pl->ranks + 1;
-        dawn_plan_stage(plan, x)->predicted.stall_ns =
-            result->stall_ns[x % pl->ranks] / chunks / pl->m;
+        struct dawn_plan_stage *s = dawn_plan_stage(plan, x);
+        int rank = x % pl->ranks;
+        int chunks = (pl->l - 1 - rank) / pl->ranks + 1;
+        s->predicted.stall_ns = result->stall_ns[rank] / chunks / pl->m;
+        s->predicted.transfer_ns = result->transfer_ns[rank] / chunks / pl->m;
     }
     if (!st)
         dawn_plan_info(plan)->step_ns = result->step_ns;

@@ -157,13 +157,15 @@ static bool make_result(struct dawn_sim_result *result, int devices, int events)
     result->ranks = devices;
     result->events = events;
     result->busy_ns = dawni_calloc(devices, sizeof *result->busy_ns);
+    result->transfer_ns = dawni_calloc(devices, sizeof *result->transfer_ns);
     result->wait_ns = dawni_calloc(devices, sizeof *result->wait_ns);
     result->comm_ns = dawni_calloc(devices, sizeof *result->comm_ns);
     result->stall_ns = dawni_calloc(devices, sizeof *result->stall_ns);
     result->event = dawni_calloc(events, sizeof *result->event);
     result->live_bytes = dawni_calloc(events, sizeof *result->live_bytes);
-    return result->busy_ns && result->wait_ns && result->comm_ns &&
-           result->stall_ns && result->event && result->live_bytes;
+    return result->busy_ns && result->transfer_ns && result->wait_ns &&
+           result->comm_ns && result->stall_ns && result->event &&
+           result->live_bytes;
 }
 
 enum dawn_status dawni_replicas_simulate(

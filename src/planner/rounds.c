@@ -457,7 +457,8 @@ static bool loses(const struct rounds *r)
 {
     for (int x = 0; x < r->pl->l && r->best; x++) {
         const struct dawn_plan_stage *s = dawn_plan_stage(r->best, x);
-        if (s->predicted.recompute_ns > 0 || s->predicted.stall_ns > 0)
+        if (s->predicted.recompute_ns > 0 || s->predicted.stall_ns > 0 ||
+            s->predicted.transfer_ns > 0)
             return true;
     }
     return !r->best;

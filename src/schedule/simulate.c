@@ -341,13 +341,14 @@ static enum dawn_status make_room(struct sim *sim, struct dawn_error *err)
     }
     r->ranks = s->ranks;
     r->busy_ns = calloc(ranks, sizeof *r->busy_ns);
+    r->transfer_ns = calloc(ranks, sizeof *r->transfer_ns);
     r->wait_ns = calloc(ranks, sizeof *r->wait_ns);
     r->comm_ns = calloc(ranks, sizeof *r->comm_ns);
     r->stall_ns = calloc(ranks, sizeof *r->stall_ns);
     r->event = calloc((size_t)r->events + 1, sizeof *r->event);
     if (!sim->at || !sim->event || !sim->link || !sim->now || !sim->reducing ||
-        !sim->sent || !sim->posted || !r->busy_ns || !r->wait_ns ||
-        !r->comm_ns || !r->stall_ns || !r->event)
+        !sim->sent || !sim->posted || !r->busy_ns || !r->transfer_ns ||
+        !r->wait_ns || !r->comm_ns || !r->stall_ns || !r->event)
         return dawn_fail(err, DAWN_E_NOMEM,
                          "no memory to simulate %zu messages", messages);
     for (size_t i = 0; i < messages; i++)
@@ -390,6 +391,7 @@ fail:
 void dawn_sim_result_clear(struct dawn_sim_result *result)
 {
     free(result->busy_ns);
+    free(result->transfer_ns);
     free(result->wait_ns);
     free(result->comm_ns);
     free(result->stall_ns);

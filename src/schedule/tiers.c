@@ -185,6 +185,7 @@ enum dawn_status dawni_tiers_result(const struct dawni_tiers *t,
           by_rank_and_time);
     for (int rank = 0; rank < t->schedule->ranks; rank++) {
         result->stall_ns[rank] = t->rank[rank].stall_ns;
+        result->transfer_ns[rank] = t->rank[rank].taken_ns;
         result->busy_ns[rank] += t->rank[rank].taken_ns;
     }
     return DAWN_OK;

@@ -22,7 +22,7 @@ double dawni_tiers_compute(struct dawni_tiers *t, int rank, int i,
 /* What transfers have cost the rank so far: waiting and computing time. */
 double dawni_tiers_lost(const struct dawni_tiers *t, int rank);
 
-/* result->stall_ns, result->moves and result->move; adds to busy_ns. */
+/* result->stall_ns, transfer_ns, moves and move; adds to busy_ns. */
 enum dawn_status dawni_tiers_result(const struct dawni_tiers *t,
                                     struct dawn_sim_result *result,
                                     struct dawn_error *err);

@@ -64,6 +64,7 @@ static struct dawn_plan *make(void)
                        .w_ns = 3,
                        .recompute_ns = 4,
                        .stall_ns = 0.25,
+                       .transfer_ns = 0.5,
                        .step_ns = 5,
                        .update_ns = 6.5,
                        .peak_bytes = (uint64_t)1 << 60,
@@ -122,8 +123,9 @@ static void test_round_trip(void)
            "one to offload to host memory");
     is_int(dawn_plan_decision(q, 1, tensor("block0.attn.core")), DAWN_TO_SSD,
            "one to offload to disk what was received");
-    ok(dawn_plan_stage(q, 0)->predicted.stall_ns == 0.25,
-       "and what it stalls for that");
+    ok(dawn_plan_stage(q, 0)->predicted.stall_ns == 0.25 &&
+           dawn_plan_stage(q, 0)->predicted.transfer_ns == 0.5,
+       "and what it stalls and computes for that");
     is_int(dawn_plan_decision(q, 0, tensor("tok_embed")), DAWN_KEEP,
            "what is not named is kept");
     dawn_plan_destroy(p);

@@ -352,7 +352,7 @@ static const struct {
     int microbatches;
     uint64_t bytes;
     struct dawn_sim_tier tier;
-    double step, stall;
+    double step, stall, taken;
     double moves[6][2]; /* from, to; 0, 0: none */
 } offload[] = {
     /* It is being written when BW begins and so stays. F0 0-10, written 2-27,
@@ -364,6 +364,7 @@ static const struct {
      {1e9, 1e9, 1, false, 0},
      65,
      0,
+     0,
      {{2, 27}, {32, 57}}},
     /* The same where a byte takes a quarter of a nanosecond of computing time:
      * F0 0-16, BW0 16-36, F1 36-52, BW1 52-72. */
@@ -374,6 +375,7 @@ static const struct {
      {1e9, 1e9, 1, false, 0.25},
      77,
      0,
+     12,
      {{2, 27}, {38, 63}}},
     /* The write alone takes longer than F and BW: F0 0-10, written 2-46, BW0
      * 10-30 and waits to 46; F1 46-56, written 48-92, BW1 56-76, to 92. */
@@ -384,6 +386,7 @@ static const struct {
      {1e9, 1e9, 0, false, 0},
      97,
      32,
+     0,
      {{2, 46}, {48, 92}}},
     /* F0 0-10, written 2-26. F1 10-20, written 26-50, waits for F0's to 26. F2
      * 26-36, reads 0 26-50, written 50-74, waits for F1's to 50. BW0 reads 1
@@ -396,6 +399,7 @@ static const struct {
      {1e9, 1e9, 0, false, 0},
      119,
      24,
+     0,
      {{2, 26}, {26, 50}, {26, 50}, {50, 74}, {50, 74}, {74, 98}}},
     /* F0 0-10, written 2-26. F1 10-20, written 26-50, waits for F0's to 26. F2
      * 26-36, reads 0 50-74, written 74-98, waits for F1's to 50. BW0 reads 1
@@ -409,6 +413,7 @@ static const struct {
      {1e9, 1e9, 0, true, 0},
      166,
      71,
+     0,
      {{2, 26}, {26, 50}, {50, 74}, {74, 98}, {98, 122}, {122, 146}}},
 };
 
@@ -449,6 +454,8 @@ static void test_offload(void)
         is_near(r.step_ns, offload[i].step, 1e-6, "%s: the step",
                 offload[i].claim);
         is_near(r.stall_ns[0], offload[i].stall, 1e-6, "%s: the stall",
+                offload[i].claim);
+        is_near(r.transfer_ns[0], offload[i].taken, 1e-6, "%s: the computing",
                 offload[i].claim);
         is_near(r.busy_ns[0], offload[i].step - offload[i].stall, 1e-6,
                 "%s: nothing else waits", offload[i].claim);

@@ -66,6 +66,33 @@ run 0 plan.yaml -m uneven.yaml && grep -q '^   0 .* 20.0 KiB$' out &&
 ok "a rank's cap is the plan's or its device's, whichever is less"
 [ "$(grep -cE "d='M90 [0-9]+L90\.00 " two.svg)" -eq 4 ]
 ok "its memory is there from the beginning of the step"
+cat >busy.yaml <<'EOF'
+dawn: machine/1
+devices: [{}, {}]
+tiers:
+- {kind: host, read_bytes_per_s: 1.0e+9, write_bytes_per_s: 1.0e+9, compute_ns_per_byte: 2}
+EOF
+sed 's/, compute_ns_per_byte: 2//' busy.yaml >idle.yaml
+"$build/dawn-plan" profile.yaml -m busy.yaml -s 2 -M 80KiB --offload host \
+    --recompute none -o busy.plan >/dev/null &&
+    run 0 busy.plan -m busy.yaml --json &&
+    [ "$(numbers step_ns out)" = "$(sed -n 's/^predicted:/step_ns/p' busy.plan |
+        sed 's/.*, step_ns: \([0-9]*\).*/\1/')" ]
+ok "a machine on which transfers take computing time: the plan's step"
+numbers transfer_ns out >taken
+awk '$1 == "transfer_ns:" { printf "%.0f\n", 8 * $2 }' \
+    busy.plan | cmp -s - taken && [ "$(grep -c '^[1-9]' taken)" -eq 2 ]
+ok "they take what the plan says"
+run 0 busy.plan -m busy.yaml &&
+    [ "$(grep -c '^rank . is busy with transfers for [1-9]' out)" -eq 2 ]
+ok "and for people it says so"
+sed 's/^  optimizer: host$//' busy.plan >kept.plan
+run 0 kept.plan -m busy.yaml --json && numbers busy_ns out >busy &&
+    numbers transfer_ns out >taken && run 0 kept.plan -m idle.yaml --json &&
+    ! grep -q '"transfer_ns": [1-9]' out && numbers busy_ns out |
+    paste - busy taken | awk '{ d = $2 - $1 - $3; wrong += d > 2 || d < -2 }
+        END { exit wrong || NR != 2 }'
+ok "by so much more ranks are busy than where a byte costs nothing"
 mkfifo pipe
 cat pipe >piped &
 run 0 plan.yaml --trace pipe
