@@ -146,10 +146,10 @@ static void print_optimizer(const struct report *r, int x)
         int params = 0;
         for (int i = 0; i < dawn_graph_params(g); i++) {
             if ((int)dawn_plan_optimizer(r->plan, i) != d ||
-                dawn_plan_owner(r->plan, i) != x)
+                dawn_plan_owner(r->plan, i) != x ||
+                !dawn_plan_moment_bytes(r->plan, i))
                 continue;
-            bytes +=
-                2 * sizeof(float) * (uint64_t)dawn_graph_param_elements(g, i);
+            bytes += dawn_plan_moment_bytes(r->plan, i);
             passes += dawn_plan_pass_bytes(r->plan, i);
             params++;
         }

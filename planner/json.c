@@ -63,7 +63,8 @@ static void print_optimizer(const struct report *r, int x)
 
     for (int i = 0; i < dawn_graph_params(g); i++) {
         if (dawn_plan_optimizer(r->plan, i) == DAWN_KEEP ||
-            dawn_plan_owner(r->plan, i) != x)
+            dawn_plan_owner(r->plan, i) != x ||
+            !dawn_plan_moment_bytes(r->plan, i))
             continue;
         printf("%s", comma);
         print_name(r, dawn_graph_param(g, i)->name);

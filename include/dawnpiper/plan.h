@@ -156,6 +156,11 @@ DAWN_API enum dawn_status dawn_plan_decide_optimizer(
     struct dawn_plan *plan, int param, enum dawn_decision decision,
     struct dawn_error *err);
 
+/* Bytes of a parameter's moments, m and v; 0: of an average, where the plan's
+ * passes do not train, or there is no such parameter. */
+DAWN_API uint64_t dawn_plan_moment_bytes(const struct dawn_plan *plan,
+                                         int param);
+
 /* Bytes that the plan's passes keep of a parameter; 0: of an average, or there
  * is no such parameter. */
 DAWN_API uint64_t dawn_plan_pass_bytes(const struct dawn_plan *plan, int param);

@@ -25,14 +25,30 @@ static bool has_moments(const struct dawn_plan *plan, int param)
     return plan->graph->param[param].desc.average == 0;
 }
 
+/* The plan's passes, if they may concern the parameter. */
+static bool find_passes(const struct dawn_plan *plan, int param,
+                        struct dawni_passes *passes)
+{
+    return param >= 0 && param < plan->graph->params &&
+           has_moments(plan, param) &&
+           !dawni_passes_parse(plan->info.passes, passes, NULL);
+}
+
+uint64_t dawn_plan_moment_bytes(const struct dawn_plan *plan, int param)
+{
+    struct dawni_passes passes;
+
+    if (!find_passes(plan, param, &passes) || !dawni_passes_train(&passes))
+        return 0;
+    return 2 * sizeof(float) * (uint64_t)plan->graph->param[param].elements;
+}
+
 uint64_t dawn_plan_pass_bytes(const struct dawn_plan *plan, int param)
 {
     struct dawni_passes passes;
     uint64_t each = 0;
 
-    if (param < 0 || param >= plan->graph->params ||
-        plan->graph->param[param].desc.average > 0 ||
-        dawni_passes_parse(plan->info.passes, &passes, NULL))
+    if (!find_passes(plan, param, &passes))
         return 0;
     for (int i = 0; i < dawni_passes_arrays(&passes); i++)
         each += (uint64_t)dawni_passes_element_bytes(&passes, i);

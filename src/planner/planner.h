@@ -452,8 +452,11 @@ enum dawn_status dawni_update_create(struct dawni_planner *pl,
                                      struct dawn_error *err);
 void dawni_update_destroy(struct dawni_planner *pl);
 
-/* What an update waits for moments, which are where `optimizer` says. False:
- * pl->status is set. */
+/* May moments go to a tier, if there is one and keep_moments is not set? */
+bool dawni_may_move_moments(const struct dawni_planner *pl);
+
+/* What an update takes longer by moments, which are where `optimizer` says:
+ * waiting, and computing time of their transfers. False: pl->status is set. */
 bool dawni_update_wait(struct dawni_planner *pl, const struct dawni_run *run,
                        const uint8_t *optimizer, double *wait_ns);
 

@@ -469,8 +469,7 @@ static bool loses(const struct rounds *r)
 static enum dawn_status learn_moments(struct rounds *r, struct dawn_error *err)
 {
     struct dawni_planner *pl = r->pl;
-    bool both = pl->policy->moments && dawni_may_offload(pl) && !pl->additive &&
-                !pl->update_every;
+    bool both = dawni_may_move_moments(pl) && dawni_may_offload(pl);
     enum dawn_status st;
 
     if (both)

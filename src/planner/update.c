@@ -31,6 +31,11 @@ static bool is_of(const struct dawn_graph *g, int first, int last, int param)
     return p->user[0] >= first && p->user[0] <= last && p->desc.average == 0;
 }
 
+static bool has_moments(const struct dawni_planner *pl)
+{
+    return dawni_passes_train(&pl->sizes.passes);
+}
+
 static int pieces_of(const struct update *u, int param)
 {
     int64_t elements = u->pl->graph->param[param].elements;
@@ -124,7 +129,7 @@ bool dawni_update_wait(struct dawni_planner *pl, const struct dawni_run *run,
                 pl->stage[run->x].speed;
 
     *wait_ns = 0;
-    for (int i = 0; i < g->params && optimizer; i++)
+    for (int i = 0; i < g->params && optimizer && has_moments(pl); i++)
         pieces += is_of(g, run->first, run->last, i) ? pieces_of(&u, i) : 0;
     if (!pieces)
         return true;
@@ -156,7 +161,7 @@ uint64_t dawni_update_staging(const struct dawni_planner *pl,
     const struct dawn_graph *g = pl->graph;
     uint64_t largest = 0;
 
-    for (int i = 0; i < g->params && optimizer; i++) {
+    for (int i = 0; i < g->params && optimizer && has_moments(pl); i++) {
         if (!is_of(g, run->first, run->last, i) || optimizer[i] == DAWN_KEEP ||
             !g->param[i].elements)
             continue;
@@ -186,10 +191,16 @@ static bool is_better(const struct dawni_planner *pl, int x,
     return a->fits ? lost_ns(pl, x, a) < lost_ns(pl, x, b) : a->peak < b->peak;
 }
 
+bool dawni_may_move_moments(const struct dawni_planner *pl)
+{
+    return pl->policy->moments && has_moments(pl) && !pl->additive &&
+           !pl->update_every;
+}
+
 static bool may_move(const struct dawni_planner *pl, int decision)
 {
-    return pl->may_offload[decision] && pl->policy->moments &&
-           !pl->keep_moments && !pl->update_every;
+    return pl->may_offload[decision] && dawni_may_move_moments(pl) &&
+           !pl->keep_moments;
 }
 
 /* The same run with its moments on a tier, if that is better. */

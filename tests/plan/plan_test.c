@@ -382,6 +382,26 @@ static int param(const char *name)
     return dawn_graph_find_param(graph, name);
 }
 
+/* What is kept of a parameter under passes. */
+static void test_bytes(struct dawn_plan *p, int wte)
+{
+    static const struct {
+        const char *passes;
+        uint64_t moments, arrays; /* of an element */
+    } kept[] = {{"", 8, 0}, {"ewc", 8, 8}, {"fisher", 0, 4}};
+    uint64_t n = (uint64_t)dawn_graph_param_elements(graph, wte);
+
+    for (size_t i = 0; i < sizeof kept / sizeof kept[0]; i++) {
+        strcpy(dawn_plan_info(p)->passes, kept[i].passes);
+        is_u64(dawn_plan_moment_bytes(p, wte), kept[i].moments * n,
+               "moments of passes '%s'", kept[i].passes);
+        is_u64(dawn_plan_pass_bytes(p, wte), kept[i].arrays * n,
+               "and what they keep");
+        is_u64(dawn_plan_moment_bytes(p, -1) + dawn_plan_pass_bytes(p, -1), 0,
+               "nothing of what is not there");
+    }
+}
+
 /* One word for all of a stage, or names. */
 static void test_optimizer(void)
 {
@@ -419,6 +439,7 @@ static void test_optimizer(void)
            DAWN_E_INVAL, "moments are not recomputed: %s", err.text);
     is_int(dawn_plan_decide_optimizer(p, -1, DAWN_KEEP, &err), DAWN_E_INVAL,
            "no such parameter: %s", err.text);
+    test_bytes(p, wte);
     dawn_plan_destroy(p);
     dawn_plan_destroy(q);
 }
