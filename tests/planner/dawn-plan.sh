@@ -202,6 +202,39 @@ ok "nothing is offloaded where that is forbidden"
 run 0 profile.yaml -m slow.yaml -s 2 -M 100KiB --offload host --recompute none \
     --explain && grep -q 'each way, stalls' out
 ok "or how long it stalls"
+sed 's/latency_ns: 10/&, compute_ns_per_byte: 2/' machine.yaml >busy.yaml
+run 0 profile.yaml -m busy.yaml -s 2 -M 80KiB --offload host --recompute none \
+    --explain -o busy.plan &&
+    grep -q 'W .*, transfers [1-9].*, stall 0.0 ns;' out &&
+    grep -q 'each way, takes [1-9].* of computing, the rest hidden' out
+ok "or what it takes of computing"
+idle=$(sed -n 's/.*simulated: \([0-9.]*\)% of the step idle/\1/p' out)
+"$build/dawn-simulate" busy.plan -m busy.yaml >simulated 2>err &&
+    awk -v said="$idle" '$1 ~ /^[0-9]+$/ { busy += $4 }
+        END { d = 100 - busy / 2 - said; exit !(d < 0.2 && d > -0.2) }' simulated
+ok "idle is what the simulator says is not busy, $idle%"
+run 0 --check busy.plan profile.yaml -m busy.yaml &&
+    grep -q '^stage 0: .* (file: .*), [1-9].* of it for transfers, arena' out &&
+    run 0 --check busy.plan profile.yaml -m busy.yaml --json &&
+    awk -F'[:,]' '/"bottleneck_ns"/ { bottleneck = $4 }
+        /"transfer_ns"/ {
+            for (i = 1; i < NF; i++) {
+                if ($i ~ /"time_ns"/ && $(i + 1) > most) most = $(i + 1)
+                if ($i ~ /"transfer_ns"/ && $(i + 1) > 0) stages++ } }
+        END { d = most - bottleneck; exit !(stages == 2 && d < 2 && d > -2) }' out
+ok "--check: a stage's time has it, as the bottleneck does"
+run 0 profile.yaml -m busy.yaml -s 2 -M 80KiB --offload host --recompute none \
+    --json && grep -q '"transfer_ns": [1-9]' out &&
+    run 0 profile.yaml -m busy.yaml -s 2 -M 80KiB --offload host \
+        --recompute none --compare --json && grep -q '"transfer_ns": [1-9]' out
+ok "JSON says it too"
+run 0 profile.yaml -m machine.yaml -s 2 --passes fisher -o fisher.yaml &&
+    sed 's/^  nodes:.*/&\n  optimizer: host/' fisher.yaml >moved.yaml &&
+    run 0 --check fisher.yaml profile.yaml -m machine.yaml --explain &&
+    grep '^  time' out >times &&
+    run 0 --check moved.yaml profile.yaml -m machine.yaml --explain &&
+    ! grep -q 'moments of\|passes of' out && grep '^  time' out | cmp -s - times
+ok "passes that do not train have no moments to move"
 for i in 1 2 3 4 5 6 7 8 9 10 11 12; do
     echo "node$i -- Linear -- forward_compute_time=1.000," \
         "backward_compute_time=2.000, activation_size=1000.0," \
