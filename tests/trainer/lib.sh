@@ -83,7 +83,7 @@ make_machine() { # DEVICES FOLDER
 links:
   default: {latency_ns: 2000, bytes_per_s: 5000000000}
 tiers:
-- {kind: ssd, path: "$work/$2", read_bytes_per_s: 1000000000, write_bytes_per_s: 1000000000, latency_ns: 100000}
+- {kind: ssd, path: "$work/$2", read_bytes_per_s: 1000000000, write_bytes_per_s: 1000000000, latency_ns: 100000, compute_ns_per_byte: 0.1}
 END
 }
 
