@@ -115,6 +115,7 @@ enum dawn_status dawni_planner_set_machine(struct dawni_planner *pl,
             pl->max_speed = d->speed;
     }
     dawni_planner_forget(pl);
+    dawni_decider_forget(pl->decider);
     pl->bound = -1;
     return DAWN_OK;
 }

@@ -14,6 +14,7 @@
  */
 #include "common/array.h"
 #include "planner/additive.h"
+#include "planner/prices.h"
 #include <math.h>
 
 /* With so few candidates the thorough way costs nothing. */
@@ -56,6 +57,7 @@ struct dawni_decider {
     uint8_t *before;  /* [tensors]: of candidates, to go back to */
     uint8_t *first;   /* likewise: of the first of two ways to begin */
     int *seen, seens; /* [nodes]: in walk number `seens` */
+    struct dawni_prices prices;
 };
 
 struct search { /* one decision */
@@ -86,15 +88,15 @@ static uint64_t plus(uint64_t bytes, int64_t more)
     return bytes + (uint64_t)more;
 }
 
-static bool price_decisions(struct search *s, const uint8_t *decision,
-                            struct price *price)
+/* Without messages, and price->peak without what is kept. */
+static bool price_anew(struct search *s, const uint8_t *decision,
+                       struct price *price)
 {
     struct dawni_planner *pl = s->pl;
     uint8_t *again = s->d->again;
     struct dawni_stage_memory m;
     enum dawn_status st;
 
-    s->prices++;
     memset(again + s->first, 0, (size_t)s->last - (size_t)s->first + 1);
     dawni_stage_pricer_expect(pl->pricer, s->in_flight);
     dawni_stage_pricer_optimizer(pl->pricer, s->optimizer);
@@ -104,28 +106,82 @@ static bool price_decisions(struct search *s, const uint8_t *decision,
     dawni_stage_pricer_optimizer(pl->pricer, NULL);
     if (st)
         return dawni_planner_fail(pl, st, NULL);
-    int64_t messages = (int64_t)(s->messages * (double)m.comm);
-    price->peak = plus(dawni_stage_peak(&m, s->in_flight), messages);
-    price->least = plus(m.kept + m.comm, messages);
-    if (price->peak < m.kept + s->staging)
-        price->peak = m.kept + s->staging;
-    if (price->least < m.kept + s->staging)
-        price->least = m.kept + s->staging;
     price->kept = m.kept;
     price->comm = m.comm;
+    price->peak = dawni_stage_peak(&m, s->in_flight) - m.kept;
     price->recompute_ns = 0;
     for (int i = s->first; i <= s->last; i++)
         if (again[i])
             price->recompute_ns += again[i] * (pl->sum_f[i + 1] - pl->sum_f[i]);
-    if (!dawni_stall(pl, s->x, &price->stall_ns))
-        return false;
-    price->ns = price->recompute_ns + price->stall_ns * pl->stage[s->x].speed;
     return true;
 }
 
+/* From a peak without what is kept to all of it. */
+static void add_kept(const struct search *s, struct price *price)
+{
+    int64_t messages = (int64_t)(s->messages * (double)price->comm);
+
+    price->peak = plus(price->kept + price->peak, messages);
+    price->least = plus(price->kept + price->comm, messages);
+    if (price->peak < price->kept + s->staging)
+        price->peak = price->kept + s->staging;
+    if (price->least < price->kept + s->staging)
+        price->least = price->kept + s->staging;
+}
+
+/* Where it does not fit, a search does not ask what it stalls. */
+static bool needs_stall(const struct search *s, const struct price *price)
+{
+    return !s->candidates || price->peak <= s->budget;
+}
+
+static bool price_decisions(struct search *s, const uint8_t *decision,
+                            struct price *price)
+{
+    struct dawni_planner *pl = s->pl;
+    uint64_t active;
+
+    s->prices++;
+    if (!price_anew(s, decision, price))
+        return false;
+    active = price->peak;
+    add_kept(s, price);
+    price->stall_ns = 0;
+    bool stall = needs_stall(s, price);
+    if (stall && !dawni_stall(pl, s->x, &price->stall_ns))
+        return false;
+    price->ns = price->recompute_ns + price->stall_ns * pl->stage[s->x].speed;
+    if (s->candidates)
+        dawni_prices_add(&s->d->prices,
+                         &(struct dawni_known_price){
+                             .peak = active,
+                             .comm = price->comm,
+                             .recompute_ns = price->recompute_ns,
+                             .stall_ns = stall ? price->stall_ns : -1,
+                         });
+    return true;
+}
+
+/* The price of what the search has decided, which keeps what it did at first.
+ */
 static bool reprice(struct search *s)
 {
-    return price_decisions(s, s->d->decision, &s->now);
+    const struct dawni_known_price *known = dawni_prices_find(&s->d->prices);
+    struct price price = {.kept = s->now.kept};
+
+    if (!known)
+        return price_decisions(s, s->d->decision, &s->now);
+    price.peak = known->peak;
+    price.comm = known->comm;
+    price.recompute_ns = known->recompute_ns;
+    add_kept(s, &price);
+    if (needs_stall(s, &price) && known->stall_ns < 0)
+        return price_decisions(s, s->d->decision, &s->now);
+    price.stall_ns = known->stall_ns < 0 ? 0 : known->stall_ns;
+    price.ns = price.recompute_ns + price.stall_ns * s->pl->stage[s->x].speed;
+    s->prices++;
+    s->now = price;
+    return true;
 }
 
 /* Candidates */
@@ -134,6 +190,7 @@ static void set(struct search *s, int c, int decision)
 {
     struct candidate *cand = &s->d->candidate[c];
 
+    dawni_prices_ask_with(&s->d->prices, c, decision);
     cand->decision = (uint8_t)decision;
     s->d->decision[cand->tensor] = (uint8_t)decision;
 }
@@ -692,6 +749,8 @@ static bool choose(struct search *s, bool thorough)
         (s->pl->no_recompute && !dawni_may_offload(s->pl)))
         return true;
     add_candidates(s);
+    dawni_prices_ask(&s->d->prices, (const int[]){s->first, s->last, s->x},
+                     s->candidates);
     s->vain = thorough || s->candidates <= MANY_CANDIDATES ? VAIN : SOON_VAIN;
     if (!(dawni_may_offload(s->pl) ? begin_both(s, &done) : begin_dropping(s)))
         return false;
@@ -780,11 +839,19 @@ enum dawn_status dawni_decider_create(struct dawni_planner *pl,
     d->before = dawni_calloc(tensors, sizeof *d->before);
     d->first = dawni_calloc(tensors, sizeof *d->first);
     d->seen = dawni_calloc(pl->n, sizeof *d->seen);
+    bool whole = dawni_prices_create(&d->prices, tensors);
     pl->decider = d;
     if (!d->candidate || !d->order || !d->stack || !d->decision || !d->saved ||
-        !d->again || !d->reruns || !d->before || !d->first || !d->seen)
+        !d->again || !d->reruns || !d->before || !d->first || !d->seen ||
+        !whole)
         return dawn_fail(err, DAWN_E_NOMEM, "no memory for decisions");
     return DAWN_OK;
+}
+
+void dawni_decider_forget(struct dawni_decider *d)
+{
+    if (d)
+        dawni_prices_forget(&d->prices);
 }
 
 void dawni_decider_destroy(struct dawni_decider *d)
@@ -801,5 +868,6 @@ void dawni_decider_destroy(struct dawni_decider *d)
     free(d->before);
     free(d->first);
     free(d->seen);
+    dawni_prices_destroy(&d->prices);
     free(d);
 }

@@ -428,6 +428,8 @@ bool dawni_unfit(const struct dawni_planner *pl, int first, int last, int x);
 enum dawn_status dawni_decider_create(struct dawni_planner *pl,
                                       struct dawn_error *err);
 void dawni_decider_destroy(struct dawni_decider *d); /* takes NULL */
+/* Prices are others from now on. Takes NULL. */
+void dawni_decider_forget(struct dawni_decider *d);
 
 /* Decide what a run recomputes and offloads so that it fits its budget at least
  * cost.
