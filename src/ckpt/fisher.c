@@ -247,7 +247,12 @@ static enum dawn_status finish(struct dawn_exec *e, struct fisher *f,
     return st;
 }
 
+struct fisher_paths {
+    char *corpus, *previous; /* as UTF-8 */
+};
+
 static enum dawn_status write(struct dawn_exec *e, const struct fisher *f,
+                              const struct fisher_paths *paths,
                               const struct dawn_fisher_info *info,
                               struct dawn_error *err)
 {
@@ -265,8 +270,8 @@ static enum dawn_status write(struct dawn_exec *e, const struct fisher *f,
         {e->observes_each ? "samples" : "steps", samples},
         {"mean", dawni_double_text(info->mean, mean)},
         {"max", dawni_double_text(info->max, max)},
-        {"corpus", f->opts->corpus ? f->opts->corpus : ""},
-        {"previous", f->opts->previous ? f->opts->previous : ""},
+        {"corpus", paths->corpus},
+        {"previous", paths->previous},
         {"decay", dawni_double_text(f->opts->decay, decay)},
     };
     const struct dawn_checkpoint_save_opts opts = {
@@ -280,6 +285,26 @@ static enum dawn_status write(struct dawn_exec *e, const struct fisher *f,
     };
     st = dawn_checkpoint_save_begin(&opts, &save, err);
     return st ? st : dawn_checkpoint_save_finish(save, err);
+}
+
+/* File names are any bytes, a manifest is UTF-8. */
+static enum dawn_status write_paths(struct dawn_exec *e, const struct fisher *f,
+                                    const struct dawn_fisher_info *info,
+                                    struct dawn_error *err)
+{
+    const struct dawn_fisher_save_opts *o = f->opts;
+    const struct fisher_paths paths = {
+        dawni_utf8_escape(o->corpus ? o->corpus : ""),
+        dawni_utf8_escape(o->previous ? o->previous : "")};
+    enum dawn_status st = DAWN_OK;
+
+    if (!paths.corpus || !paths.previous)
+        st = dawn_fail(err, DAWN_E_NOMEM, "no memory for the manifest");
+    if (!(st = dawni_agree(e->comm, st, err)))
+        st = write(e, f, &paths, info, err);
+    free(paths.corpus);
+    free(paths.previous);
+    return st;
 }
 
 enum dawn_status dawn_fisher_save(struct dawn_exec *e,
@@ -302,7 +327,7 @@ enum dawn_status dawn_fisher_save(struct dawn_exec *e,
     if (!st)
         st = dawni_fisher_sums_share(e, &f.sums, &info, err);
     if (!st)
-        st = write(e, &f, &info, err);
+        st = write_paths(e, &f, &info, err);
     clear(&f);
     if (!st)
         *info_p = info;

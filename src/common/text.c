@@ -205,6 +205,25 @@ bool dawni_utf8_valid(const char *s)
     return true;
 }
 
+char *dawni_utf8_escape(const char *s)
+{
+    char *out = malloc(4 * strlen(s) + 1), *at = out;
+    uint32_t code;
+
+    while (out && *s) {
+        int bytes = decode((const unsigned char *)s, &code);
+        if (bytes)
+            memcpy(at, s, (size_t)bytes);
+        else
+            snprintf(at, 5, "\\x%02x", (unsigned char)*s);
+        at += bytes ? bytes : 4;
+        s += bytes ? bytes : 1;
+    }
+    if (out)
+        *at = '\0';
+    return out;
+}
+
 /* Control characters, other line breaks, what an editor does not show. */
 static bool must_escape(uint32_t code)
 {

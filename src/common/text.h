@@ -48,5 +48,7 @@ char *dawni_double_text(double x, char out[DAWNI_DOUBLE_ROOM]);
 double dawni_double_parse(const char *s, char **end_p);
 
 bool dawni_utf8_valid(const char *s);
+/* What is no UTF-8 in `s` as \xNN; malloc'ed. NULL: no memory. */
+char *dawni_utf8_escape(const char *s);
 
 #endif

@@ -169,6 +169,22 @@ static void test_scalars(void)
     }
 }
 
+static void test_escapes(void)
+{
+    static const struct {
+        const char *s, *wanted;
+    } row[] = {{"", ""},
+               {"z\303\274rich", "z\303\274rich"},
+               {"a\377\303(\303", "a\\xff\\xc3(\\xc3"},
+               {"\355\240\200", "\\xed\\xa0\\x80"}};
+
+    for (size_t i = 0; i < sizeof row / sizeof *row; i++) {
+        char *escaped = dawni_utf8_escape(row[i].s);
+        is_str(escaped, row[i].wanted, "bytes %zu as UTF-8", i);
+        free(escaped);
+    }
+}
+
 static void test_failures(void)
 {
     static const char *const bad[] = {"\377", "\303", "\300\200",
@@ -202,6 +218,7 @@ int main(void)
     test_doubles();
     test_locale();
     test_scalars();
+    test_escapes();
     test_failures();
     return done_testing();
 }
