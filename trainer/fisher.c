@@ -3,9 +3,13 @@
  * pipeline runs over it, window by window, and updates nothing.
  */
 #include "train.h"
+#include <dawnpiper/checkpoint.h>
 #include <dawnpiper/passes.h>
-#include <math.h>
+#include <errno.h>
+#include <stdlib.h>
 #include <string.h>
+#include <sys/stat.h>
+#include <unistd.h>
 
 enum dawn_status fisher_check(const struct trainer *t, struct dawn_error *err)
 {
@@ -70,6 +74,57 @@ static enum dawn_status count(struct trainer *t, struct dawn_error *err)
     return DAWN_OK;
 }
 
+/* Rank 0: can F be written? A pass over the corpus may take days. */
+static enum dawn_status make_output(const struct trainer *t,
+                                    struct dawn_error *err)
+{
+    const char *path = t->options.output;
+    enum dawn_status st = DAWN_OK;
+    char *above;
+
+    if (!cli_first(&t->cli))
+        return DAWN_OK;
+    if (!(above = strdup(path)))
+        return dawn_fail(err, DAWN_E_NOMEM, "%s: no memory", path);
+    for (char *at = above; (at = strchr(at + 1, '/')); *at = '/') {
+        *at = '\0';
+        mkdir(above, 0777); /* the last one tells whether all went well */
+    }
+    free(above);
+    if (!(st = train_make_folder(path, err)) && access(path, W_OK | X_OK))
+        st = dawn_fail(err, DAWN_E_IO, "%s: cannot write there: %s", path,
+                       strerror(errno));
+    return st;
+}
+
+static bool is_online(const struct trainer *t)
+{
+    return t->job.ewc.on && t->job.ewc.decay > 0;
+}
+
+/* Can what is added in the end be opened? What it holds is looked at then. */
+static enum dawn_status check_previous(const struct trainer *t,
+                                       struct dawn_error *err)
+{
+    struct dawn_checkpoint *ck;
+    enum dawn_status st;
+
+    if (!is_online(t))
+        return DAWN_OK;
+    if (!(st = state_open(t, t->job.ewc.fisher, &ck, err)))
+        dawn_checkpoint_close(ck);
+    return st;
+}
+
+static enum dawn_status prepare(struct trainer *t, struct dawn_error *err)
+{
+    enum dawn_status st = dawn_comm_agree(t->cli.comm, count(t, err), err);
+
+    if (!st)
+        st = check_previous(t, err);
+    return st ? st : dawn_comm_agree(t->cli.comm, make_output(t, err), err);
+}
+
 static void show(const struct trainer *t, uint64_t done)
 {
     bool terminal = cli_terminal();
@@ -100,7 +155,7 @@ static enum dawn_status collect(struct trainer *t, struct dawn_error *err)
 
 static enum dawn_status save(struct trainer *t, struct dawn_error *err)
 {
-    bool online = t->job.ewc.on && t->job.ewc.decay > 0;
+    bool online = is_online(t);
     struct dawn_fisher_save_opts opts = {
         .dir = t->options.output,
         .corpus = t->options.fisher,
@@ -130,7 +185,7 @@ static enum dawn_status save(struct trainer *t, struct dawn_error *err)
 int train_fisher(struct trainer *t)
 {
     struct dawn_error err = {0};
-    enum dawn_status st = dawn_comm_agree(t->cli.comm, count(t, &err), &err);
+    enum dawn_status st = prepare(t, &err);
 
     if (!st)
         st = collect(t, &err);

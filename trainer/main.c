@@ -114,6 +114,8 @@ static void check(struct trainer *t)
         return;
     if (!o->output)
         cli_usage(&t->cli, "--fisher wants a folder to write: -o DIR");
+    else if (!*o->output)
+        cli_usage(&t->cli, "-o '': the folder has no name");
     if (o->resume || o->verify || o->evaluate || o->steps || o->json)
         cli_usage(&t->cli, "--fisher excludes --resume, --verify, --evaluate, "
                            "--steps and --json");

@@ -158,7 +158,7 @@ static void count(struct trainer *t)
                 (unsigned long long)t->job.train.steps);
 }
 
-static enum dawn_status make_folder(const char *path, struct dawn_error *err)
+enum dawn_status train_make_folder(const char *path, struct dawn_error *err)
 {
     struct stat s;
 
@@ -173,7 +173,7 @@ static enum dawn_status make_folder(const char *path, struct dawn_error *err)
 static enum dawn_status open_output(struct trainer *t, struct dawn_error *err)
 {
     char path[4200];
-    enum dawn_status st = make_folder(t->job.out, err);
+    enum dawn_status st = train_make_folder(t->job.out, err);
 
     snprintf(path, sizeof path, "%s/metrics.jsonl", t->job.out);
     if (!st)

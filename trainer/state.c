@@ -305,11 +305,9 @@ static enum dawn_status read_tensors(const struct trainer *t,
     return st;
 }
 
-/* Open a checkpoint; warn of those that are broken. */
-static enum dawn_status open_checkpoint(const struct trainer *t,
-                                        const char *path,
-                                        struct dawn_checkpoint **ck_p,
-                                        struct dawn_error *err)
+enum dawn_status state_open(const struct trainer *t, const char *path,
+                            struct dawn_checkpoint **ck_p,
+                            struct dawn_error *err)
 {
     enum dawn_status st = dawn_checkpoint_open(t->cli.comm, path, ck_p, err);
 
@@ -326,7 +324,7 @@ static enum dawn_status take_values(struct trainer *t, const char *path,
     struct dawn_checkpoint *ck = NULL;
     enum dawn_status st = dawn_exec_init(t->exec, err);
 
-    if (st || (st = open_checkpoint(t, path, &ck, err)))
+    if (st || (st = state_open(t, path, &ck, err)))
         return st;
     st = dawn_comm_agree(t->cli.comm, read_tensors(t, ck, 1, err), err);
     if (st)
@@ -368,7 +366,7 @@ enum dawn_status state_weights(struct trainer *t, struct dawn_error *err)
 enum dawn_status state_load(struct trainer *t, struct dawn_error *err)
 {
     struct dawn_checkpoint *ck = NULL;
-    enum dawn_status st = open_checkpoint(t, t->job.out, &ck, err);
+    enum dawn_status st = state_open(t, t->job.out, &ck, err);
 
     if (st)
         return st;

@@ -25,6 +25,7 @@ struct options {
 
 struct metrics;
 struct progress;
+struct dawn_checkpoint;
 struct dawn_checkpoint_save;
 
 struct trainer {
@@ -67,6 +68,9 @@ struct dawn_exec_opts train_exec_opts(struct trainer *t, struct dawn_plan *plan,
  * on every rank, after one line about what is wrong. */
 int train_setup(struct trainer *t);
 void train_clear(struct trainer *t);
+
+/* setup.c: one that is there already is fine, those above it must be. */
+enum dawn_status train_make_folder(const char *path, struct dawn_error *err);
 
 /* memory.c: print what each rank's memory is for, as the plan predicts it and
  * as the executor computes it. */
@@ -122,6 +126,10 @@ enum dawn_status state_values(struct trainer *t, struct dawn_error *err);
 /* Trained parameters, to look at: of the newest checkpoint in the job's folder,
  * or else those that it begins with. */
 enum dawn_status state_weights(struct trainer *t, struct dawn_error *err);
+/* Open a checkpoint; warn of newer ones that are broken. */
+enum dawn_status state_open(const struct trainer *t, const char *path,
+                            struct dawn_checkpoint **ck_p,
+                            struct dawn_error *err);
 /* The newest complete one; sets t->step. */
 enum dawn_status state_load(struct trainer *t, struct dawn_error *err);
 /* Fails if there are some already in `dir`: a new run must not mix with an old

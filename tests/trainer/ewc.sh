@@ -77,6 +77,23 @@ check $? "what is there is not overwritten"
 train 2 fisher.yaml --fisher eval.txt --samples 100000 -o fisher6
 [ $? -eq 1 ] && grep -q 'samples 100000: eval.txt has [0-9]* samples$' train.log
 check $? "more samples than the corpus has are refused"
+too_late() { # DIR TEXT CLAIM: refused before the first sample
+    train 1 one_fisher.yaml --fisher eval.txt --samples 30 -o "$1"
+    [ $? -eq 1 ] && grep -q "$2" train.log && ! grep -q '30 samples' train.log
+    check $? "$3"
+}
+fisher_plan 1 one_fisher.yaml
+too_late job.yaml 'cannot make folder job.yaml: ' "-o that is a file"
+too_late /proc/none 'cannot make folder /proc/none: ' "-o that cannot be made"
+too_late job.yaml/x 'cannot make folder job.yaml/x: ' "-o below a file"
+train 1 one_fisher.yaml --fisher eval.txt -o ''
+[ $? -eq 2 ] && grep -q "^dawn-train: -o '': the folder has no name" train.log
+check $? "-o without a name: wrong usage"
+odd=$(printf 'a\377\303\244')
+cp eval.txt "$odd"
+train 1 one_fisher.yaml --fisher "$odd" --samples 30 -o deep/below/odd &&
+    grep -q '"corpus": "a\\\\xffä"' deep/below/odd/step-00000030/manifest.json
+check $? "a corpus whose name is no UTF-8: written with an escape, in a deep folder"
 train 1 plan.yaml --fisher eval.txt -o fisher6
 [ $? -eq 1 ] && grep -q 'passes=fisher --microbatch=1' train.log
 check $? "microbatches of 2 are refused, with the command for a plan"
@@ -228,6 +245,13 @@ ranks 2 "$bin/dawn-train" ewc.yaml --plan fisher.yaml --fisher eval.txt \
 grep -q '"decay": "0.5"' online/step-00000030/manifest.json &&
     grep -q '^with 0.5 times that of fisher1' train.log
 check $? "online: the earlier Fisher information is added"
+
+sed -i 's/fisher: fisher1/fisher: nowhere/' ewc.yaml
+ranks 2 "$bin/dawn-train" ewc.yaml --plan fisher.yaml --fisher eval.txt \
+    --samples 30 -o online2 > train.log 2>&1
+[ $? -eq 1 ] && grep -q 'nowhere: no checkpoint' train.log &&
+    ! grep -q '30 samples' train.log
+check $? "online: an earlier one that is missing is told before the first sample"
 
 # Wrong input
 wrong() { # TEXT CLAIM: of the message
