@@ -51,7 +51,8 @@ static void warn(const struct trainer *t, int rank)
             (unsigned long long)m->peak_bytes,
             dawn_plan_info(t->plan)->size_low
                 ? "its microbatch was not profiled"
-                : "its profile is from another machine");
+                : "its profile is from another machine, or of other threads, "
+                  "or the plan was edited");
 }
 
 void train_print_memory(const struct trainer *t, FILE *out)

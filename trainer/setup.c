@@ -199,12 +199,20 @@ static enum dawn_status refuse(const struct trainer *t, struct dawn_error *err)
                         err);
 }
 
-static enum dawn_status bind(struct trainer *t, struct dawn_error *err)
+static enum dawn_status make_exec(struct trainer *t, struct dawn_error *err)
 {
     struct dawn_exec_opts opts = train_exec_opts(t, t->plan, t->cli.comm);
+    struct dawn_error why;
+    enum dawn_status st = dawn_exec_create(&opts, &t->exec, &why);
+
+    return st ? dawn_fail(err, st, "%s: %s", t->options.plan, why.text) : st;
+}
+
+static enum dawn_status bind(struct trainer *t, struct dawn_error *err)
+{
     enum dawn_status st = dawn_comm_agree(t->cli.comm, refuse(t, err), err);
 
-    if (st || (st = dawn_exec_create(&opts, &t->exec, err)))
+    if (st || (st = make_exec(t, err)))
         return st;
     if (t->options.evaluate)
         return state_values(t, err);

@@ -38,7 +38,9 @@ typedef int (*dawn_feed_fn)(void *user, const struct dawn_feed *what,
                             void *data);
 
 struct dawn_exec_opts {
-    const struct dawn_graph *graph; /* must outlive the executor */
+    const struct dawn_graph *graph; /* the model's, in its own order, whatever
+                                       dawn_plan_graph() is; must outlive the
+                                       executor */
     struct dawn_plan *plan;         /* likewise; ranks == the communicator's */
     struct dawn_comm *comm;         /* likewise */
     const char *device;             /* NULL: "host" */
@@ -106,11 +108,11 @@ struct dawn_step_result {
  * dawn_exec_init or a checkpoint fills them.
  *
  * Returns DAWN_OK, DAWN_E_INVAL (ranks differ from the plan's; no such pass),
- * DAWN_E_MISMATCH (the plan was priced with other passes), DAWN_E_NOFIT
- * (the arena is larger than the plan's cap, or with what is offloaded to memory
- * of the host than what is free; the text has what takes how much), DAWN_E_IO
- * (no room where the plan offloads to), DAWN_E_NOTSUP (dtype or operator that
- * the device lacks), DAWN_E_NOMEM, DAWN_E_COMM.
+ * DAWN_E_MISMATCH (the plan is for another graph, or was priced with other
+ * passes), DAWN_E_NOFIT (the arena is larger than the plan's cap, or with what
+ * is offloaded to memory of the host than what is free; the text has what takes
+ * how much), DAWN_E_IO (no room where the plan offloads to), DAWN_E_NOTSUP
+ * (dtype or operator that the device lacks), DAWN_E_NOMEM, DAWN_E_COMM.
  */
 DAWN_API enum dawn_status dawn_exec_create(const struct dawn_exec_opts *opts,
                                            struct dawn_exec **exec_p,
@@ -131,7 +133,8 @@ DAWN_API enum dawn_status dawn_exec_init(struct dawn_exec *exec,
  *   result  out
  *
  * A loss or gradient that is not finite is no failure: see result->nonfinite.
- * Returns DAWN_OK, DAWN_E_TIMEOUT, DAWN_E_COMM, DAWN_E_USER.
+ * Returns DAWN_OK, DAWN_E_TIMEOUT, DAWN_E_COMM, DAWN_E_USER, DAWN_E_INVAL (the
+ * feed gave a number that is no place in a table: named), DAWN_E_IO (a tier).
  */
 DAWN_API enum dawn_status dawn_exec_step(struct dawn_exec *exec, uint64_t step,
                                          double lr,

@@ -18,8 +18,8 @@ struct dawn_model_opts { /* model: */
                             "t5", "t5-base", "t5-large", "t5-tiny" */
     int layers, hidden, heads, context, vocab;
     double dropout;
-    bool fused_attention;
-    enum dawn_dtype dtype; /* DAWN_BF16 or DAWN_F32 */
+    bool fused_attention;  /* of presets: true */
+    enum dawn_dtype dtype; /* DAWN_BF16, of presets, or DAWN_F32 */
     int masked; /* tokens of a sample that BERT fills in; 0: 15% of them */
     /* AmoebaNet only, which has layers but no hidden, heads, context, vocab */
     int filters, classes; /* a multiple of 8; >= 2 */
@@ -84,13 +84,20 @@ DAWN_API enum dawn_status dawn_job_load(const char *path, struct dawn_job *job,
 /* The job's passes by name, as plans have them: "ewc", "ewc-bf16", or "". */
 DAWN_API const char *dawn_job_passes(const struct dawn_job *job);
 
-/* Build the graph of a model: inputs "tokens" and "targets" (b, context) i32;
- * of BERT "tokens" (b, context), and "places" and "targets" (b, masked): where
- * the masked tokens are, and which they were; of T5 "tokens" (b, context), and
- * "decoder_tokens" and "targets" (b, target_context); of AmoebaNet "images" (b,
- * image, image, channels) of its dtype and "targets" (b, 1). The caller
- * destroys it. Returns DAWN_OK, DAWN_E_INVAL (hidden no multiple of heads, ...)
- * or DAWN_E_NOMEM.
+/* Fill in what a preset says: the sizes, but of "gpt2", "bert", "amoebanet" and
+ * "t5", which leave them to the caller; no dropout. Returns DAWN_OK, or
+ * DAWN_E_INVAL: there is no such preset. */
+DAWN_API enum dawn_status dawn_model_preset(const char *name,
+                                            struct dawn_model_opts *opts,
+                                            struct dawn_error *err);
+
+/* Build the graph of a model, all of whose sizes are set: inputs "tokens" and
+ * "targets" (b, context) i32; of BERT "tokens" (b, context), and "places" and
+ * "targets" (b, masked): where the masked tokens are, and which they were; of
+ * T5 "tokens" (b, context), and "decoder_tokens" and "targets" (b,
+ * target_context); of AmoebaNet "images" (b, image, image, channels) of its
+ * dtype and "targets" (b, 1). The caller destroys it. Returns DAWN_OK,
+ * DAWN_E_INVAL (hidden no multiple of heads, ...) or DAWN_E_NOMEM.
  */
 DAWN_API enum dawn_status dawn_model_build(const struct dawn_model_opts *opts,
                                            struct dawn_graph **graph_p,

@@ -2,8 +2,9 @@
 /* Status codes and error text.
  *
  * Every function that can fail returns `enum dawn_status` and takes a
- * `struct dawn_error *` last, which may be NULL. Results leave through `_p`
- * parameters, which are untouched on failure.
+ * `struct dawn_error *` last, which may be NULL and need not be initialised: it
+ * is written on failure only. Results leave through `_p` parameters, which are
+ * untouched on failure.
  * Thread-safety: all functions here are re-entrant.
  */
 #ifndef DAWNPIPER_STATUS_H

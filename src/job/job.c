@@ -273,7 +273,7 @@ static enum dawn_status read_model(const struct dawni_yaml *map,
         return dawni_yaml_fail(map, DAWN_E_FORMAT, err,
                                "hidden %d is no multiple of heads %d",
                                model.opts.hidden, model.opts.heads);
-    if (model.dtype >= 0 || !preset->sized)
+    if (model.dtype >= 0)
         model.opts.dtype = model.dtype == 1 ? DAWN_F32 : DAWN_BF16;
     if (model.opts.masked && !preset->masked)
         return dawni_yaml_fail(dawni_yaml_get(map, "masked"), DAWN_E_FORMAT,

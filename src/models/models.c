@@ -4,35 +4,34 @@
 
 #include <string.h>
 
+#define PLAIN(preset_)                                                         \
+    .preset = preset_, .fused_attention = true, .dtype = DAWN_BF16
 #define SIZES(preset_, layers_, hidden_, heads_, context_, vocab_)             \
     {                                                                          \
-        .preset = preset_, .layers = layers_, .hidden = hidden_,               \
-        .heads = heads_, .context = context_, .vocab = vocab_,                 \
-        .fused_attention = true, .dtype = DAWN_BF16                            \
+        PLAIN(preset_), .layers = layers_, .hidden = hidden_, .heads = heads_, \
+                        .context = context_, .vocab = vocab_                   \
     }
 
 #define IMAGES(preset_, layers_, filters_, classes_, image_)                   \
     {                                                                          \
-        .preset = preset_, .layers = layers_, .filters = filters_,             \
-        .classes = classes_, .image = image_, .channels = 3,                   \
-        .fused_attention = true, .dtype = DAWN_BF16                            \
+        PLAIN(preset_), .layers = layers_, .filters = filters_,                \
+                        .classes = classes_, .image = image_, .channels = 3    \
     }
 
-#define T5(preset_) .preset = preset_, .buckets = 32, .max_distance = 128
+#define T5(preset_) PLAIN(preset_), .buckets = 32, .max_distance = 128
 #define T5_SIZES(preset_, layers_, hidden_, heads_, context_, vocab_)          \
     {                                                                          \
         T5(preset_), .layers = layers_, .hidden = hidden_, .heads = heads_,    \
-                     .context = context_, .vocab = vocab_,                     \
-                     .fused_attention = true, .dtype = DAWN_BF16               \
+                     .context = context_, .vocab = vocab_                      \
     }
 
 const struct dawni_preset dawni_presets[] = {
-    {"gpt2", false, false, {.preset = "gpt2"}, dawni_gpt2_build},
+    {"gpt2", false, false, {PLAIN("gpt2")}, dawni_gpt2_build},
     {"gpt2-124m", true, false, SIZES("gpt2-124m", 12, 768, 12, 1024, 50257),
      dawni_gpt2_build},
     {"gpt2-tiny", true, false, SIZES("gpt2-tiny", 4, 256, 4, 256, 256),
      dawni_gpt2_build},
-    {"bert", false, true, {.preset = "bert"}, dawni_bert_build},
+    {"bert", false, true, {PLAIN("bert")}, dawni_bert_build},
     {"bert-base", true, true, SIZES("bert-base", 12, 768, 12, 512, 30522),
      dawni_bert_build},
     {"bert-large", true, true, SIZES("bert-large", 24, 1024, 16, 512, 30522),
@@ -42,7 +41,7 @@ const struct dawni_preset dawni_presets[] = {
     {"amoebanet",
      false,
      false,
-     {.preset = "amoebanet", .channels = 3},
+     {PLAIN("amoebanet"), .channels = 3},
      dawni_amoebanet_build},
     {"amoebanet-d", true, false, IMAGES("amoebanet-d", 18, 256, 1000, 224),
      dawni_amoebanet_build},
@@ -221,6 +220,18 @@ int dawn_model_target_context(const struct dawn_model_opts *opts)
         spans = s;
     }
     return (int)(noise + spans + 1);
+}
+
+enum dawn_status dawn_model_preset(const char *name,
+                                   struct dawn_model_opts *opts,
+                                   struct dawn_error *err)
+{
+    const struct dawni_preset *preset = dawni_preset_find(name);
+
+    if (!preset)
+        return dawn_fail(err, DAWN_E_INVAL, "no model '%s'", name);
+    *opts = preset->opts;
+    return DAWN_OK;
 }
 
 enum dawn_status dawn_model_build(const struct dawn_model_opts *opts,

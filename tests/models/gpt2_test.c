@@ -120,17 +120,17 @@ static void test_params(void)
 
 static void test_gpt2_124m(void)
 {
-    struct dawn_model_opts opts = {.preset = "gpt2-124m",
-                                   .layers = 12,
-                                   .hidden = 768,
-                                   .heads = 12,
-                                   .context = 1024,
-                                   .vocab = 50257,
-                                   .fused_attention = true,
-                                   .dtype = DAWN_F32};
+    struct dawn_model_opts opts;
+    struct dawn_error err;
     struct dawn_graph *g = NULL;
     int64_t elements = 0;
 
+    is_int(dawn_model_preset("gpt2-124m", &opts, &err), DAWN_OK,
+           "a preset has sizes");
+    is_int(opts.dtype, DAWN_BF16, "and a dtype");
+    is_int(dawn_model_preset("gpt2-125m", &opts, &err), DAWN_E_INVAL,
+           "one that there is not is refused");
+    is_str(err.text, "no model 'gpt2-125m'", "by its name");
     dawn_model_build(&opts, &g, NULL);
     for (int i = 0; i < dawn_graph_params(g); i++)
         elements += dawn_graph_param_elements(g, i);

@@ -62,6 +62,12 @@ refused "fewer ranks than the plan's" 1 'plan.yaml is for 2 ranks.*has 1' \
     run 1 job.yaml --plan plan.yaml
 refused "more ranks than the plan's" 1 'plan.yaml is for 2 ranks.*has 3' \
     run 3 job.yaml --plan plan.yaml
+sed 's/kind: 1f1b/kind: 1f2b/' plan.yaml > kind.yaml
+refused "an unknown schedule in the plan" 1 "kind.yaml: unknown schedule '1f2b'" \
+    run 2 job.yaml --plan kind.yaml
+sed -e '/^memory:/d' -e '/^graph:/a memory: 1' plan.yaml > tight.yaml
+refused "a cap in the plan that it does not keep" 1 \
+    'tight.yaml: rank [01] needs .*cap is 0.0 MiB' run 2 job.yaml --plan tight.yaml
 
 sed 's/warmup/warm_up/' good.yaml > key.yaml
 refused "an unknown key in the job" 1 'key.yaml:[0-9]+: .*warm_up' \
