@@ -6,6 +6,7 @@
 #include <math.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/stat.h>
 #include <unistd.h>
 
 struct metrics {
@@ -63,8 +64,11 @@ static enum dawn_status cut(const char *path, uint64_t step,
 {
     char part[4200];
     enum dawn_status st = DAWN_OK;
-    FILE *from = fopen(path, "r");
+    struct stat s;
 
+    if (stat(path, &s) == 0 && !S_ISREG(s.st_mode)) /* a pipe blocks */
+        return dawn_fail(err, DAWN_E_IO, "%s: is no regular file", path);
+    FILE *from = fopen(path, "r");
     if (!from)
         return errno == ENOENT ? DAWN_OK : io_error(err, "read", path);
     snprintf(part, sizeof part, "%s.part", path);

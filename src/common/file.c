@@ -90,14 +90,48 @@ fail:
     return st;
 }
 
-enum dawn_status dawni_file_read(const char *path, size_t limit, char **data_p,
-                                 size_t *bytes_p, struct dawn_error *err)
+/* A pipe that whoever started the program opened: `program /dev/stdin`,
+ * `program <(other)`. */
+static bool is_inherited(const char *path)
 {
-    int fd = open(path, O_RDONLY | O_CLOEXEC);
-    enum dawn_status st;
+    static const char *const folder[] = {"/dev/fd/", "/proc/self/fd/"};
+
+    for (size_t i = 0; i < sizeof folder / sizeof *folder; i++)
+        if (strncmp(path, folder[i], strlen(folder[i])) == 0)
+            return true;
+    return strcmp(path, "/dev/stdin") == 0;
+}
+
+/* Nobody may ever write into a pipe, so without O_NONBLOCK it could take for
+ * ever to open. */
+static enum dawn_status open_read(const char *path, int *fd_p,
+                                  struct dawn_error *err)
+{
+    int fd = open(path, O_RDONLY | O_NONBLOCK | O_CLOEXEC);
+    enum dawn_status st = DAWN_OK;
+    struct stat s;
 
     if (fd < 0)
         return dawni_file_fail(path, "open", err);
+    if (fstat(fd, &s) || fcntl(fd, F_SETFL, 0))
+        st = dawni_file_fail(path, "open", err);
+    else if (S_ISFIFO(s.st_mode) && !is_inherited(path))
+        st = dawn_fail(err, DAWN_E_IO, "%s: is no regular file", path);
+    if (st)
+        close(fd);
+    else
+        *fd_p = fd;
+    return st;
+}
+
+enum dawn_status dawni_file_read(const char *path, size_t limit, char **data_p,
+                                 size_t *bytes_p, struct dawn_error *err)
+{
+    int fd;
+    enum dawn_status st = open_read(path, &fd, err);
+
+    if (st)
+        return st;
     st = read_fd(fd, path, limit, data_p, bytes_p, err);
     close(fd);
     return st;
@@ -112,7 +146,7 @@ static enum dawn_status map_fd(int fd, const char *path, const void **data_p,
     void *data = NULL;
 
     if (fstat(fd, &s) || !S_ISREG(s.st_mode))
-        return dawn_fail(err, DAWN_E_IO, "%s: not a regular file", path);
+        return dawn_fail(err, DAWN_E_IO, "%s: is no regular file", path);
     if (s.st_size > 0)
         data = mmap(NULL, (size_t)s.st_size, PROT_READ, MAP_SHARED, fd, 0);
     if (data == MAP_FAILED)
@@ -125,11 +159,11 @@ static enum dawn_status map_fd(int fd, const char *path, const void **data_p,
 enum dawn_status dawni_file_map(const char *path, const void **data_p,
                                 uint64_t *bytes_p, struct dawn_error *err)
 {
-    int fd = open(path, O_RDONLY | O_CLOEXEC);
-    enum dawn_status st;
+    int fd;
+    enum dawn_status st = open_read(path, &fd, err);
 
-    if (fd < 0)
-        return dawni_file_fail(path, "open", err);
+    if (st)
+        return st;
     st = map_fd(fd, path, data_p, bytes_p, err);
     close(fd);
     return st;

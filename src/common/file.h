@@ -12,8 +12,10 @@ enum dawn_status dawni_file_fail(const char *path, const char *what,
                                  struct dawn_error *err);
 
 /* Read a whole file of at most `limit` bytes; a zero byte is put behind it. The
- * caller frees *data_p. Returns DAWN_OK, DAWN_E_IO (cannot be read, or larger
- * than the limit) or DAWN_E_NOMEM.
+ * caller frees *data_p. A pipe is read only as /dev/stdin or /dev/fd/N: one
+ * with a name of its own would be waited for until somebody writes into it.
+ * Returns DAWN_OK, DAWN_E_IO (cannot be read, or larger than the limit) or
+ * DAWN_E_NOMEM.
  */
 enum dawn_status dawni_file_read(const char *path, size_t limit, char **data_p,
                                  size_t *bytes_p, struct dawn_error *err);

@@ -42,6 +42,39 @@ static void test_read(void)
            "an endless one ends at the limit");
 }
 
+/* What is said of a pipe that nobody writes into. */
+static void test_pipe(void)
+{
+    struct dawn_error err;
+    const void *map;
+    uint64_t map_bytes;
+    char path[32], *data = NULL;
+    size_t bytes = 0;
+    int end[2];
+
+    alarm(20); /* were it waited for */
+    is_int(mkfifo(scratch_path("pipe"), 0600), 0, "there is a pipe");
+    is_int(dawni_file_read(scratch_path("pipe"), 9, &data, &bytes, &err),
+           DAWN_E_IO, "it is not read");
+    ok(strstr(err.text, "pipe: is no regular file") != NULL, "saying so: %s",
+       err.text);
+    is_int(dawni_file_map(scratch_path("pipe"), &map, &map_bytes, &err),
+           DAWN_E_IO, "nor mapped");
+    ok(strstr(err.text, "pipe: is no regular file") != NULL, "saying so: %s",
+       err.text);
+    unlink(scratch_path("pipe"));
+    is_int(pipe(end), 0, "there is one without a name");
+    is_int((int)write(end[1], "hello", 5), 5, "and 5 bytes in it");
+    close(end[1]);
+    snprintf(path, sizeof path, "/dev/fd/%d", end[0]);
+    is_int(dawni_file_read(path, 9, &data, &bytes, &err), DAWN_OK,
+           "that is read, as %s", path);
+    is_str(data, "hello", "to its end");
+    free(data);
+    close(end[0]);
+    alarm(0);
+}
+
 static bool holds(const char *name, const char *wanted)
 {
     char *text = scratch_read(name);
@@ -214,6 +247,7 @@ int main(void)
     plan_lazy();
     scratch_make();
     test_read();
+    test_pipe();
     test_write();
     test_doubles();
     test_locale();

@@ -269,6 +269,12 @@ run 0 profile.yaml -s 2 -o pipe
 wait
 run 0 profile.yaml -s 2 -o direct.yaml && cmp -s piped direct.yaml && [ -p pipe ]
 ok "-o writes into a pipe"
+fails 1 'pipe: is no regular file' "a pipe that nobody writes into" pipe -s 2
+"$build/$program" /dev/stdin -s 2 -o read.yaml <profile.yaml >out 2>err &&
+    cmp -s read.yaml direct.yaml &&
+    cat profile.yaml | "$build/$program" /dev/stdin -s 2 -o read.yaml >out 2>err &&
+    cmp -s read.yaml direct.yaml
+ok "the profile is read from stdin, a file or a pipe"
 fails 2 'wants a name' "-o of nothing" profile.yaml -o ''
 fails 2 'not stdout' "--profile-out -" --import pipedream zero.txt \
     --profile-out -

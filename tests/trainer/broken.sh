@@ -5,7 +5,7 @@
 . "$(dirname "$0")/lib.sh"
 
 make_job f32
-make_profile
+make_profile 1,2
 plan 2 1f1b plan.yaml
 cp job.yaml good.yaml
 
@@ -93,6 +93,32 @@ refused "tokens beyond the vocabulary, or the plan of another" 1 '.*' \
 sed 's|out: run|out: /proc/nowhere|' good.yaml > out.yaml
 refused "an output folder that cannot be made" 1 '.*/proc/nowhere' \
     run 2 out.yaml --plan plan.yaml
+
+# A pipe in place of a file, into which nobody writes
+not_waited() { # CLAIM PATTERN COMMAND...
+    claim=$1 pattern=$2
+    shift 2
+    refused "$claim" 1 "$pattern: is no regular file" "$@"
+}
+in_time() { # RANKS ARGUMENTS...
+    count=$1
+    shift
+    timeout 20 "$MPIRUN" -q -n "$count" --oversubscribe "$bin/dawn-train" "$@"
+}
+mkfifo pipe
+not_waited "a pipe for a job" pipe in_time 2 pipe --plan plan.yaml
+not_waited "a pipe for a plan" pipe in_time 2 job.yaml --plan pipe
+sed 's/train: train.txt/train: pipe/' good.yaml > corpus.yaml
+not_waited "a pipe for a corpus" '.*pipe' in_time 2 corpus.yaml --plan plan.yaml
+plan 2 1f1b fisher.yaml --passes fisher --microbatch 1
+not_waited "a pipe for the corpus of --fisher" '.*pipe' \
+    in_time 2 job.yaml --plan fisher.yaml --fisher pipe -o fisher
+mkdir -p base/step-00000000
+mkfifo base/step-00000000/manifest.json
+sed 's/seed: 3/seed: 3, init: base/; s/out: run/out: other/' good.yaml > init.yaml
+not_waited "a pipe for a manifest" '.*manifest.json' \
+    in_time 2 init.yaml --plan plan.yaml
+rm -r base
 
 refused "no plan" 2 'no --plan' run 2 job.yaml
 refused "no job" 2 'no JOB' run 2 --plan plan.yaml
