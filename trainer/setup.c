@@ -2,9 +2,11 @@
 /* From files to something that can step. */
 #include "train.h"
 #include <errno.h>
+#include <fcntl.h>
 #include <float.h>
 #include <limits.h>
 #include <string.h>
+#include <sys/file.h>
 #include <sys/stat.h>
 #include <unistd.h>
 
@@ -169,12 +171,31 @@ enum dawn_status train_make_folder(const char *path, struct dawn_error *err)
                      strerror(errno));
 }
 
+/* Rank 0: keep other runs out of the folder, if it is there, until this process
+ * ends, however it does. A file system that has no such locks keeps none out.
+ */
+static enum dawn_status lock_output(struct trainer *t, struct dawn_error *err)
+{
+    if (t->locked)
+        return DAWN_OK;
+    t->lock = open(t->job.out, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+    if (t->lock < 0)
+        return DAWN_OK;
+    t->locked = true;
+    if (flock(t->lock, LOCK_EX | LOCK_NB) == 0 || errno != EWOULDBLOCK)
+        return DAWN_OK;
+    return dawn_fail(err, DAWN_E_IO, "%s: another run is writing there",
+                     t->job.out);
+}
+
 /* Rank 0: the folder of the run, its metrics. */
 static enum dawn_status open_output(struct trainer *t, struct dawn_error *err)
 {
     char path[4200];
     enum dawn_status st = train_make_folder(t->job.out, err);
 
+    if (!st)
+        st = lock_output(t, err);
     snprintf(path, sizeof path, "%s/metrics.jsonl", t->job.out);
     if (!st)
         st = metrics_open(path, t->step, &t->metrics, err);
@@ -185,14 +206,18 @@ static enum dawn_status open_output(struct trainer *t, struct dawn_error *err)
                        : dawn_fail(err, DAWN_E_NOMEM, "no memory to train");
 }
 
-/* A new run writes where no other did. */
-static enum dawn_status refuse(const struct trainer *t, struct dawn_error *err)
+/* A run writes where no other does, a new one where no other did. */
+static enum dawn_status refuse(struct trainer *t, struct dawn_error *err)
 {
-    if (!cli_first(&t->cli) || t->options.resume || trains_nothing(t))
+    enum dawn_status st;
+
+    if (!cli_first(&t->cli) || trains_nothing(t))
         return DAWN_OK;
     if (t->options.fisher)
         return state_refuse(t->options.output,
                             "remove it, or write elsewhere with -o", err);
+    if ((st = lock_output(t, err)) || t->options.resume)
+        return st;
     return state_refuse(t->job.out,
                         "go on with --resume, or remove it, or set another "
                         "out: in the job",
@@ -253,4 +278,6 @@ void train_clear(struct trainer *t)
     dawn_plan_destroy(t->plan);
     dawn_graph_destroy(t->graph);
     dawn_comm_destroy(t->cli.comm);
+    if (t->locked)
+        close(t->lock);
 }

@@ -36,6 +36,8 @@ struct trainer {
     struct dawn_plan *plan;
     struct feed *feed;
     struct dawn_exec *exec;
+    bool locked;                       /* rank 0: out: is this run's */
+    int lock;                          /* then: what holds the lock */
     struct metrics *metrics;           /* rank 0 */
     struct progress *progress;         /* rank 0 */
     struct dawn_checkpoint_save *save; /* being written, or NULL */

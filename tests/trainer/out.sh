@@ -1,6 +1,7 @@
 #!/bin/sh
 # SPDX-License-Identifier: Apache-2.0
-# The run's folder may have any name: characters that a shell expands, too.
+# The run's folder may have any name: characters that a shell expands, too; and
+# it is one run's, as long as that runs.
 . "$(dirname "$0")/lib.sh"
 
 make_job f32
@@ -25,4 +26,37 @@ for out in 'r[u]n' 'r?n' 'r*' 'r\un'; do
     report $refused "$out: a second run into it is refused"
     [ $refused -eq 0 ] || comment train.log
 done
+
+second() { # CLAIM [MORE...]: another run, in the same folder
+    claim=$1
+    shift
+    ranks 2 "$bin/dawn-train" job.yaml --plan plan.yaml --steps 1 "$@" \
+        > second.log 2>&1
+    status=$?
+    [ $status -eq 1 ] && [ "$(grep -c '^dawn-' second.log)" -eq 1 ] &&
+        grep -q '^dawn-train: run: another run is writing there$' second.log
+    refused=$?
+    report $refused "$claim"
+    [ $refused -eq 0 ] || comment second.log
+}
+rm -rf r*
+sed -i 's/steps: 20/steps: 1000000/' job.yaml
+train 2 plan.yaml &
+job=$!
+wait_for grep -q '"step":2,' run/metrics.jsonl
+second "a run is not let in where another is writing"
+second "nor one that would go on with it" --resume
+kill -TERM "$(pid_of_rank 0)"
+wait $job
+report $? "the first one ends well"
+awk -F'"step":' '{ if ($2 + 0 != NR - 1) exit 1 }' run/metrics.jsonl
+report $? "with its metrics whole"
+train 2 plan.yaml --resume &
+job=$!
+lines=$(grep -c '' run/metrics.jsonl)
+wait_for grep -q "\"step\":$((lines + 1))," run/metrics.jsonl
+kill -KILL "$(pid_of_rank 0)"
+wait $job
+train 2 plan.yaml --resume --steps $((lines + 1))
+report $? "one that was killed leaves the folder free"
 done_testing
