@@ -137,19 +137,53 @@ static void show(const struct trainer *t, uint64_t done)
     fflush(stdout);
 }
 
-static enum dawn_status collect(struct trainer *t, struct dawn_error *err)
+/* What was observed until then is Fisher information of fewer samples. */
+static void stop(struct trainer *t, uint64_t done, int signal_number)
 {
-    uint64_t each = (uint64_t)t->samples, all = t->fisher_samples, step = 0;
+    if (cli_first(&t->cli))
+        printf("%sstopped by %s after %llu of %llu samples: only these are in "
+               "what is written\n",
+               cli_terminal() ? "\r\033[K" : "",
+               train_signal_name(signal_number), (unsigned long long)done,
+               (unsigned long long)t->fisher_samples);
+    t->fisher_samples = done;
+}
+
+static enum dawn_status observe(struct trainer *t, struct train_note *all,
+                                struct dawn_error *err)
+{
+    uint64_t each = (uint64_t)t->samples, done = 0;
+    struct train_note sum = {0};
     struct dawn_step_result result;
     enum dawn_status st = DAWN_OK;
 
-    for (; !st && step * each < all; step++) {
-        uint64_t left = all - step * each;
+    for (uint64_t step = 0; !st && done < t->fisher_samples; step++) {
+        uint64_t left = t->fisher_samples - done;
         int now = (int)(left < each ? left : each);
         st = dawn_exec_observe_step(t->exec, step, now, &result, err);
-        if (!st)
-            show(t, step * each + (uint64_t)now);
+        if (st || (st = train_exchange(t, all, &sum, err)))
+            return st;
+        done += (uint64_t)now;
+        if (sum.signal && done < t->fisher_samples)
+            stop(t, done, sum.signal);
+        else
+            show(t, done);
     }
+    return st;
+}
+
+static enum dawn_status collect(struct trainer *t, struct dawn_error *err)
+{
+    struct train_note *all =
+        calloc((size_t)dawn_comm_size(t->cli.comm), sizeof *all);
+    enum dawn_status st = DAWN_OK;
+
+    if (!all)
+        st = dawn_fail(err, DAWN_E_NOMEM, "no memory to observe samples");
+    st = dawn_comm_agree(t->cli.comm, st, err);
+    if (!st)
+        st = observe(t, all, err);
+    free(all);
     return st;
 }
 
@@ -185,8 +219,11 @@ static enum dawn_status save(struct trainer *t, struct dawn_error *err)
 int train_fisher(struct trainer *t)
 {
     struct dawn_error err = {0};
-    enum dawn_status st = prepare(t, &err);
+    enum dawn_status st;
 
+    train_catch_signals(t, "dawn-train: told to stop: this step is finished, "
+                           "then what was observed is written\n");
+    st = prepare(t, &err);
     if (!st)
         st = collect(t, &err);
     if (!st)

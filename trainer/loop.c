@@ -3,69 +3,11 @@
  * and stop in order when told to.
  */
 #include "train.h"
-#include <errno.h>
 #include <stdlib.h>
 #include <string.h>
-#include <unistd.h>
 
 #define NONFINITE_LIMIT 5 /* consecutive steps */
 #define LONG_RUN_NS 600e9
-
-static volatile sig_atomic_t stop_signal, tells;
-
-/* A long step may outlast the time that mpirun leaves: tell at once. */
-static void note_signal(int number)
-{
-    static const char text[] = "dawn-train: told to stop: this step is "
-                               "finished, then a checkpoint is written\n";
-    ssize_t unused = 0;
-    int saved = errno;
-
-    if (tells && !stop_signal)
-        unused = write(STDERR_FILENO, text, sizeof text - 1);
-    (void)unused;
-    errno = saved;
-    stop_signal = number;
-}
-
-static void catch_signals(const struct trainer *t)
-{
-    struct sigaction action = {.sa_handler = note_signal,
-                               .sa_flags = SA_RESTART};
-
-    tells = t->progress != NULL;
-    sigaction(SIGTERM, &action, NULL);
-    sigaction(SIGINT, &action, NULL);
-    sigaction(SIGUSR1, &action, NULL); /* what mpirun hands on */
-}
-
-/* What ranks tell each other after a step. */
-struct note {
-    int signal; /* 0: none */
-    bool written;
-};
-
-/* The signal that some rank got, 0: none; and whether all ranks have written
- * their part of a checkpoint. The same answer on all. all: room for a note of
- * each rank. */
-static enum dawn_status exchange(const struct trainer *t, struct note *all,
-                                 struct note *sum, struct dawn_error *err)
-{
-    struct note mine = {0};
-
-    mine.signal = stop_signal;
-    mine.written = state_written(t);
-    enum dawn_status st =
-        dawn_comm_allgather(t->cli.comm, &mine, sizeof mine, all, err);
-
-    *sum = (struct note){.signal = 0, .written = true};
-    for (int i = 0; !st && i < dawn_comm_size(t->cli.comm); i++) {
-        if (all[i].signal)
-            sum->signal = all[i].signal;
-        sum->written &= all[i].written;
-    }
-    return st;
-}
 
 static bool due(uint64_t every, const struct trainer *t)
 {
@@ -142,13 +84,6 @@ static enum dawn_status one_step(struct trainer *t, int *in_a_row,
     return numeric;
 }
 
-static const char *signal_name(int number)
-{
-    return number == SIGTERM  ? "SIGTERM"
-           : number == SIGINT ? "SIGINT"
-                              : "SIGUSR1";
-}
-
 /* A long run that keeps nothing until it ends. */
 static void say_unprotected(const struct trainer *t)
 {
@@ -180,8 +115,8 @@ static void say_end(const struct trainer *t, uint64_t begin, int signal_number)
         progress_say(t->progress,
                      "stopped by %s after step %llu of %llu: go on with "
                      "--resume",
-                     signal_name(signal_number), (unsigned long long)t->step,
-                     (unsigned long long)t->steps);
+                     train_signal_name(signal_number),
+                     (unsigned long long)t->step, (unsigned long long)t->steps);
     else
         progress_say(t->progress, "%llu steps done, checkpoint in %s",
                      (unsigned long long)t->step, t->job.out);
@@ -204,7 +139,8 @@ enum dawn_status train_explain(const struct trainer *t, enum dawn_status st,
 
 /* After a step: end the checkpoint that is being written, where it is; begin
  * one where it is due. */
-static enum dawn_status keep_state(struct trainer *t, const struct note *sum,
+static enum dawn_status keep_state(struct trainer *t,
+                                   const struct train_note *sum,
                                    struct dawn_error *err)
 {
     enum dawn_status st = sum->written ? state_finish(t, err) : DAWN_OK;
@@ -233,22 +169,25 @@ static enum dawn_status finish(struct trainer *t, enum dawn_status st,
 int train_loop(struct trainer *t)
 {
     struct dawn_error err = {0};
-    struct note sum = {0};
+    struct train_note sum = {0};
     uint64_t begin = t->step;
     int in_a_row = 0;
-    struct note *all = calloc((size_t)dawn_comm_size(t->cli.comm), sizeof *all);
+    struct train_note *all =
+        calloc((size_t)dawn_comm_size(t->cli.comm), sizeof *all);
     enum dawn_status st = DAWN_OK;
 
     if (!all)
         st = dawn_fail(&err, DAWN_E_NOMEM, "no memory to train");
     st = dawn_comm_agree(t->cli.comm, st, &err);
-    catch_signals(t);
+    train_catch_signals(
+        t, "dawn-train: told to stop: this step is finished, then a checkpoint "
+           "is written\n");
     if (!st)
         say_unprotected(t);
     while (!st && !sum.signal && t->step < t->steps) {
         st = one_step(t, &in_a_row, &err);
         if (!st)
-            st = exchange(t, all, &sum, &err);
+            st = train_exchange(t, all, &sum, &err);
         if (!st)
             st = keep_state(t, &sum, &err);
     }

@@ -172,8 +172,8 @@ static const struct argp argp = {
     "Train a job's model under a plan, one MPI rank a stage.\v"
     "Metrics go to metrics.jsonl in the job's out: folder, checkpoints beside "
     "it. SIGTERM, SIGINT or SIGUSR1 to a rank, or SIGUSR1 to mpirun: finish "
-    "the step, write a checkpoint, stop. ^C: the same, but mpirun leaves a "
-    "second for it. "
+    "the step, write a checkpoint (with --fisher: what was observed), stop. "
+    "^C: the same, but mpirun leaves a second for it. "
     "Exit status: 0 fine, 1 failed, 2 wrong usage.",
     NULL,
     NULL,

@@ -94,6 +94,22 @@ enum dawn_status fisher_use_corpus(struct trainer *t, struct dawn_error *err);
 int fisher_fill(const struct trainer *t, const struct dawn_feed *what,
                 void *data);
 
+/* signals.c: SIGTERM, SIGINT and SIGUSR1 are noted from now on; rank 0 writes
+ * `text`, which stays, at once. */
+void train_catch_signals(const struct trainer *t, const char *text);
+
+/* What ranks tell each other after a step. */
+struct train_note {
+    int signal; /* 0: none */
+    bool written;
+};
+
+/* The signal that some rank got, and whether all ranks have written their part
+ * of a checkpoint. The same answer on all. all: room for a note of each. */
+enum dawn_status train_exchange(const struct trainer *t, struct train_note *all,
+                                struct train_note *sum, struct dawn_error *err);
+const char *train_signal_name(int number);
+
 /* loop.c: train. Returns an exit code. */
 int train_loop(struct trainer *t);
 

@@ -1,7 +1,7 @@
 #!/bin/sh
 # SPDX-License-Identifier: Apache-2.0
 # A signal to one rank, or SIGUSR1 to mpirun: all finish the step, write a
-# checkpoint and end well; a run goes on from there.
+# checkpoint, or what a pass observed, and end well; a run goes on from there.
 . "$(dirname "$0")/lib.sh"
 
 make_job f32
@@ -52,4 +52,25 @@ rm -rf run
 train 2 plan.yaml
 ! grep 'no checkpoint before' train.log
 report $? "a short run has no such warning"
+
+# The same of a pass that observes
+make_text corpus 1500000
+make_profile 1
+"$bin/dawn-plan" profile.yaml --passes=fisher --microbatch=1 --microbatches=4 \
+    --stages 2 -o fisher.yaml > plan.log 2>&1
+train 2 fisher.yaml --fisher corpus -o part &
+job=$!
+wait_for [ -d part ]
+kill -USR1 "$(pid_of_rank 1)"
+wait $job
+report $? "--fisher, SIGUSR1 to a rank: exit code 0"
+said=$(sed -n 's/^stopped by SIGUSR1 after \([0-9]*\) of [0-9]* samples: .*/\1/p' \
+    train.log)
+[ -n "$said" ] && [ "$(ls part)" = "step-$(printf %08d "$said")" ] &&
+    grep -q "^Fisher information of $said samples, " train.log &&
+    grep -q "\"samples\": \"$said\"" part/step-*/manifest.json
+report $? "it says how many samples were observed"
+train 2 fisher.yaml --fisher corpus --samples "${said:-1}" -o asked &&
+    diff -r part asked > diff.log
+report $? "what it wrote is what so many samples give"
 done_testing
