@@ -11,19 +11,33 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
+/* Of the training plan that is given by mistake, the advice makes no other. */
 enum dawn_status fisher_check(const struct trainer *t, struct dawn_error *err)
 {
     const struct dawn_plan_info *info = dawn_plan_info(t->plan);
+    const char *wanted = train_passes(t), *plan = t->options.plan;
+    bool suits = strcmp(info->passes, wanted) == 0;
+    int64_t microbatch = t->options.of_batch_mean ? info->microbatch : 1;
+    char why[256];
 
-    if (info->microbatch == 1 || t->options.of_batch_mean)
+    if (suits && info->microbatch == microbatch)
         return DAWN_OK;
+    if (!suits)
+        snprintf(why, sizeof why,
+                 "was priced with passes: %s, --fisher%s "
+                 "wants passes: %s",
+                 *info->passes ? info->passes : "none",
+                 t->options.of_batch_mean ? "-of-batch-mean" : "", wanted);
+    else
+        snprintf(why, sizeof why,
+                 "has microbatches of %lld samples; each "
+                 "sample's gradient is squared, so they must have one",
+                 (long long)info->microbatch);
     return dawn_fail(err, DAWN_E_INVAL,
-                     "%s has microbatches of %lld samples; each sample's "
-                     "gradient is squared, so they must have one: dawn-plan "
-                     "PROFILE --passes=fisher --microbatch=1 --stages=%d "
-                     "--microbatches=%d -o %s",
-                     t->options.plan, (long long)info->microbatch, info->stages,
-                     info->microbatches, t->options.plan);
+                     "%s %s: dawn-plan PROFILE --passes=%s --microbatch=%lld "
+                     "--stages=%d --microbatches=%d -o %s",
+                     plan, why, wanted, (long long)microbatch, info->stages,
+                     info->microbatches, suits ? plan : "fisher-plan.yaml");
 }
 
 enum dawn_status fisher_use_corpus(struct trainer *t, struct dawn_error *err)

@@ -3,13 +3,58 @@
  */
 #include "train.h"
 #include <dawnpiper/passes.h>
+#include <stdlib.h>
 #include <string.h>
+
+#define LAMBDA " lambda "
 
 const char *train_passes(const struct trainer *t)
 {
     if (!t->options.fisher)
         return dawn_job_passes(&t->job);
     return t->options.of_batch_mean ? "fisher-of-batch-mean" : "fisher";
+}
+
+enum dawn_status passes_check(const struct trainer *t, struct dawn_error *err)
+{
+    const char *wanted = train_passes(t);
+    const char *there = dawn_plan_info(t->plan)->passes;
+
+    if (strcmp(wanted, there) == 0)
+        return DAWN_OK;
+    if (!*wanted)
+        wanted = "none";
+    return dawn_fail(err, DAWN_E_MISMATCH,
+                     "%s was priced with passes: %s, %s has passes: %s: plan "
+                     "it with dawn-plan --passes=%s",
+                     t->options.plan, *there ? there : "none", t->options.job,
+                     wanted, wanted);
+}
+
+/* The fewest digits that read back as the same number. */
+static void decimal(double x, char text[32])
+{
+    for (int digits = 6; digits <= 17; digits++) {
+        snprintf(text, 32, "%.*g", digits, x);
+        if (strtod(text, NULL) == x)
+            return;
+    }
+}
+
+const char *passes_text(const char *passes, char text[PASSES_ROOM])
+{
+    const char *lambda = passes ? strstr(passes, LAMBDA) : NULL;
+    char number[32], *end;
+
+    if (!passes || !*passes)
+        return "none";
+    if (!lambda)
+        return passes;
+    lambda += strlen(LAMBDA);
+    decimal(strtod(lambda, &end), number);
+    snprintf(text, PASSES_ROOM, "%.*s%s%s", (int)(lambda - passes), passes,
+             number, end);
+    return text;
 }
 
 /* An explicit step of gradient descent on F (w - anchor)^2 diverges where lr *
@@ -39,13 +84,14 @@ enum dawn_status passes_load(struct trainer *t, struct dawn_error *err)
                                  .proximal =
                                      !strcmp(t->job.ewc.form, "proximal")};
     struct dawn_ewc_info info;
+    struct dawn_error why = {0};
     enum dawn_status st;
 
     if (!t->job.ewc.on || t->options.fisher)
         return DAWN_OK;
-    if ((st = dawn_ewc_load(t->exec, &opts, &info, err)))
-        return st;
-    snprintf(t->passes, sizeof t->passes, "%s %s lambda %a xxh3:%016llx",
+    if ((st = dawn_ewc_load(t->exec, &opts, &info, &why)))
+        return dawn_fail(err, st, "%s: ewc: %s", t->options.job, why.text);
+    snprintf(t->passes, sizeof t->passes, "%s %s" LAMBDA "%a xxh3:%016llx",
              dawn_job_passes(&t->job), t->job.ewc.form, info.lambda,
              (unsigned long long)info.digest);
     if (!cli_first(&t->cli))

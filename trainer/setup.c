@@ -116,7 +116,9 @@ static enum dawn_status load(struct trainer *t, struct dawn_error *err)
         st = check_ranks(t, err);
     if (!st)
         warn_host(t);
-    if (!st && t->options.fisher && !(st = fisher_check(t, err)))
+    if (!st)
+        st = t->options.fisher ? fisher_check(t, err) : passes_check(t, err);
+    if (!st && t->options.fisher)
         st = fisher_use_corpus(t, err);
     if (!st)
         st = feed_open(&t->job, &t->feed, err);

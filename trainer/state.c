@@ -226,6 +226,21 @@ static enum dawn_status same(const struct dawn_checkpoint *ck, const char *key,
         dawn_checkpoint_path(ck), key, found ? found : "missing", wanted);
 }
 
+static enum dawn_status same_passes(const struct trainer *t,
+                                    const struct dawn_checkpoint *ck,
+                                    struct dawn_error *err)
+{
+    const char *found = dawn_checkpoint_string(ck, "passes");
+    char there[PASSES_ROOM], here[PASSES_ROOM];
+
+    if (!strcmp(found ? found : "", t->passes))
+        return DAWN_OK;
+    return dawn_fail(err, DAWN_E_MISMATCH,
+                     "%s is of another run: passes is %s there, %s here",
+                     dawn_checkpoint_path(ck), passes_text(found, there),
+                     passes_text(t->passes, here));
+}
+
 static enum dawn_status check(const struct trainer *t,
                               const struct dawn_checkpoint *ck,
                               struct dawn_error *err)
@@ -235,8 +250,7 @@ static enum dawn_status check(const struct trainer *t,
 
     identify(t, &id);
     if ((st = same(ck, "graph", id.graph, err)) ||
-        (st = same(ck, "seed", id.seed, err)) ||
-        (st = same(ck, "passes", t->passes, err)))
+        (st = same(ck, "seed", id.seed, err)) || (st = same_passes(t, ck, err)))
         return st;
     return same(ck, "samples_per_step", id.samples, err);
 }

@@ -10,6 +10,8 @@
 #include <signal.h>
 #include <stdio.h>
 
+#define PASSES_ROOM 160
+
 struct options {
     const char *job, *plan;
     int64_t steps; /* 0: the job's */
@@ -43,13 +45,13 @@ struct trainer {
     struct dawn_checkpoint_save *save; /* being written, or NULL */
     float *copy; /* of this rank's parameters and optimizer state; NULL: a save
                     is finished before the next step */
-    uint64_t steps;        /* where to stop */
-    uint64_t step;         /* steps done */
-    int64_t samples;       /* of a step */
-    const char *unit;      /* what is counted: "tokens" or "images" */
-    int64_t units;         /* of a sample */
-    int eval_microbatches; /* of an evaluation; 0: nothing is held out */
-    char passes[128];      /* what they are and hold; "": none */
+    uint64_t steps;           /* where to stop */
+    uint64_t step;            /* steps done */
+    int64_t samples;          /* of a step */
+    const char *unit;         /* what is counted: "tokens" or "images" */
+    int64_t units;            /* of a sample */
+    int eval_microbatches;    /* of an evaluation; 0: nothing is held out */
+    char passes[PASSES_ROOM]; /* what they are and hold; "": none */
     uint64_t fisher_samples;
 };
 
@@ -85,6 +87,11 @@ const struct dawn_plan_stage *train_prediction(const struct trainer *t,
 /* passes.c: names of the passes, as plans have them; fill them. Collective. */
 const char *train_passes(const struct trainer *t);
 enum dawn_status passes_load(struct trainer *t, struct dawn_error *err);
+/* Are they those that the plan was priced with? */
+enum dawn_status passes_check(const struct trainer *t, struct dawn_error *err);
+/* For people: what passes_load left in t->passes, or a checkpoint has; NULL is
+ * none. text: room for it. */
+const char *passes_text(const char *passes, char text[PASSES_ROOM]);
 
 /* fisher.c: collect Fisher information. Returns an exit code. */
 int train_fisher(struct trainer *t);

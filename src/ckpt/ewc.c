@@ -3,6 +3,7 @@
 #include "ckpt/fisher.h"
 #include "common/array.h"
 #include "common/hash.h"
+#include "common/text.h"
 
 #include <float.h>
 #include <math.h>
@@ -118,6 +119,8 @@ static enum dawn_status find_lambda(const struct dawn_ewc_opts *opts,
                                     struct dawn_ewc_info *info,
                                     struct dawn_error *err)
 {
+    char number[DAWNI_DOUBLE_ROOM];
+
     if (opts->relative && info->fisher.mean <= 0)
         return dawn_fail(err, DAWN_E_INVAL,
                          "%s: the mean is 0, so lambda cannot be relative to "
@@ -127,9 +130,23 @@ static enum dawn_status find_lambda(const struct dawn_ewc_opts *opts,
         opts->relative ? opts->lambda / info->fisher.mean : opts->lambda;
     if (!(info->lambda >= 0) || info->lambda > FLT_MAX)
         return dawn_fail(err, DAWN_E_INVAL,
-                         "lambda is %g: must be a number from 0 to 3e38",
-                         info->lambda);
+                         "lambda%s is %s: must be a number from 0 to 3e38",
+                         opts->relative ? " / the mean of F" : "",
+                         dawni_double_text(info->lambda, number));
     return DAWN_OK;
+}
+
+/* Two folders that look alike: a failure says which. */
+static enum dawn_status open_one(struct dawn_exec *e, const char *path,
+                                 bool fisher, struct dawn_checkpoint **ck_p,
+                                 struct dawn_error *err)
+{
+    struct dawn_error why = {0};
+    enum dawn_status st = dawni_open_of_graph(e, path, fisher, ck_p, &why);
+
+    if (!st)
+        return DAWN_OK;
+    return dawn_fail(err, st, "%s: %s", fisher ? "fisher" : "anchor", why.text);
 }
 
 static enum dawn_status load(struct dawn_exec *e, struct loading *l,
@@ -139,8 +156,8 @@ static enum dawn_status load(struct dawn_exec *e, struct loading *l,
     const char *samples;
     enum dawn_status st;
 
-    if ((st = dawni_open_of_graph(e, opts->fisher, true, &l->fisher, err)) ||
-        (st = dawni_open_of_graph(e, opts->anchor, false, &l->anchor, err)) ||
+    if ((st = open_one(e, opts->fisher, true, &l->fisher, err)) ||
+        (st = open_one(e, opts->anchor, false, &l->anchor, err)) ||
         (st = dawni_agree(e->comm, read_all(e, l, err), err)) ||
         (st = dawni_fisher_sums_share(e, &l->sums, &info->fisher, err)) ||
         (st = share_digest(e, &l->digest, err)))

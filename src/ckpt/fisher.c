@@ -64,12 +64,14 @@ static enum dawn_status check_numbers(const struct dawn_checkpoint *ck,
                                       const struct dawni_weight_part *part,
                                       const float *x, struct dawn_error *err)
 {
+    char number[DAWNI_DOUBLE_ROOM];
+
     for (int64_t i = 0; i < part->elements; i++)
         if (!isfinite(x[i]) || (part->fisher && x[i] < 0))
             return dawn_fail(err, DAWN_E_FORMAT,
-                             "%s: tensor %s: element %" PRId64 " is %a, %s",
+                             "%s: tensor %s: element %" PRId64 " is %s, %s",
                              dawn_checkpoint_path(ck), name, part->first + i,
-                             (double)x[i],
+                             dawni_double_text((double)x[i], number),
                              part->fisher ? "must be finite and not below 0"
                                           : "must be finite");
     return DAWN_OK;

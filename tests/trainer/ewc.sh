@@ -99,8 +99,10 @@ train 1 plan.yaml --fisher eval.txt -o fisher6
 check $? "microbatches of 2 are refused, with the command for a plan"
 "$bin/dawn-plan" profile.yaml --microbatch=1 -o one.yaml > plan.log 2>&1
 train 1 one.yaml --fisher eval.txt -o fisher6
-[ $? -eq 1 ] && grep -q 'passes: none, the job has passes: fisher' train.log
+[ $? -eq 1 ] && grep -q '^dawn-train: one.yaml was priced with passes: none, --fi[a-z]* wants passes: fisher' train.log
 check $? "and so is a plan that did not price the pass"
+grep -q -- '--microbatch=1 --stages=1 .* -o fisher-plan.yaml$' train.log
+check $? "the advice does not overwrite it"
 "$bin/dawn-plan" profile.yaml --passes=fisher-of-batch-mean --microbatches=3 \
     -o mean.yaml > plan.log 2>&1
 train 1 mean.yaml --fisher eval.txt --fisher-of-batch-mean --samples 30 -o mean
@@ -153,7 +155,7 @@ report $? "the planner's cut moves when the pass is on"
 plan 2 1f1b plain.yaml --microbatch=2
 rm -rf run
 train_ewc 2 plain.yaml
-[ $? -eq 1 ] && grep -q 'dawn-plan --passes=ewc' train.log
+[ $? -eq 1 ] && grep -q '^dawn-train: plain.yaml was priced with passes: none, ewc.yaml has passes: ewc: .*dawn-plan --passes=ewc$' train.log
 check $? "a plan without the pass is refused"
 
 # Going on
@@ -210,8 +212,12 @@ rm -rf run
 train_ewc 2 plan.yaml --steps 8
 ewc_job proximal 99 ', relative: true'
 train_ewc 2 plan.yaml --resume
-[ $? -eq 1 ] && grep -q 'passes is ewc proximal lambda' train.log
-check $? "another lambda is another run"
+[ $? -eq 1 ] && grep -qE 'passes is ewc proximal lambda [0-9.]+ xxh3:[0-9a-f]+ there, ewc proximal lambda [0-9.]+ xxh3' train.log
+check $? "another lambda is another run, told in decimal"
+sed -i '/^passes:/,$d' ewc.yaml
+train_ewc 2 plain.yaml --resume
+[ $? -eq 1 ] && grep -qE 'passes is ewc proximal .* there, none here$' train.log
+check $? "and so is none"
 
 # Extremes
 ewc_job proximal 1.0e12
@@ -272,6 +278,12 @@ for f in broken/step-*/rank-1.safetensors; do
 done
 ewc_job gradient 1 && sed -i 's/fisher: fisher1/fisher: broken/' ewc.yaml
 wrong 'xxh3' "Fisher information that was damaged"
+ewc_job gradient 1 && sed -i 's/fisher: fisher1/fisher: nowhere/' ewc.yaml
+wrong '^dawn-train: ewc.yaml: ewc: fisher: nowhere: no checkpoint' "a fisher: that is not there"
+ewc_job gradient 1 && sed -i 's/anchor: base/anchor: nowhere/' ewc.yaml
+wrong '^dawn-train: ewc.yaml: ewc: anchor: nowhere: no checkpoint' "an anchor: that is not there"
+ewc_job gradient 1.0e38 ', relative: true'
+wrong '^dawn-train: ewc.yaml: ewc: lambda / the mean of F is [0-9.]*e+[0-9]*: must' "a lambda that is too large once divided"
 ewc_job sideways 1
 wrong "ewc.yaml:[0-9]*: key 'form'" "an unknown form"
 done_testing
