@@ -138,8 +138,7 @@ static enum dawn_status save_to_stdout(const struct dawn_plan *plan,
 static enum dawn_status report(struct report *r, struct dawn_error *err)
 {
     const struct options *o = r->options;
-    bool quiet = o->import || o->export;
-    const char *path = o->output ? o->output : quiet ? NULL : "plan.yaml";
+    const char *path = options_output(o);
     enum dawn_status st = o->export ? report_export(r, err) : DAWN_OK;
 
     if (!st && o->hostfile)

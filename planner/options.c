@@ -178,6 +178,33 @@ static const char *known(const char *name, const char *text,
     wrong("--%s=%s: one of %s", name, text, all);
 }
 
+const char *options_output(const struct options *o)
+{
+    bool quiet = o->import || o->export || o->compare || o->check;
+
+    return o->output ? o->output : quiet ? NULL : "plan.yaml";
+}
+
+/* What is written must not take the place of what is read; a plan may take that
+ * of the plan it was checked from. */
+static void keep_inputs(const struct options *o)
+{
+    const char *plan = options_output(o);
+    const char *read[] = {o->profile, o->machine, o->check};
+    const struct {
+        const char *option, *path;
+        int inputs;
+    } written[] = {{"--output", plan && strcmp(plan, "-") ? plan : NULL, 2},
+                   {"--profile-out", o->profile_out, 3},
+                   {"--hostfile", o->hostfile, 3}};
+
+    for (int w = 0; w < 3; w++)
+        for (int r = 0; r < written[w].inputs; r++)
+            if (args_overwrites(written[w].path, read[r]))
+                wrong("%s would overwrite %s, which is read", written[w].option,
+                      read[r]);
+}
+
 /* Everything after the whole line has been read. */
 static void finish(const struct options *o)
 {
@@ -220,6 +247,7 @@ static void finish(const struct options *o)
     if (to_stdout &&
         (o->check || o->explain || o->json || o->compare || o->export))
         wrong("stdout can take only one of the plan and a report");
+    keep_inputs(o);
 }
 
 /* What is to be planned. */

@@ -23,4 +23,7 @@ struct options {
 /* Parse; ends the program after --help, --version or wrong usage (2). */
 void options_parse(struct options *options, int argc, char **argv);
 
+/* Where a plan is written; "-": stdout, NULL: nowhere. */
+const char *options_output(const struct options *options);
+
 #endif

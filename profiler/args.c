@@ -6,6 +6,7 @@
 #include <stdint.h>
 #include <stdio.h>
 #include <stdlib.h>
+#include <sys/stat.h>
 
 enum { KEY_USAGE = 1000 };
 
@@ -29,6 +30,14 @@ void wrong(const char *format, ...)
     va_end(list);
     fprintf(stderr, " (see %s --help)\n", program);
     exit(2);
+}
+
+bool args_overwrites(const char *output, const char *input)
+{
+    struct stat o, i;
+
+    return output && input && stat(output, &o) == 0 && stat(input, &i) == 0 &&
+           S_ISREG(o.st_mode) && o.st_dev == i.st_dev && o.st_ino == i.st_ino;
 }
 
 static _Noreturn void show_help(const struct argp *argp, unsigned flags)

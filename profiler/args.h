@@ -7,6 +7,7 @@
 
 #include <argp.h>
 #include <dawnpiper/status.h>
+#include <stdbool.h>
 
 struct args {
     const char *program; /* "dawn-plan" */
@@ -23,5 +24,9 @@ void args_parse(const struct args *args, const struct argp *argp, int argc,
 
 /* After args_parse has begun: one line, and the end of the program, with 2. */
 _Noreturn void wrong(const char *format, ...) DAWN_PRINTF(1, 2);
+
+/* Would writing `output` replace the file that is read as `input`? Pipes and
+ * devices are not replaced. Either may be NULL: no. */
+bool args_overwrites(const char *output, const char *input);
 
 #endif

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* dawn-profile: measure what the nodes of a job's model cost, or the machine.
  */
+#include "args.h"
 #include "cli.h"
 #include "feed.h"
 #include "table.h"
@@ -94,6 +95,11 @@ static error_t parse(int key, char *arg, struct argp_state *state)
             cli_usage(&o->cli, "--machine takes no job (%s)", o->job);
         if (o->dir && !o->machine)
             cli_usage(&o->cli, "--dir goes with --machine");
+        if (!o->output)
+            o->output = o->machine ? "machine.yaml" : "profile.yaml";
+        if (args_overwrites(o->output, o->job))
+            cli_usage(&o->cli, "--output would overwrite %s, which is read",
+                      o->job);
         return 0;
     default:
         return ARGP_ERR_UNKNOWN;
@@ -303,8 +309,6 @@ int main(int argc, char **argv)
     struct dawn_error err = {0};
     int code = cli_join(&o.cli, 300);
 
-    if (!o.output)
-        o.output = o.machine ? "machine.yaml" : "profile.yaml";
     if (!code)
         code = cli_agree(&o.cli, cli_writable(&o.cli, o.output, &err), &err);
     if (!code)

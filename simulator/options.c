@@ -20,6 +20,18 @@ static const struct argp_option option[] = {
     {0},
 };
 
+/* What is written must not take the place of what is read. */
+static void keep_inputs(const struct options *o)
+{
+    const char *read[] = {o->plan, o->profile, o->machine};
+
+    for (int i = 0; i < 3; i++)
+        if (args_overwrites(o->trace, read[i]) ||
+            args_overwrites(o->svg, read[i]))
+            wrong("--trace or --svg would overwrite %s, which is read",
+                  read[i]);
+}
+
 static error_t parse(int key, char *arg, struct argp_state *state)
 {
     struct options *o = state->input;
@@ -50,6 +62,7 @@ static error_t parse(int key, char *arg, struct argp_state *state)
             wrong("which PLAN?");
         if (o->trace && o->svg && strcmp(o->trace, o->svg) == 0)
             wrong("--trace and --svg want a file each");
+        keep_inputs(o);
         return 0;
     default:
         return ARGP_ERR_UNKNOWN;

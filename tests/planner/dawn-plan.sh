@@ -275,6 +275,26 @@ fails 1 'pipe: is no regular file' "a pipe that nobody writes into" pipe -s 2
     cat profile.yaml | "$build/$program" /dev/stdin -s 2 -o read.yaml >out 2>err &&
     cmp -s read.yaml direct.yaml
 ok "the profile is read from stdin, a file or a pipe"
+cp profile.yaml plan.yaml
+ln -s profile.yaml link.yaml
+cp direct.yaml checked.yaml
+before=$(cat profile.yaml machine.yaml plan.yaml checked.yaml | cksum)
+fails 2 'overwrite profile.yaml' "-o PROFILE" profile.yaml -s 2 -o profile.yaml
+fails 2 'overwrite profile.yaml' "-o a link to it" profile.yaml -s 2 -o link.yaml
+fails 2 'overwrite plan.yaml' "a profile that has the plan's name" plan.yaml -s 2
+fails 2 'overwrite machine.yaml' "-o MACHINE" profile.yaml -m machine.yaml \
+    -o ./machine.yaml
+fails 2 'overwrite machine.yaml' "--hostfile MACHINE" profile.yaml \
+    -m machine.yaml --hostfile machine.yaml
+fails 2 'overwrite profile.yaml' "--check -o PROFILE" --check checked.yaml \
+    profile.yaml -o profile.yaml
+fails 2 'overwrite zero.txt' "--profile-out PROFILE" --import pipedream zero.txt \
+    --profile-out zero.txt
+[ "$(cat profile.yaml machine.yaml plan.yaml checked.yaml | cksum)" = "$before" ]
+ok "nothing that was read is overwritten"
+run 0 --check checked.yaml profile.yaml -o checked.yaml
+ok "a checked plan may take its own place"
+rm plan.yaml
 fails 2 'wants a name' "-o of nothing" profile.yaml -o ''
 fails 2 'not stdout' "--profile-out -" --import pipedream zero.txt \
     --profile-out -

@@ -62,6 +62,9 @@ refused 2 '2,1' job.yaml --microbatch 2,1
 refused 2 '1,x' job.yaml --microbatch 1,x
 refused 2 '--repeats 0' job.yaml --repeats 0
 refused 2 'takes no job' job.yaml --machine
+refused 2 'overwrite job.yaml' job.yaml --microbatch 1 -o job.yaml
+grep -q '^dawn: job/1' job.yaml
+report $? "so the job is still one"
 refused 2 'goes with --machine' job.yaml --dir .
 refused 1 'nowhere.yaml' nowhere.yaml
 refused 1 'abacus' job.yaml --device abacus

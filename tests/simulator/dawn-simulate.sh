@@ -100,6 +100,12 @@ wait
 cmp -s piped first.json && [ -p pipe ]
 ok "--trace writes into a pipe"
 fails 2 "a file each" "one file for two" plan.yaml --trace same --svg same
+before=$(cat plan.yaml profile.yaml | cksum)
+fails 2 "overwrite plan.yaml" "the plan is kept" plan.yaml --svg plan.yaml
+fails 2 "overwrite profile.yaml" "so is the profile" plan.yaml \
+    --trace ./profile.yaml
+[ "$(cat plan.yaml profile.yaml | cksum)" = "$before" ]
+ok "as they are"
 
 fails 2 "which PLAN" "no plan"
 fails 2 "unknown or incomplete option '--frobnicate'" "an unknown option" \
