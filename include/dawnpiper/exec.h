@@ -44,13 +44,14 @@ struct dawn_exec_opts {
     struct dawn_plan *plan;         /* likewise; ranks == the communicator's */
     struct dawn_comm *comm;         /* likewise */
     const char *device;             /* NULL: "host" */
-    int threads;                    /* of this rank; 0: 1 */
+    int threads;                    /* of this rank, at most 4096; 0: 1 */
     uint64_t seed;                  /* parameters, dropout */
     dawn_feed_fn feed;
     void *user;
-    double beta1, beta2, eps; /* AdamW; 0: 0.9, 0.95, 1e-8 */
-    double weight_decay;
-    double clip;      /* largest global gradient norm; 0: no clipping */
+    double beta1, beta2, eps; /* AdamW; 0: 0.9, 0.95, 1e-8; betas are below 1,
+                                 nothing is below 0 */
+    double weight_decay;      /* likewise */
+    double clip;              /* largest global gradient norm; 0: no clipping */
     double timeout_s; /* no progress for so long ends the step; 0: 300 */
     bool trace;       /* keep the timeline of the newest step */
     /* where tensors are offloaded to disk: a folder for a file without a name;
@@ -107,7 +108,8 @@ struct dawn_step_result {
  * that steps use; set up threads. Collective. Parameters are zero until
  * dawn_exec_init or a checkpoint fills them.
  *
- * Returns DAWN_OK, DAWN_E_INVAL (ranks differ from the plan's; no such pass),
+ * Returns DAWN_OK, DAWN_E_INVAL (ranks differ from the plan's; no such pass; a
+ * number of the options out of its range),
  * DAWN_E_MISMATCH (the plan is for another graph, or was priced with other
  * passes), DAWN_E_NOFIT (the arena is larger than the plan's cap, or with what
  * is offloaded to memory of the host than what is free; the text has what takes

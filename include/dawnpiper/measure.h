@@ -19,7 +19,7 @@ struct dawn_measure_opts {
         *comm;          /* ranks share the nodes out and measure at the same
                            time, so that they load the memory as a run does */
     const char *device; /* NULL: "host" */
-    int threads;        /* of each rank; 0: 1 */
+    int threads;        /* of each rank, at most 4096; 0: 1 */
     int sizes;
     const int64_t *size; /* microbatch sizes, ascending */
     int repeats;         /* rounds of timed runs; 0: at least 7, for seconds,

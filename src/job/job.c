@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* job.yaml. */
+#include "common/threads.h"
 #include "common/yaml.h"
 #include "models/models.h"
 
@@ -98,7 +99,7 @@ static const struct dawni_yaml_field train_fields[] = {
 
 static const struct dawni_yaml_field device_fields[] = {
     FIELD("kind", WORD, device.kind, .choices = devices),
-    FIELD("threads", INT, device.threads, .ilo = 1, .ihi = 4096),
+    FIELD("threads", INT, device.threads, .ilo = 1, .ihi = DAWNI_MOST_THREADS),
 };
 
 struct ewc_in {

@@ -4,6 +4,8 @@
 #include "common/array.h"
 #include "common/hash.h"
 #include "common/random.h"
+#include "common/threads.h"
+#include <math.h>
 #include <string.h>
 
 static const struct dawni_device_ops *const devices[] = {&dawni_host_device};
@@ -16,11 +18,46 @@ const struct dawni_device_ops *dawni_device_find(const char *name)
     return NULL;
 }
 
+/* Betas are floats in the optimizer, where a number just below 1 may be 1. */
+static bool is_beta(double beta)
+{
+    return beta >= 0 && (float)beta < 1;
+}
+
+static bool is_amount(double x)
+{
+    return x >= 0 && isfinite(x);
+}
+
+static enum dawn_status check_numbers(const struct dawn_exec_opts *o,
+                                      struct dawn_error *err)
+{
+    if (o->threads < 0 || o->threads > DAWNI_MOST_THREADS)
+        return dawn_fail(err, DAWN_E_INVAL, "%d threads, must be 0 to %d",
+                         o->threads, DAWNI_MOST_THREADS);
+    if (!is_beta(o->beta1) || !is_beta(o->beta2))
+        return dawn_fail(err, DAWN_E_INVAL,
+                         "beta1 %g, beta2 %g: must be at least 0 and below 1",
+                         o->beta1, o->beta2);
+    if (!is_amount(o->eps) || !is_amount(o->weight_decay))
+        return dawn_fail(err, DAWN_E_INVAL,
+                         "eps %g, weight_decay %g: must be finite and at "
+                         "least 0",
+                         o->eps, o->weight_decay);
+    if (!(o->clip >= 0))
+        return dawn_fail(err, DAWN_E_INVAL, "clip %g, must be at least 0",
+                         o->clip);
+    return DAWN_OK;
+}
+
 static enum dawn_status check_opts(const struct dawn_exec_opts *o,
                                    struct dawn_error *err)
 {
     const struct dawn_plan_info *info = dawn_plan_info(o->plan);
     uint64_t graph = dawn_graph_digest(o->graph);
+    enum dawn_status st = check_numbers(o, err);
+    if (st)
+        return st;
     if (info->graph_digest != graph)
         return dawn_fail(err, DAWN_E_MISMATCH,
                          "plan for graph xxh3:%016llx, this is graph "
@@ -70,13 +107,13 @@ static void set_opts(struct dawn_exec *e, const struct dawn_exec_opts *o)
     e->comm = o->comm;
     e->device = dawni_device_find(o->device);
     e->opts = *o;
-    if (o->threads < 1)
+    if (o->threads == 0)
         e->opts.threads = 1;
-    if (o->beta1 <= 0)
+    if (o->beta1 == 0)
         e->opts.beta1 = 0.9;
-    if (o->beta2 <= 0)
+    if (o->beta2 == 0)
         e->opts.beta2 = 0.95;
-    if (o->eps <= 0)
+    if (o->eps == 0)
         e->opts.eps = 1e-8;
     if (o->timeout_s <= 0)
         e->opts.timeout_s = 300;

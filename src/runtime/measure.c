@@ -6,6 +6,7 @@
 #include "comm/comm.h"
 #include "common/array.h"
 #include "common/clock.h"
+#include "common/threads.h"
 #include "graph/graph.h"
 #include "runtime/exec.h"
 #include "runtime/measure_rig.h"
@@ -256,6 +257,9 @@ static enum dawn_status check(const struct dawn_graph *graph,
                          "%d microbatch sizes, %d repeats, %d threads: a count "
                          "is too small",
                          opts->sizes, opts->repeats, opts->threads);
+    if (opts->threads > DAWNI_MOST_THREADS)
+        return dawn_fail(err, DAWN_E_INVAL, "%d threads, must be 0 to %d",
+                         opts->threads, DAWNI_MOST_THREADS);
     for (int k = 0; k < opts->sizes; k++)
         if (opts->size[k] < 1 || (k && opts->size[k] <= opts->size[k - 1]))
             return dawn_fail(err, DAWN_E_INVAL,

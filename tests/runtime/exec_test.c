@@ -190,6 +190,63 @@ static void test_bad_token(void)
     }
 }
 
+/* An executor's options, of one rank. */
+static void test_options(void)
+{
+    const struct {
+        struct dawn_exec_opts opts;
+        const char *wanted; /* in the error; NULL: none */
+    } row[] = {
+        {{.threads = 2}, NULL},
+        {{.threads = 4097}, "4097 threads, must be 0 to 4096"},
+        {{.threads = -1}, "-1 threads"},
+        {{.beta1 = 1}, "beta1 1,"},
+        {{.beta1 = -0.1}, "beta1 -0.1,"},
+        {{.beta2 = 1 - 1e-12}, "beta2 1:"},
+        {{.beta2 = NAN}, "beta2 nan:"},
+        {{.eps = -1e-8}, "eps -1e-08,"},
+        {{.weight_decay = -1}, "weight_decay -1:"},
+        {{.weight_decay = NAN}, "weight_decay nan:"},
+        {{.clip = -1}, "clip -1,"},
+        {{.clip = NAN}, "clip nan,"},
+    };
+    struct dawn_model_opts model = rig_model(DAWN_F32);
+    struct dawn_plan_info info = {.policy = "hand",
+                                  .schedule = "gpipe",
+                                  .stages = 1,
+                                  .ranks = 1,
+                                  .microbatches = 1,
+                                  .microbatch = 1};
+    struct dawn_plan_stage stage = {0};
+    struct dawn_graph *graph = NULL;
+    struct dawn_plan *plan = NULL;
+    struct dawn_comm *comm = NULL;
+
+    dawn_model_build(&model, &graph, NULL);
+    stage.last = dawn_graph_nodes(graph) - 1;
+    is_int(dawn_plan_create(graph, &info, &stage, &plan, NULL), DAWN_OK,
+           "a plan of one stage");
+    is_int(dawn_comm_create_loopback(1, 1, &comm, NULL), DAWN_OK, "one rank");
+    for (size_t i = 0; i < sizeof row / sizeof *row; i++) {
+        struct dawn_exec_opts opts = row[i].opts;
+        struct dawn_exec *e = NULL;
+        struct dawn_error err = {0};
+        opts.graph = graph;
+        opts.plan = plan;
+        opts.comm = comm;
+        opts.feed = bad_feed;
+        enum dawn_status st = dawn_exec_create(&opts, &e, &err);
+        const char *wanted = row[i].wanted;
+        ok(wanted ? st == DAWN_E_INVAL && strstr(err.text, wanted)
+                  : st == DAWN_OK,
+           "options, row %d: %s", (int)i, wanted ? err.text : "fine");
+        dawn_exec_destroy(e);
+    }
+    dawn_comm_destroy(comm);
+    dawn_plan_destroy(plan);
+    dawn_graph_destroy(graph);
+}
+
 int main(void)
 {
     plan_lazy();
@@ -202,6 +259,7 @@ int main(void)
     test_nonfinite();
     test_bad_feed();
     test_bad_token();
+    test_options();
     test_no_disk();
     return done_testing();
 }
