@@ -101,6 +101,8 @@ enum dawn_status passes_load(struct trainer *t, struct dawn_error *err)
             info.lambda, t->job.ewc.form,
             (unsigned long long)info.fisher.weights, info.fisher.mean,
             info.fisher.max);
+    if (*info.skipped)
+        fprintf(stderr, "dawn-train: warning: ewc: %s\n", info.skipped);
     warn_unstable(t, &info);
     return DAWN_OK;
 }

@@ -119,7 +119,8 @@ DAWN_API void dawn_checkpoint_close(struct dawn_checkpoint *ck);
 DAWN_API uint64_t dawn_checkpoint_step(const struct dawn_checkpoint *ck);
 /* The folder that was opened. */
 DAWN_API const char *dawn_checkpoint_path(const struct dawn_checkpoint *ck);
-/* Why newer ones were passed over, one line; NULL: none was. */
+/* Why newer ones were passed over, and what is used; one line. NULL: none was.
+ */
 DAWN_API const char *dawn_checkpoint_skipped(const struct dawn_checkpoint *ck);
 /* NULL: no such key */
 DAWN_API const char *dawn_checkpoint_string(const struct dawn_checkpoint *ck,

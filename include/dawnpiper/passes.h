@@ -55,7 +55,8 @@ struct dawn_ewc_opts {
 struct dawn_ewc_info {
     double lambda; /* as used */
     struct dawn_fisher_info fisher;
-    uint64_t digest; /* of F and anchor: the same on any number of ranks */
+    uint64_t digest;    /* of F and anchor: the same on any number of ranks */
+    char skipped[1000]; /* as dawn_checkpoint_skipped, of both folders */
 };
 
 /* Fill the pass "ewc" or "ewc-bf16" of an executor. Every rank reads what it

@@ -7,6 +7,7 @@
 
 #include <float.h>
 #include <math.h>
+#include <stdio.h>
 
 /* Which of the executor's passes; NULL: none. */
 static struct dawni_pass *find(const struct dawn_exec *e, int *pass)
@@ -149,6 +150,16 @@ static enum dawn_status open_one(struct dawn_exec *e, const char *path,
     return dawn_fail(err, st, "%s: %s", fisher ? "fisher" : "anchor", why.text);
 }
 
+static void say_skipped(const struct loading *l, struct dawn_ewc_info *info)
+{
+    const char *fisher = dawn_checkpoint_skipped(l->fisher);
+    const char *anchor = dawn_checkpoint_skipped(l->anchor);
+
+    snprintf(info->skipped, sizeof info->skipped, "%s%s%s",
+             fisher ? fisher : "", fisher && anchor ? "; " : "",
+             anchor ? anchor : "");
+}
+
 static enum dawn_status load(struct dawn_exec *e, struct loading *l,
                              const struct dawn_ewc_opts *opts,
                              struct dawn_ewc_info *info, struct dawn_error *err)
@@ -165,6 +176,7 @@ static enum dawn_status load(struct dawn_exec *e, struct loading *l,
     samples = dawn_checkpoint_string(l->fisher, "samples");
     info->fisher.samples = samples ? strtoull(samples, NULL, 10) : 0;
     info->digest = l->digest;
+    say_skipped(l, info);
     return find_lambda(opts, info, err);
 }
 

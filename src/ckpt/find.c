@@ -52,6 +52,23 @@ static enum dawn_status note(struct search *search, const char *why,
     return DAWN_OK;
 }
 
+/* Say what is used instead. */
+static enum dawn_status note_used(struct search *search,
+                                  const struct dawn_checkpoint *ck,
+                                  struct dawn_error *err)
+{
+    char *text;
+
+    if (!search->skipped)
+        return DAWN_OK;
+    if (asprintf(&text, "%s: passed over, using %s", search->skipped,
+                 dawn_checkpoint_path(ck)) < 0)
+        return dawn_fail(err, DAWN_E_NOMEM, "%s: no memory", search->path);
+    free(search->skipped);
+    search->skipped = text;
+    return DAWN_OK;
+}
+
 static enum dawn_status open_path(struct search *search, const char *path,
                                   struct dawn_checkpoint **ck_p,
                                   struct dawn_error *err)
@@ -138,8 +155,11 @@ enum dawn_status dawn_checkpoint_open(struct dawn_comm *comm, const char *path,
     if (!st)
         st = is_one ? open_path(&search, path, &ck, err)
                     : open_newest(&search, &ck, err);
+    if (!st)
+        st = agree(&search, note_used(&search, ck, err), err);
     free(search.step);
     if (st) {
+        dawn_checkpoint_close(ck);
         free(search.skipped);
         return st;
     }

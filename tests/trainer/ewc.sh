@@ -278,6 +278,17 @@ for f in broken/step-*/rank-1.safetensors; do
 done
 ewc_job gradient 1 && sed -i 's/fisher: fisher1/fisher: broken/' ewc.yaml
 wrong 'xxh3' "Fisher information that was damaged"
+rm -rf run
+cp -r base newer
+for dir in broken newer; do
+    cp -r broken/step-00000030 $dir/step-00000099
+done
+cp -r fisher2/step-00000030 broken/step-00000029
+rm -r broken/step-00000030
+sed -i 's/anchor: base/anchor: newer/' ewc.yaml
+train_ewc 2 plan.yaml --steps 1 && [ "$(grep -c warning train.log)" -eq 1 ] &&
+    grep -q 'warning: ewc: .*broken/step-00000099/.*: xxh3.*: passed over, using .*broken/step-00000029; .*newer/step-00000099/.*: passed over, using .*newer/step-00000020$' train.log
+check $? "newer steps of fisher: and anchor: that are broken are warned of"
 ewc_job gradient 1 && sed -i 's/fisher: fisher1/fisher: nowhere/' ewc.yaml
 wrong '^dawn-train: ewc.yaml: ewc: fisher: nowhere: no checkpoint' "a fisher: that is not there"
 ewc_job gradient 1 && sed -i 's/anchor: base/anchor: nowhere/' ewc.yaml
