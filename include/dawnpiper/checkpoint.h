@@ -152,9 +152,11 @@ struct dawn_checkpoint_part {
     int dims; /* what the tensor must have */
     const int64_t *shape;
     int64_t first, count; /* elements */
+    bool finite;          /* refuse NaN and infinity */
 };
 
-/* Likewise `count` elements from `first` on. DAWN_E_INVAL: it has not so many.
+/* Likewise `count` elements from `first` on. DAWN_E_INVAL: it has not so many;
+ * DAWN_E_FORMAT: one is not finite, and all must be (then dst has them).
  */
 DAWN_API enum dawn_status dawn_checkpoint_read_part(
     const struct dawn_checkpoint *ck, const struct dawn_checkpoint_part *part,
@@ -178,7 +180,7 @@ DAWN_API enum dawn_status dawn_checkpoint_export_hf(
  *
  * Returns DAWN_OK, DAWN_E_INVAL (`dir` has checkpoints), DAWN_E_NOTSUP,
  * DAWN_E_MISMATCH (a size, shape or name differs from the model's),
- * DAWN_E_FORMAT, DAWN_E_IO or DAWN_E_NOMEM.
+ * DAWN_E_FORMAT (also a number that is not finite), DAWN_E_IO or DAWN_E_NOMEM.
  */
 DAWN_API enum dawn_status dawn_checkpoint_import_hf(
     const char *hf_dir, const struct dawn_model_opts *model, const char *dir,

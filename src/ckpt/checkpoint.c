@@ -5,6 +5,7 @@
 #include "common/array.h"
 
 #include <inttypes.h>
+#include <math.h>
 #include <string.h>
 
 static enum dawn_status open_file(struct dawn_checkpoint *ck, int i,
@@ -173,6 +174,20 @@ const struct dawn_checkpoint_tensor *dawn_checkpoint_find(
     return dawn_checkpoint_tensor(ck, dawni_namemap_find(ck->names, name));
 }
 
+enum dawn_status dawni_check_finite(const char *path,
+                                    const struct dawn_checkpoint_part *part,
+                                    const float *x, struct dawn_error *err)
+{
+    for (int64_t i = 0; i < part->count; i++)
+        if (!isfinite(x[i]))
+            return dawn_fail(err, DAWN_E_FORMAT,
+                             "%s: tensor %.200s: element %lld is %g, must be "
+                             "finite",
+                             path, part->name, (long long)(part->first + i),
+                             (double)x[i]);
+    return DAWN_OK;
+}
+
 /* The tensor, if it is as wanted and can be read as f32. */
 static enum dawn_status find_wanted(const struct dawn_checkpoint *ck,
                                     const struct dawn_checkpoint_part *part,
@@ -244,5 +259,6 @@ enum dawn_status dawn_checkpoint_read_part(
                          (long long)part->first,
                          (long long)elements_of(tensor));
     dawni_safetensors_widen(tensor, part->first, part->count, dst);
-    return DAWN_OK;
+    return part->finite ? dawni_check_finite(ck->path, part, dst, err)
+                        : DAWN_OK;
 }

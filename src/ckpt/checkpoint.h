@@ -28,4 +28,10 @@ enum dawn_status dawni_checkpoint_open_one(const char *path,
                                            struct dawn_checkpoint **ck_p,
                                            struct dawn_error *err);
 
+/* Are all `count` numbers of a part finite? DAWN_E_FORMAT: they are not; with
+ * the path and the name of the tensor. */
+enum dawn_status dawni_check_finite(const char *path,
+                                    const struct dawn_checkpoint_part *part,
+                                    const float *x, struct dawn_error *err);
+
 #endif

@@ -3,6 +3,7 @@
  * model.safetensors. It has the same parameters under nearly the same names,
  * with the matrices of its blocks the other way round, (inputs, outputs).
  */
+#include "ckpt/checkpoint.h"
 #include "ckpt/folder.h"
 #include "ckpt/safetensors.h"
 #include "common/array.h"
@@ -350,10 +351,14 @@ static enum dawn_status give_param(struct model *m,
     if (st)
         return st;
     m->value[i] = dawni_calloc(elements, sizeof **m->value);
-    if (m->value[i]) {
-        dawni_safetensors_widen(t, 0, elements, m->value[i]);
-        m->value[i] = turned(d, m->value[i], d->shape[1], d->shape[0]);
-    }
+    if (!m->value[i])
+        return no_memory(d, err);
+    dawni_safetensors_widen(t, 0, elements, m->value[i]);
+    const struct dawn_checkpoint_part all = {.name = t->name,
+                                             .count = elements};
+    if ((st = dawni_check_finite(path, &all, m->value[i], err)))
+        return st;
+    m->value[i] = turned(d, m->value[i], d->shape[1], d->shape[0]);
     if (!m->value[i])
         return no_memory(d, err);
     m->tensor[i] = (struct dawn_checkpoint_tensor){.name = d->name,

@@ -378,10 +378,16 @@ static void test_bf16(void)
     dawn_checkpoint_save_begin(&opts, &save, NULL);
     is_int(dawn_checkpoint_save_finish(save, NULL), DAWN_OK, "bf16 is saved");
     dawn_checkpoint_open(comm, dir, &ck, NULL);
-    struct dawn_checkpoint_part part = {"h", 1, tensor.shape, 1, 1};
+    struct dawn_checkpoint_part part = {"h", 1, tensor.shape, 1, 1, true};
     is_int(dawn_checkpoint_read_part(ck, &part, x, NULL), DAWN_OK,
            "one element of it");
     ok(x[0] == -3, "is the second, %g", (double)x[0]);
+    part.count = 2;
+    struct dawn_error err = {0};
+    is_int(dawn_checkpoint_read_part(ck, &part, x, &err), DAWN_E_FORMAT,
+           "one that is not finite is refused where all must be");
+    ok(strstr(err.text, "tensor h: element 2 is inf") != NULL,
+       "saying which: %s", err.text);
     part.count = tensor.shape[0];
     is_int(dawn_checkpoint_read_part(ck, &part, x, NULL), DAWN_E_INVAL,
            "more than it has");

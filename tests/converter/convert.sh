@@ -94,6 +94,12 @@ with_head zero > hf/model/model.safetensors
 convert --from hf job.yaml hf/model -o other
 status=$?
 refused 'lm_head.weight is not the embedding' "a head of its own"
+head -c $(($(wc -c < whole) - 4)) whole > hf/model/model.safetensors
+printf '\0\0\200\177' >> hf/model/model.safetensors
+convert --from hf job.yaml hf/model -o other
+status=$?
+refused 'model.safetensors: tensor transformer.[a-z0-9_.]*: element [0-9]* is inf' \
+    "a number that is not finite"
 head -c 5000 whole > hf/model/model.safetensors
 convert --from hf job.yaml hf/model -o other
 status=$?

@@ -63,6 +63,20 @@ train 1 plan1.yaml
 status=$?
 [ $status -eq 1 ] && grep -q '^dawn-train: .*base.*no checkpoint' train.log
 report $? "a folder without a checkpoint is refused"
+"$bin/tests/trainer/poison" base/run bad h.1.ln_2.weight > poison.log
+report $? "a checkpoint with a NaN" || comment poison.log
+sed 's/init: base.run/init: bad/' base/job.yaml > job.yaml
+train 1 plan1.yaml
+status=$?
+[ $status -eq 1 ] && [ ! -e run ] && [ "$(grep -c '^dawn-' train.log)" -eq 1 ] &&
+    grep -q '^dawn-train: bad/step-00000008: tensor h.1.ln_2.weight: element 31 is -*nan, must be finite' \
+        train.log
+report $? "is refused, with its tensor's name"
+mv bad run
+train 1 plan1.yaml --resume --steps 9
+grep -q '"nonfinite":true' run/metrics.jsonl
+report $? "but a run may go on from where it is"
+rm -rf run
 sed 's/hidden: 32/hidden: 64/' base/job.yaml > job.yaml
 make_profile
 plan 1 1f1b plan1.yaml
