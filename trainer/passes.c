@@ -75,6 +75,23 @@ static void warn_unstable(const struct trainer *t,
             2 / (t->job.train.lr * info->fisher.max));
 }
 
+/* Of F, which is another quantity, or of other weights. */
+static void warn_fisher(const struct trainer *t,
+                        const struct dawn_ewc_info *info)
+{
+    if (info->fisher.of_batch_mean)
+        fprintf(stderr,
+                "dawn-train: warning: ewc: %s is of batch means, smaller than "
+                "Fisher information by about the samples of a step: lambda "
+                "does not carry over from one to the other\n",
+                t->job.ewc.fisher);
+    if (info->other_anchor)
+        fprintf(stderr,
+                "dawn-train: warning: ewc: %s was taken at other weights than "
+                "those of anchor: %s\n",
+                t->job.ewc.fisher, t->job.ewc.anchor);
+}
+
 enum dawn_status passes_load(struct trainer *t, struct dawn_error *err)
 {
     struct dawn_ewc_opts opts = {.fisher = t->job.ewc.fisher,
@@ -97,12 +114,14 @@ enum dawn_status passes_load(struct trainer *t, struct dawn_error *err)
     if (!cli_first(&t->cli))
         return DAWN_OK;
     fprintf(t->options.json ? stderr : stdout,
-            "ewc: lambda %g, %s; F of %llu weights: mean %g, largest %g\n",
+            "ewc: lambda %g, %s; F%s of %llu weights: mean %g, largest %g\n",
             info.lambda, t->job.ewc.form,
+            info.fisher.of_batch_mean ? ", of batch means," : "",
             (unsigned long long)info.fisher.weights, info.fisher.mean,
             info.fisher.max);
     if (*info.skipped)
         fprintf(stderr, "dawn-train: warning: ewc: %s\n", info.skipped);
+    warn_fisher(t, &info);
     warn_unstable(t, &info);
     return DAWN_OK;
 }

@@ -22,6 +22,7 @@ struct dawn_fisher_info {
     double mean, max; /* over all weights, tied ones once */
     uint64_t weights;
     uint64_t samples; /* of "fisher-of-batch-mean": steps */
+    bool of_batch_mean;
 };
 
 struct dawn_fisher_save_opts {
@@ -56,6 +57,7 @@ struct dawn_ewc_info {
     double lambda; /* as used */
     struct dawn_fisher_info fisher;
     uint64_t digest;    /* of F and anchor: the same on any number of ranks */
+    bool other_anchor;  /* F was taken at other weights than the anchor's */
     char skipped[1000]; /* as dawn_checkpoint_skipped, of both folders */
 };
 

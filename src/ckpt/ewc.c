@@ -23,8 +23,8 @@ struct loading {
     int number; /* of the pass */
     struct dawn_checkpoint *fisher, *anchor;
     struct dawni_fisher_sums sums;
-    float *room; /* of the largest weight */
-    uint64_t digest;
+    float *room;              /* of the largest weight */
+    uint64_t digest, weights; /* of F and anchor, of the anchor alone */
 };
 
 static void clear(struct loading *l)
@@ -77,6 +77,7 @@ static enum dawn_status read_one(struct dawn_exec *e, struct loading *l, int i,
     hash[0] = dawni_hash_of(p->name, strlen(p->name));
     hash[1] = dawni_hash_of(l->room, (size_t)p->elements * sizeof(float));
     l->digest ^= dawni_hash_of(hash, sizeof hash);
+    l->weights ^= dawni_weight_digest(p->name, hash[2]);
     return DAWN_OK;
 }
 
@@ -94,25 +95,6 @@ static enum dawn_status read_all(struct dawn_exec *e, struct loading *l,
     for (int i = 0; !st && i < e->owned; i++)
         if (dawni_owns_weight(e, i))
             st = read_one(e, l, i, err);
-    return st;
-}
-
-/* The exclusive or over all ranks, which is that over all weights. */
-static enum dawn_status share_digest(struct dawn_exec *e, uint64_t *digest,
-                                     struct dawn_error *err)
-{
-    uint64_t mine = *digest;
-    uint64_t *all = dawni_calloc(e->comm->size, sizeof *all);
-    enum dawn_status st =
-        all ? DAWN_OK : dawn_fail(err, DAWN_E_NOMEM, "no memory for a digest");
-
-    st = dawni_agree(e->comm, st, err);
-    if (!st)
-        st = e->comm->ops->allgather(e->comm, &mine, sizeof mine, all, err);
-    *digest = 0;
-    for (int i = 0; !st && i < e->comm->size; i++)
-        *digest ^= all[i];
-    free(all);
     return st;
 }
 
@@ -150,6 +132,23 @@ static enum dawn_status open_one(struct dawn_exec *e, const char *path,
     return dawn_fail(err, st, "%s: %s", fisher ? "fisher" : "anchor", why.text);
 }
 
+/* What F is of. An older one does not say of which weights. */
+static void read_strings(const struct loading *l, struct dawn_ewc_info *info)
+{
+    const char *estimator = dawn_checkpoint_string(l->fisher, "estimator");
+    const char *weights = dawn_checkpoint_string(l->fisher, "weights");
+    const char *samples;
+    char wanted[DAWNI_DIGEST_ROOM];
+
+    info->fisher.of_batch_mean =
+        estimator && !strcmp(estimator, "fisher-of-batch-mean");
+    samples = dawn_checkpoint_string(
+        l->fisher, info->fisher.of_batch_mean ? "steps" : "samples");
+    info->fisher.samples = samples ? strtoull(samples, NULL, 10) : 0;
+    dawni_digest_text(l->weights, wanted);
+    info->other_anchor = weights && strcmp(weights, wanted) != 0;
+}
+
 static void say_skipped(const struct loading *l, struct dawn_ewc_info *info)
 {
     const char *fisher = dawn_checkpoint_skipped(l->fisher);
@@ -164,17 +163,16 @@ static enum dawn_status load(struct dawn_exec *e, struct loading *l,
                              const struct dawn_ewc_opts *opts,
                              struct dawn_ewc_info *info, struct dawn_error *err)
 {
-    const char *samples;
     enum dawn_status st;
 
     if ((st = open_one(e, opts->fisher, true, &l->fisher, err)) ||
         (st = open_one(e, opts->anchor, false, &l->anchor, err)) ||
         (st = dawni_agree(e->comm, read_all(e, l, err), err)) ||
         (st = dawni_fisher_sums_share(e, &l->sums, &info->fisher, err)) ||
-        (st = share_digest(e, &l->digest, err)))
+        (st = dawni_share_digest(e, &l->digest, err)) ||
+        (st = dawni_share_digest(e, &l->weights, err)))
         return st;
-    samples = dawn_checkpoint_string(l->fisher, "samples");
-    info->fisher.samples = samples ? strtoull(samples, NULL, 10) : 0;
+    read_strings(l, info);
     info->digest = l->digest;
     say_skipped(l, info);
     return find_lambda(opts, info, err);

@@ -2,6 +2,7 @@
 /* Fisher information: from what a pass observed to files, and its checks. */
 #include "ckpt/fisher.h"
 #include "common/array.h"
+#include "common/hash.h"
 #include "common/text.h"
 
 #include <inttypes.h>
@@ -15,9 +16,34 @@ bool dawni_owns_weight(const struct dawn_exec *e, int i)
 
 /* Reading */
 
-static void graph_name(const struct dawn_exec *e, char text[32])
+void dawni_digest_text(uint64_t digest, char text[DAWNI_DIGEST_ROOM])
 {
-    snprintf(text, 32, "xxh3:%016" PRIx64, dawn_graph_digest(e->graph));
+    snprintf(text, DAWNI_DIGEST_ROOM, "xxh3:%016" PRIx64, digest);
+}
+
+uint64_t dawni_weight_digest(const char *name, uint64_t hash)
+{
+    uint64_t both[] = {dawni_hash_of(name, strlen(name)), hash};
+
+    return dawni_hash_of(both, sizeof both);
+}
+
+enum dawn_status dawni_share_digest(struct dawn_exec *e, uint64_t *digest,
+                                    struct dawn_error *err)
+{
+    uint64_t mine = *digest;
+    uint64_t *all = dawni_calloc(e->comm->size, sizeof *all);
+    enum dawn_status st =
+        all ? DAWN_OK : dawn_fail(err, DAWN_E_NOMEM, "no memory for a digest");
+
+    st = dawni_agree(e->comm, st, err);
+    if (!st)
+        st = e->comm->ops->allgather(e->comm, &mine, sizeof mine, all, err);
+    *digest = 0;
+    for (int i = 0; !st && i < e->comm->size; i++)
+        *digest ^= all[i];
+    free(all);
+    return st;
 }
 
 static enum dawn_status check_kind(const struct dawn_exec *e,
@@ -26,9 +52,9 @@ static enum dawn_status check_kind(const struct dawn_exec *e,
 {
     const char *kind = dawn_checkpoint_string(ck, "kind");
     const char *graph = dawn_checkpoint_string(ck, "graph");
-    char wanted[32];
+    char wanted[DAWNI_DIGEST_ROOM];
 
-    graph_name(e, wanted);
+    dawni_digest_text(dawn_graph_digest(e->graph), wanted);
     if (fisher != (kind && strcmp(kind, DAWNI_FISHER_KIND) == 0))
         return dawn_fail(err, DAWN_E_MISMATCH, "%s %s",
                          dawn_checkpoint_path(ck),
@@ -175,6 +201,7 @@ struct fisher {
     struct dawn_checkpoint_tensor *tensor;
     char (*names)[DAWNI_TENSOR_NAME];
     int tensors;
+    uint64_t weights; /* digest of the weights that F is of */
 };
 
 static void clear(struct fisher *f)
@@ -228,6 +255,9 @@ static enum dawn_status finish_weight(const struct dawn_exec *e,
             return dawn_fail(err, DAWN_E_NUMERIC,
                              "the sum of squares of %s overflowed", p->name);
     dawni_fisher_sums_add(e, &f->sums, i, x);
+    f->weights ^= dawni_weight_digest(
+        p->name,
+        dawni_hash_of(p->value, (size_t)p->elements * sizeof *p->value));
     snprintf(f->names[f->tensors], DAWNI_TENSOR_NAME, "%s.fisher", p->name);
     *t = (struct dawn_checkpoint_tensor){.name = f->names[f->tensors],
                                          .dtype = DAWN_F32,
@@ -258,17 +288,20 @@ static enum dawn_status write(struct dawn_exec *e, const struct fisher *f,
                               const struct dawn_fisher_info *info,
                               struct dawn_error *err)
 {
-    char graph[32], samples[32], mean[DAWNI_DOUBLE_ROOM];
+    char graph[DAWNI_DIGEST_ROOM], weights[DAWNI_DIGEST_ROOM];
+    char samples[32], mean[DAWNI_DOUBLE_ROOM];
     char max[DAWNI_DOUBLE_ROOM], decay[DAWNI_DOUBLE_ROOM];
     struct dawn_checkpoint_save *save;
     enum dawn_status st;
 
-    graph_name(e, graph);
+    dawni_digest_text(dawn_graph_digest(e->graph), graph);
+    dawni_digest_text(f->weights, weights);
     snprintf(samples, sizeof samples, "%" PRIu64, info->samples);
     const struct dawn_checkpoint_string string[] = {
         {"kind", DAWNI_FISHER_KIND},
         {"estimator", e->passes.kind[0]->name},
         {"graph", graph},
+        {"weights", weights},
         {e->observes_each ? "samples" : "steps", samples},
         {"mean", dawni_double_text(info->mean, mean)},
         {"max", dawni_double_text(info->max, max)},
@@ -282,7 +315,7 @@ static enum dawn_status write(struct dawn_exec *e, const struct fisher *f,
         .step = info->samples,
         .tensors = f->tensors,
         .tensor = f->tensor,
-        .strings = f->opts->previous ? 9 : 7,
+        .strings = f->opts->previous ? 10 : 8,
         .string = string,
     };
     st = dawn_checkpoint_save_begin(&opts, &save, err);
@@ -315,7 +348,9 @@ enum dawn_status dawn_fisher_save(struct dawn_exec *e,
                                   struct dawn_error *err)
 {
     struct fisher f = {.opts = opts};
-    struct dawn_fisher_info info = {.samples = opts->samples};
+    struct dawn_fisher_info info = {.samples = opts->samples,
+                                    .of_batch_mean =
+                                        e->observes && !e->observes_each};
     enum dawn_status st = DAWN_OK;
 
     if (!e->observes || !opts->samples)
@@ -328,6 +363,8 @@ enum dawn_status dawn_fisher_save(struct dawn_exec *e,
         st = dawni_agree(e->comm, finish(e, &f, err), err);
     if (!st)
         st = dawni_fisher_sums_share(e, &f.sums, &info, err);
+    if (!st)
+        st = dawni_share_digest(e, &f.weights, err);
     if (!st)
         st = write_paths(e, &f, &info, err);
     clear(&f);

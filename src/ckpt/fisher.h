@@ -10,6 +10,15 @@
 #define DAWNI_FISHER_KIND "fisher information"
 #define DAWNI_TENSOR_NAME 256 /* bytes of a name with its suffix */
 
+#define DAWNI_DIGEST_ROOM 32
+void dawni_digest_text(uint64_t digest, char text[DAWNI_DIGEST_ROOM]);
+
+/* Of weights: the exclusive or of each one's, of its name and its numbers'
+ * hash; then over all ranks. Collective. */
+uint64_t dawni_weight_digest(const char *name, uint64_t hash);
+enum dawn_status dawni_share_digest(struct dawn_exec *e, uint64_t *digest,
+                                    struct dawn_error *err);
+
 /* Is parameter i of those that the rank owns a weight? */
 bool dawni_owns_weight(const struct dawn_exec *e, int i);
 

@@ -259,6 +259,29 @@ ranks 2 "$bin/dawn-train" ewc.yaml --plan fisher.yaml --fisher eval.txt \
     ! grep -q '30 samples' train.log
 check $? "online: an earlier one that is missing is told before the first sample"
 
+# Of what F is
+rm -rf run
+ewc_job proximal 1
+train_ewc 2 plan.yaml --steps 1 && ! grep -q warning train.log
+check $? "F at the anchor: no warning"
+for i in 1 2; do
+    grep '"weights"' fisher$i/step-00000030/manifest.json
+done | sort -u | grep -c xxh3 | grep -qx 1
+check $? "the digest of the weights does not depend on the stages"
+rm -rf run
+ewc_job proximal 1 && sed -i 's/fisher: fisher1/fisher: mean/' ewc.yaml
+train_ewc 2 plan.yaml --steps 1 && [ "$(grep -c warning train.log)" -eq 1 ] &&
+    grep -q 'warning: ewc: .*mean is of batch means' train.log &&
+    grep -q '^ewc: lambda 1, proximal; F, of batch means, of ' train.log
+check $? "squares of batch means are warned of"
+rm -rf run
+sed 's/^out: .*/out: other/; s/steps: 20/steps: 5/' job.yaml > other.yaml
+ranks 2 "$bin/dawn-train" other.yaml --plan plain.yaml > train.log 2>&1
+ewc_job proximal 1 && sed -i 's/anchor: base/anchor: other/' ewc.yaml
+train_ewc 2 plan.yaml --steps 1 && [ "$(grep -c warning train.log)" -eq 1 ] &&
+    grep -q 'warning: ewc: .*fisher1 was taken at other weights than .*other$' train.log
+check $? "so is an anchor that F was not taken at"
+
 # Wrong input
 wrong() { # TEXT CLAIM: of the message
     rm -rf run
