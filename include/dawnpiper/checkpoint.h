@@ -178,7 +178,8 @@ DAWN_API enum dawn_status dawn_checkpoint_export_hf(
 /* The other way: a checkpoint of step 0 in `dir`, of parameters only, from
  * HF_DIR/model.safetensors (f32 or bf16) and HF_DIR/config.json.
  *
- * Returns DAWN_OK, DAWN_E_INVAL (`dir` has checkpoints), DAWN_E_NOTSUP,
+ * Returns DAWN_OK, DAWN_E_INVAL (`dir` has checkpoints), DAWN_E_NOTSUP (another
+ * model; weights in several files or a pickle),
  * DAWN_E_MISMATCH (a size, shape or name differs from the model's),
  * DAWN_E_FORMAT (also a number that is not finite), DAWN_E_IO or DAWN_E_NOMEM.
  */

@@ -29,6 +29,7 @@ struct model {
     struct dawn_checkpoint_tensor *tensor; /* by parameter */
     float **value;                         /* likewise: their data */
     char (*name)[NAME_ROOM];               /* likewise */
+    bool untied; /* their config says that the head is not the embedding */
 };
 
 static void model_clear(struct model *m)
@@ -245,6 +246,25 @@ static enum dawn_status check_number(const json_t *config, const char *path,
                      path, key, json_number_value(value), wanted);
 }
 
+/* Not said, or null, which stands for the usual. */
+static bool lacks(const json_t *config, const char *key)
+{
+    const json_t *value = json_object_get(config, key);
+
+    return !value || json_is_null(value);
+}
+
+static enum dawn_status check_kind(const json_t *config, const char *path,
+                                   struct dawn_error *err)
+{
+    const char *kind = json_string_value(json_object_get(config, "model_type"));
+
+    if (lacks(config, "model_type") || (kind && strcmp(kind, "gpt2") == 0))
+        return DAWN_OK;
+    return dawn_fail(err, DAWN_E_MISMATCH, "%s: model_type is %.60s, not gpt2",
+                     path, kind ? kind : "no word");
+}
+
 static enum dawn_status check_config(const json_t *config, const char *path,
                                      const struct dawn_model_opts *o,
                                      struct dawn_error *err)
@@ -257,10 +277,12 @@ static enum dawn_status check_config(const json_t *config, const char *path,
                   {"vocab_size", o->vocab}, {"layer_norm_epsilon", 1e-5}};
     const char *gelu =
         json_string_value(json_object_get(config, "activation_function"));
-    enum dawn_status st = DAWN_OK;
+    enum dawn_status st = check_kind(config, path, err);
 
     for (size_t i = 0; i < sizeof number / sizeof *number && !st; i++)
         st = check_number(config, path, number[i].key, number[i].wanted, err);
+    if (!st && !lacks(config, "n_inner"))
+        st = check_number(config, path, "n_inner", 4.0 * o->hidden, err);
     if (!st && gelu && strcmp(gelu, "gelu_new") != 0 &&
         strcmp(gelu, "gelu_pytorch_tanh") != 0)
         st = dawn_fail(err, DAWN_E_MISMATCH,
@@ -275,8 +297,7 @@ static enum dawn_status check_config(const json_t *config, const char *path,
     return st;
 }
 
-static enum dawn_status read_config(const char *dir,
-                                    const struct dawn_model_opts *opts,
+static enum dawn_status read_config(struct model *m, const char *dir,
                                     struct dawn_error *err)
 {
     char *path = dawni_path_join(dir, "config.json"), *text = NULL;
@@ -294,7 +315,9 @@ static enum dawn_status read_config(const char *dir,
             st = dawn_fail(err, DAWN_E_FORMAT, "%s:%d: %s", path, why.line,
                            why.text);
         else
-            st = check_config(config, path, opts, err);
+            st = check_config(config, path, m->opts, err);
+        m->untied =
+            json_is_false(json_object_get(config, "tie_word_embeddings"));
         json_decref(config);
     }
     free(text);
@@ -403,30 +426,97 @@ static enum dawn_status check_head(const struct model *m,
     return st;
 }
 
-/* The causal mask and the tied head, which some files have, say nothing new;
- * anything else would be lost. */
+/* The causal mask and the tied head, which some files have, say nothing new. */
+static bool is_known(const char *name)
+{
+    static const char *const known[] = {HEAD, ".attn.bias",
+                                        ".attn.masked_bias"};
+
+    for (size_t i = 0; i < sizeof known / sizeof *known; i++)
+        if (ends_with(name, known[i]))
+            return true;
+    return false;
+}
+
+static bool is_param(const struct model *m,
+                     const struct dawni_safetensors *file,
+                     const struct dawn_checkpoint_tensor *t)
+{
+    for (int i = 0; i < m->params; i++)
+        if (find(file, dawn_graph_param(m->graph, i)->name) == t)
+            return true;
+    return false;
+}
+
+/* Anything that the model does not have would be lost. */
+static enum dawn_status check_extra(const struct model *m,
+                                    const struct dawni_safetensors *file,
+                                    const char *path, struct dawn_error *err)
+{
+    const struct dawn_checkpoint_tensor *first = NULL;
+    int extra = 0;
+
+    for (int i = 0; i < dawni_safetensors_tensors(file); i++) {
+        const struct dawn_checkpoint_tensor *t =
+            dawni_safetensors_tensor(file, i);
+        if (is_known(t->name) || is_param(m, file, t))
+            continue;
+        first = first ? first : t;
+        extra++;
+    }
+    if (!extra)
+        return DAWN_OK;
+    return dawn_fail(err, DAWN_E_MISMATCH,
+                     "%s: the job's model has no tensor %.200s, the first of "
+                     "%d such",
+                     path, first->name, extra);
+}
+
 static enum dawn_status check_rest(const struct model *m,
                                    const struct dawni_safetensors *file,
                                    const char *path, struct dawn_error *err)
 {
-    static const char *const known[] = {HEAD, ".attn.bias",
-                                        ".attn.masked_bias"};
-    int rest = dawni_safetensors_tensors(file) - m->params;
-    enum dawn_status st = DAWN_OK;
+    enum dawn_status st = check_extra(m, file, path, err);
+    bool head = false;
 
     for (int i = 0; !st && i < dawni_safetensors_tensors(file); i++) {
         const struct dawn_checkpoint_tensor *t =
             dawni_safetensors_tensor(file, i);
-        for (size_t k = 0; k < sizeof known / sizeof *known; k++)
-            rest -= ends_with(t->name, known[k]);
-        if (ends_with(t->name, HEAD))
-            st = check_head(m, t, path, err);
+        if (!ends_with(t->name, HEAD))
+            continue;
+        head = true;
+        st = check_head(m, t, path, err);
     }
-    if (st || rest == 0)
-        return st;
-    return dawn_fail(err, DAWN_E_MISMATCH,
-                     "%s: %d tensors that the job's model does not have", path,
-                     rest);
+    if (!st && m->untied && !head)
+        st = dawn_fail(err, DAWN_E_MISMATCH,
+                       "%s: no tensor " HEAD ", though the config says "
+                       "tie_word_embeddings: false",
+                       path);
+    return st;
+}
+
+/* Say what the folder has in place of model.safetensors, if it is known. */
+static enum dawn_status check_form(const char *dir, const char *path,
+                                   struct dawn_error *err)
+{
+    static const struct {
+        const char *name, *is;
+    } other[] = {{"model.safetensors.index.json", "in several files"},
+                 {"pytorch_model.bin", "a pickle"},
+                 {"pytorch_model.bin.index.json", "pickles"}};
+
+    for (size_t i = 0; i < sizeof other / sizeof *other; i++) {
+        char *there = dawni_path_join(dir, other[i].name);
+        bool found = access(path, F_OK) != 0 && there && !access(there, F_OK);
+        free(there);
+        if (found)
+            return dawn_fail(err, DAWN_E_NOTSUP,
+                             "%s: no model.safetensors, but %s: the weights "
+                             "are %s; save_pretrained(DIR, max_shard_size="
+                             "\"1000GB\") of transformers writes one file",
+                             dir, other[i].name, other[i].is);
+    }
+    return DAWN_OK;
 }
 
 static enum dawn_status read_weights(struct model *m, const char *dir,
@@ -438,7 +528,9 @@ static enum dawn_status read_weights(struct model *m, const char *dir,
 
     if (!path)
         return dawn_fail(err, DAWN_E_NOMEM, "no memory for a path");
-    st = dawni_safetensors_open(path, &file, err);
+    st = check_form(dir, path, err);
+    if (!st)
+        st = dawni_safetensors_open(path, &file, err);
     for (int i = 0; !st && i < m->params; i++)
         st = give_param(m, file, path, i, err);
     if (!st)
@@ -497,8 +589,7 @@ enum dawn_status dawn_checkpoint_import_hf(const char *hf_dir,
 
     if (st)
         return st;
-    if (!(st = check_new(dir, err)) &&
-        !(st = read_config(hf_dir, model, err)) &&
+    if (!(st = check_new(dir, err)) && !(st = read_config(&m, hf_dir, err)) &&
         !(st = read_weights(&m, hf_dir, err)))
         st = save(&m, dir, err);
     model_clear(&m);

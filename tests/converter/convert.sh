@@ -12,11 +12,11 @@ refused() { # PATTERN CLAIM: the last command was, in one line
         grep -q "^dawn-convert: .*$1" err.log
     report $? "$2"
 }
-with_head() { # DATA: the file `whole` with a head of these bytes
+with_head() { # DATA [NAME]: the file `whole` with a head of these bytes
     bytes=$(od -An -tu8 -N8 whole | tr -d ' ')
     data=$(($(wc -c < whole) - 8 - bytes))
     header=$(head -c $((8 + bytes)) whole | tail -c "$bytes" | sed 's/ *$//')
-    header="${header%\}},\"lm_head.weight\":{\"dtype\":\"F32\",\"shape\":[256,32],"
+    header="${header%\}},\"${2-lm_head.weight}\":{\"dtype\":\"F32\",\"shape\":[256,32],"
     header="$header\"data_offsets\":[$data,$((data + 32768))]}}"
     # shellcheck disable=SC2059
     printf "\\$(printf %o $((${#header} % 256)))\\$(printf %o $((${#header} / 256)))"
@@ -74,7 +74,28 @@ for key in '"scale_attn_by_inverse_layer_idx": true' '"scale_attn_weights": fals
     status=$?
     refused 'config.json: attention is not scaled' "$key"
 done
+for change in 's/"gpt2"/"bert"/;model_type is bert, not gpt2' \
+    's/^{/{"n_inner": 256,/;n_inner is 256, the job has 128' \
+    's/\("tie_word_embeddings": \)true/\1false/;no tensor lm_head.weight'; do
+    sed "${change%;*}" config.json > hf/model/config.json
+    convert --from hf job.yaml hf/model -o other
+    status=$?
+    refused "${change#*;}" "${change#*;}"
+done
+sed 's/^{/{"n_inner": null,/' config.json > hf/model/config.json
+convert --from hf job.yaml hf/model -o null
+report $? "n_inner: null is the usual"
 mv config.json hf/model/config.json
+for name in model.safetensors.index.json pytorch_model.bin; do
+    mkdir sharded
+    cp hf/model/config.json sharded/
+    : > sharded/$name
+    convert --from hf job.yaml sharded -o other
+    status=$?
+    refused "sharded: no model.safetensors, but $name: .*max_shard_size" \
+        "only $name"
+    rm -r sharded
+done
 sed 's/layers: 2/layers: 3/' job.yaml > other.yaml
 convert --to hf other.yaml trained -o other
 status=$?
@@ -89,6 +110,11 @@ tail -c +$((9 + bytes)) whole | head -c 32768 > wte
 with_head wte > hf/model/model.safetensors
 convert --from hf job.yaml hf/model -o twice
 report $? "a tied head that is there twice is read"
+with_head wte h.9.extra > hf/model/model.safetensors
+convert --from hf job.yaml hf/model -o other
+status=$?
+refused "model.safetensors: the job's model has no tensor h.9.extra, the first of 1" \
+    "a tensor that is one too many"
 head -c 32768 /dev/zero > zero
 with_head zero > hf/model/model.safetensors
 convert --from hf job.yaml hf/model -o other
