@@ -116,17 +116,36 @@ static bool is_online(const struct trainer *t)
     return t->job.ewc.on && t->job.ewc.decay > 0;
 }
 
-/* Can what is added in the end be opened? What it holds is looked at then. */
+static enum dawn_status want(const struct dawn_checkpoint *ck, const char *key,
+                             const char *wanted, struct dawn_error *err)
+{
+    const char *there = dawn_checkpoint_string(ck, key);
+
+    if (there && strcmp(there, wanted) == 0)
+        return DAWN_OK;
+    return dawn_fail(
+        err, DAWN_E_MISMATCH, "%s cannot be added: its %s is %s, %s is wanted",
+        dawn_checkpoint_path(ck), key, there ? there : "missing", wanted);
+}
+
+/* Is what is added in the end such information? Its numbers are looked at
+ * then. */
 static enum dawn_status check_previous(const struct trainer *t,
                                        struct dawn_error *err)
 {
     struct dawn_checkpoint *ck;
+    char graph[32];
     enum dawn_status st;
 
     if (!is_online(t))
         return DAWN_OK;
-    if (!(st = state_open(t, t->job.ewc.fisher, &ck, err)))
-        dawn_checkpoint_close(ck);
+    if ((st = state_open(t, t->job.ewc.fisher, &ck, err)))
+        return st;
+    snprintf(graph, sizeof graph, "xxh3:%016llx",
+             (unsigned long long)dawn_graph_digest(t->graph));
+    if (!(st = want(ck, "estimator", train_passes(t), err)))
+        st = want(ck, "graph", graph, err);
+    dawn_checkpoint_close(ck);
     return st;
 }
 

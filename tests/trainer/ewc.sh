@@ -258,6 +258,14 @@ ranks 2 "$bin/dawn-train" ewc.yaml --plan fisher.yaml --fisher eval.txt \
 [ $? -eq 1 ] && grep -q 'nowhere: no checkpoint' train.log &&
     ! grep -q '30 samples' train.log
 check $? "online: an earlier one that is missing is told before the first sample"
+for dir in mean base; do
+    sed -i "s/fisher: [a-z]*/fisher: $dir/" ewc.yaml
+    ranks 2 "$bin/dawn-train" ewc.yaml --plan fisher.yaml --fisher eval.txt \
+        --samples 30 -o online2 > train.log 2>&1
+    [ $? -eq 1 ] && ! grep -q '30 samples' train.log &&
+        grep -qE "$dir/step-[0-9]+ cannot be added: its estimator is " train.log
+    check $? "online: and so is what is no such information, $dir"
+done
 
 # Of what F is
 rm -rf run
