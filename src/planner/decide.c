@@ -749,8 +749,8 @@ static bool choose(struct search *s, bool thorough)
         (s->pl->no_recompute && !dawni_may_offload(s->pl)))
         return true;
     add_candidates(s);
-    dawni_prices_ask(&s->d->prices, (const int[]){s->first, s->last, s->x},
-                     s->candidates);
+    const struct dawni_priced_run run = {s->first, s->last, s->x, s->in_flight};
+    dawni_prices_ask(&s->d->prices, &run, s->candidates);
     s->vain = thorough || s->candidates <= MANY_CANDIDATES ? VAIN : SOON_VAIN;
     if (!(dawni_may_offload(s->pl) ? begin_both(s, &done) : begin_dropping(s)))
         return false;

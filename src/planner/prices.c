@@ -55,14 +55,14 @@ static uint64_t mark(int candidate, int decision)
     return decision == DAWN_KEEP ? 0 : mix(what + 0x9e3779b97f4a7c15u);
 }
 
-void dawni_prices_ask(struct dawni_prices *p, const int run[3], int candidates)
+void dawni_prices_ask(struct dawni_prices *p,
+                      const struct dawni_priced_run *run, int candidates)
 {
-    uint64_t nodes = (uint64_t)run[0] << 32 | (uint64_t)run[1];
+    uint64_t nodes = (uint64_t)run->first << 32 | (uint64_t)run->last;
+    uint64_t place = (uint64_t)run->x << 32 | (uint64_t)run->in_flight;
 
-    p->now.first = run[0];
-    p->now.last = run[1];
-    p->now.x = run[2];
-    p->now.hash = mix(mix(nodes + 1) + (uint64_t)run[2]);
+    p->now.run = *run;
+    p->now.hash = mix(mix(nodes + 1) + place);
     p->bytes = ((size_t)candidates + PER_BYTE - 1) / PER_BYTE;
     memset(p->decision, 0, p->bytes);
 }
@@ -82,13 +82,20 @@ static size_t place(const struct dawni_prices *p)
     return (size_t)p->now.hash & (p->room - 1);
 }
 
+static bool same_run(const struct dawni_priced_run *a,
+                     const struct dawni_priced_run *b)
+{
+    return a->first == b->first && a->last == b->last && a->x == b->x &&
+           a->in_flight == b->in_flight;
+}
+
 const struct dawni_known_price *dawni_prices_find(const struct dawni_prices *p)
 {
     const struct dawni_price_entry *e = &p->entry[place(p)];
     const uint8_t *decision = p->decisions + place(p) * p->most_bytes;
-    bool same = e->of.hash == p->now.hash && e->of.x == p->now.x &&
+    bool same = e->of.hash == p->now.hash &&
                 e->of.generation == p->now.generation &&
-                e->of.first == p->now.first && e->of.last == p->now.last;
+                same_run(&e->of.run, &p->now.run);
 
     return same && !memcmp(decision, p->decision, p->bytes) ? &e->price : NULL;
 }

@@ -16,8 +16,13 @@ struct dawni_known_price {
     double recompute_ns, stall_ns; /* stall_ns below 0: not known */
 };
 
-struct dawni_price_of {  /* what it is the price of */
-    int first, last, x;  /* a run of nodes, as stage x */
+struct dawni_priced_run { /* nodes first..last as stage x */
+    int first, last, x;
+    int in_flight; /* microbatches: replicas of a stage change it */
+};
+
+struct dawni_price_of { /* what it is the price of */
+    struct dawni_priced_run run;
     unsigned generation; /* 0: nothing */
     uint64_t hash;       /* of the run and the decisions */
 };
@@ -42,8 +47,9 @@ void dawni_prices_destroy(struct dawni_prices *p); /* as created, or zero */
 /* All that was priced has another price from now on. */
 void dawni_prices_forget(struct dawni_prices *p);
 
-/* Ask for run first..last as stage x, of which all candidates are kept. */
-void dawni_prices_ask(struct dawni_prices *p, const int run[3], int candidates);
+/* Ask for a run of which all candidates are kept. */
+void dawni_prices_ask(struct dawni_prices *p,
+                      const struct dawni_priced_run *run, int candidates);
 
 /* Ask for what differs from that by one decision. */
 void dawni_prices_ask_with(struct dawni_prices *p, int candidate, int decision);

@@ -5,12 +5,12 @@
 
 #define CANDIDATES 9
 
-static const int run[3] = {3, 7, 1};
+static const struct dawni_priced_run run = {3, 7, 1, 2};
 
 /* Ask for the run with candidate c decided so. */
 static void ask(struct dawni_prices *p, int c, int decision)
 {
-    dawni_prices_ask(p, run, CANDIDATES);
+    dawni_prices_ask(p, &run, CANDIDATES);
     dawni_prices_ask_with(p, c, decision);
 }
 
@@ -53,10 +53,11 @@ static void test_runs(struct dawni_prices *p)
 {
     ask(p, 0, 1);
     add(p, 70);
-    for (int i = 0; i < 3; i++) {
-        int other[3] = {run[0], run[1], run[2]};
-        other[i]++;
-        dawni_prices_ask(p, other, CANDIDATES);
+    for (int i = 0; i < 4; i++) {
+        struct dawni_priced_run other = run;
+        *(int *[]){&other.first, &other.last, &other.x, &other.in_flight}[i] +=
+            1;
+        dawni_prices_ask(p, &other, CANDIDATES);
         dawni_prices_ask_with(p, 0, 1);
         ok(!dawni_prices_find(p), "number %d of a run counts", i);
     }
@@ -75,7 +76,7 @@ static void test_collisions(struct dawni_prices *p)
     ok(finds(p, 81), "what is added takes its place");
     ask(p, 8, 2);
     ok(!dawni_prices_find(p), "and what stood there is gone");
-    dawni_prices_ask(p, (const int[]){3, 8, 1}, CANDIDATES);
+    dawni_prices_ask(p, &(struct dawni_priced_run){3, 8, 1, 2}, CANDIDATES);
     dawni_prices_ask_with(p, 8, 3);
     p->now.hash = hash;
     ok(!dawni_prices_find(p), "the same hash of another run: not found");

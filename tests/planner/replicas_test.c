@@ -372,6 +372,46 @@ static void test_auto(void)
     dawn_profile_destroy(p);
 }
 
+static uint64_t most_peak(struct dawn_plan *plan)
+{
+    uint64_t most = 0;
+
+    for (int x = 0; x < dawn_plan_info(plan)->stages; x++)
+        if (dawn_plan_stage(plan, x)->predicted.peak_bytes > most)
+            most = dawn_plan_stage(plan, x)->predicted.peak_bytes;
+    return most;
+}
+
+/* How many microbatches a stage holds depends on its replicas, and so does what
+ * fits. */
+static void test_caps(void)
+{
+    int plans = 0, above = 0;
+
+    for (uint64_t seed = 1; seed <= 4; seed++) {
+        struct dawn_profile *p = chain(16, seed);
+        struct dawn_planner_opts opts = {.microbatches = 16, .microbatch = 2};
+        for (opts.devices = 4; opts.devices <= 6; opts.devices++) {
+            struct dawn_plan *plan = NULL;
+            opts.cap_bytes = 0;
+            dawn_planner_run(p, NULL, &opts, &plan, NULL);
+            uint64_t most = most_peak(plan);
+            dawn_plan_destroy(plan);
+            for (int percent = 85; percent >= 40; percent -= 15) {
+                opts.cap_bytes = most * (uint64_t)percent / 100;
+                if (dawn_planner_run(p, NULL, &opts, &plan, NULL))
+                    break;
+                plans++;
+                above += most_peak(plan) > opts.cap_bytes;
+                dawn_plan_destroy(plan);
+            }
+        }
+        dawn_profile_destroy(p);
+    }
+    ok(plans > 20, "%d plans under caps", plans);
+    is_int(above, 0, "each stage of them keeps its cap");
+}
+
 /* 1 MB of gradients over 1 GB/s: 2 (r - 1) / r ms and 2 (r - 1) latencies. */
 static void test_reduce(void)
 {
@@ -483,6 +523,7 @@ int main(void)
     test_steps();
     test_plain();
     test_auto();
+    test_caps();
     test_file();
     test_refusals();
     return done_testing();
