@@ -173,6 +173,11 @@ enum dawn_status train_make_folder(const char *path, struct dawn_error *err)
                      strerror(errno));
 }
 
+static const char *output_of(const struct trainer *t)
+{
+    return t->options.fisher ? t->options.output : t->job.out;
+}
+
 /* Rank 0: keep other runs out of the folder, if it is there, until this process
  * ends, however it does. A file system that has no such locks keeps none out.
  */
@@ -180,14 +185,31 @@ static enum dawn_status lock_output(struct trainer *t, struct dawn_error *err)
 {
     if (t->locked)
         return DAWN_OK;
-    t->lock = open(t->job.out, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+    t->lock = open(output_of(t), O_RDONLY | O_DIRECTORY | O_CLOEXEC);
     if (t->lock < 0)
         return DAWN_OK;
     t->locked = true;
     if (flock(t->lock, LOCK_EX | LOCK_NB) == 0 || errno != EWOULDBLOCK)
         return DAWN_OK;
     return dawn_fail(err, DAWN_E_IO, "%s: another run is writing there",
-                     t->job.out);
+                     output_of(t));
+}
+
+/* A run writes where no other does, a new one where no other did. */
+static enum dawn_status refuse(struct trainer *t, struct dawn_error *err)
+{
+    enum dawn_status st;
+
+    if (!cli_first(&t->cli) || trains_nothing(t))
+        return DAWN_OK;
+    if ((st = lock_output(t, err)) || t->options.resume)
+        return st;
+    return state_refuse(output_of(t),
+                        t->options.fisher
+                            ? "remove it, or write elsewhere with -o"
+                            : "go on with --resume, or remove it, or set "
+                              "another out: in the job",
+                        err);
 }
 
 /* Rank 0: the folder of the run, its metrics. */
@@ -197,7 +219,7 @@ static enum dawn_status open_output(struct trainer *t, struct dawn_error *err)
     enum dawn_status st = train_make_folder(t->job.out, err);
 
     if (!st)
-        st = lock_output(t, err);
+        st = refuse(t, err); /* again: it may not have been there */
     snprintf(path, sizeof path, "%s/metrics.jsonl", t->job.out);
     if (!st)
         st = metrics_open(path, t->step, &t->metrics, err);
@@ -208,31 +230,17 @@ static enum dawn_status open_output(struct trainer *t, struct dawn_error *err)
                        : dawn_fail(err, DAWN_E_NOMEM, "no memory to train");
 }
 
-/* A run writes where no other does, a new one where no other did. */
-static enum dawn_status refuse(struct trainer *t, struct dawn_error *err)
-{
-    enum dawn_status st;
-
-    if (!cli_first(&t->cli) || trains_nothing(t))
-        return DAWN_OK;
-    if (t->options.fisher)
-        return state_refuse(t->options.output,
-                            "remove it, or write elsewhere with -o", err);
-    if ((st = lock_output(t, err)) || t->options.resume)
-        return st;
-    return state_refuse(t->job.out,
-                        "go on with --resume, or remove it, or set another "
-                        "out: in the job",
-                        err);
-}
-
 static enum dawn_status make_exec(struct trainer *t, struct dawn_error *err)
 {
     struct dawn_exec_opts opts = train_exec_opts(t, t->plan, t->cli.comm);
     struct dawn_error why;
     enum dawn_status st = dawn_exec_create(&opts, &t->exec, &why);
 
-    return st ? dawn_fail(err, st, "%s: %s", t->options.plan, why.text) : st;
+    bool planned = st == DAWN_E_INVAL || st == DAWN_E_MISMATCH ||
+                   st == DAWN_E_NOFIT || st == DAWN_E_NOTSUP;
+    if (planned)
+        return dawn_fail(err, st, "%s: %s", t->options.plan, why.text);
+    return st ? dawn_fail(err, st, "%s", why.text) : DAWN_OK;
 }
 
 static enum dawn_status bind(struct trainer *t, struct dawn_error *err)

@@ -5,7 +5,7 @@
 . "$(dirname "$0")/lib.sh"
 
 make_job f32
-make_profile
+make_profile 1,2
 plan 2 1f1b plan.yaml
 for out in 'r[u]n' 'r?n' 'r*' 'r\un'; do
     sed "s/out: run/out: '$(echo "$out" | sed 's/\\/\\\\/')'/" job.yaml > out.yaml
@@ -59,4 +59,20 @@ kill -KILL "$(pid_of_rank 0)"
 wait $job
 train 2 plan.yaml --resume --steps $((lines + 1))
 report $? "one that was killed leaves the folder free"
+
+"$bin/dawn-plan" profile.yaml --passes=fisher --microbatch=1 --microbatches=4 \
+    --stages 2 -o fisher.yaml > plan.log 2>&1
+mkdir part
+(
+    flock 9
+    ranks 2 "$bin/dawn-train" job.yaml --plan fisher.yaml --fisher eval.txt \
+        --samples 4 -o part
+) 9< part > second.log 2>&1
+[ $? -eq 1 ] &&
+    grep -q '^dawn-train: part: another run is writing there$' second.log &&
+    [ -z "$(ls part)" ]
+report $? "Fisher information is one run's, too"
+ranks 2 "$bin/dawn-train" job.yaml --plan fisher.yaml --fisher eval.txt \
+    --samples 4 -o part > second.log 2>&1
+report $? "and written where none is"
 done_testing
