@@ -61,7 +61,7 @@ static enum dawn_status way_create(const struct bench *b, const char *path,
     enum dawn_status st = path ? dawn_plan_load(path, b->graph, &way->plan, err)
                                : one_stage(b, &way->plan, err);
 
-    if (st)
+    if ((st = dawn_comm_agree(b->cli.comm, st, err)))
         return st;
     struct dawn_exec_opts opts = {.graph = b->graph,
                                   .plan = way->plan,
