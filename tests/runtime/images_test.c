@@ -43,7 +43,6 @@ static struct rig_case images_case(void)
                              .stages = 1,
                              .microbatches = MICROBATCHES,
                              .clip = 1,
-                             .timeout_s = 30,
                              .feed = feed};
 }
 

@@ -174,6 +174,13 @@ static uint64_t hash_param(struct dawn_exec *e, int i)
     return hash;
 }
 
+/* A hang is one before a test's time is over, but not a disk that others fill:
+ * a write to it may take half a minute. */
+static double timeout_of(const struct rig_case *c)
+{
+    return c->timeout_s > 0 ? c->timeout_s : 120;
+}
+
 static void *run_rank(void *arg)
 {
     struct rank *me = arg;
@@ -192,7 +199,7 @@ static void *run_rank(void *arg)
         .feed = me->c->feed ? me->c->feed : feed,
         .clip = me->c->clip,
         .weight_decay = 0.1,
-        .timeout_s = me->c->timeout_s > 0 ? me->c->timeout_s : 20,
+        .timeout_s = timeout_of(me->c),
         .trace = me->c->trace,
         .offload_dir = me->c->offload_dir,
         .checked = true,
@@ -224,15 +231,14 @@ void rig_run(const struct rig_case *c, struct rig_result *r)
     pthread_t thread[RIG_RANKS];
     pthread_mutex_t lock = PTHREAD_MUTEX_INITIALIZER;
     memset(r, 0, sizeof *r);
-    double timeout_s = c->timeout_s > 0 ? c->timeout_s : 20;
     if (c->build)
         graph = c->build(c->model.dtype);
     else
         r->status[0] = dawn_model_build(&c->model, &graph, &r->error[0]);
     if (r->status[0])
         return;
-    r->status[0] =
-        dawn_comm_create_loopback(ranks_of(c), timeout_s, comm, &r->error[0]);
+    r->status[0] = dawn_comm_create_loopback(ranks_of(c), timeout_of(c), comm,
+                                             &r->error[0]);
     int ranks = r->status[0] ? 0 : ranks_of(c);
     for (int i = 0; i < ranks; i++) {
         rank[i] = (struct rank){c, r, graph, comm[i], &lock};

@@ -36,7 +36,7 @@ struct rig_case {
     double lr; /* 0: 1e-2 */
     bool trace;
     bool no_steps;    /* evaluate only */
-    double timeout_s; /* 0: 20 */
+    double timeout_s; /* 0: 120 */
     /* called on every rank before a step, may be NULL */
     void (*before)(struct dawn_exec *exec, int step);
     void (*after)(struct dawn_exec *exec); /* all steps; likewise */
