@@ -85,21 +85,20 @@ enum dawn_status dawni_open_of_graph(struct dawn_exec *e, const char *path,
     return st;
 }
 
-static enum dawn_status check_numbers(const struct dawn_checkpoint *ck,
-                                      const char *name,
-                                      const struct dawni_weight_part *part,
-                                      const float *x, struct dawn_error *err)
+static enum dawn_status check_not_negative(const char *path,
+                                           const struct dawn_checkpoint_part *of,
+                                           const float *x,
+                                           struct dawn_error *err)
 {
     char number[DAWNI_DOUBLE_ROOM];
 
-    for (int64_t i = 0; i < part->elements; i++)
-        if (!isfinite(x[i]) || (part->fisher && x[i] < 0))
+    for (int64_t i = 0; i < of->count; i++)
+        if (x[i] < 0)
             return dawn_fail(err, DAWN_E_FORMAT,
-                             "%s: tensor %s: element %" PRId64 " is %s, %s",
-                             dawn_checkpoint_path(ck), name, part->first + i,
-                             dawni_double_text((double)x[i], number),
-                             part->fisher ? "must be finite and not below 0"
-                                          : "must be finite");
+                             "%s: tensor %s: element %" PRId64
+                             " is %s, must not be below 0",
+                             path, of->name, of->first + i,
+                             dawni_double_text((double)x[i], number));
     return DAWN_OK;
 }
 
@@ -124,9 +123,12 @@ enum dawn_status dawni_read_weight(const struct dawn_exec *e,
                                             .dims = d->dims,
                                             .shape = d->shape,
                                             .first = part->first,
-                                            .count = part->elements};
+                                            .count = part->elements,
+                                            .finite = true};
     st = dawn_checkpoint_read_part(ck, &of, dst, err);
-    return st ? st : check_numbers(ck, name, part, dst, err);
+    if (!st && part->fisher)
+        st = check_not_negative(dawn_checkpoint_path(ck), &of, dst, err);
+    return st;
 }
 
 /* Mean and largest */

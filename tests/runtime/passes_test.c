@@ -747,7 +747,7 @@ static const struct {
      2,
      false,
      DAWN_E_FORMAT,
-     "element 0 is -1, must be finite and not below 0"},
+     "element 0 is -1, must not be below 0"},
     {{F, "w.fisher", DAWN_F32, WIDTH, 1, false},
      {NULL, "w", DAWN_F32, WIDTH, NAN, false},
      2,
