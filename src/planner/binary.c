@@ -295,4 +295,5 @@ const struct dawni_policy_ops dawni_policy_dawnpiper = {
     .moments = true,
     .orders = true,
     .partition = partition,
+    .follows = &dawni_policy_vpipe,
 };

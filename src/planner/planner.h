@@ -180,6 +180,9 @@ struct dawni_policy_ops {
     bool (*decide)(struct dawni_planner *pl, int first, int last, int x,
                    uint8_t *decision);
     bool priced_so; /* dawni_stage_cost_of prices what `decide` decides */
+    /* Under a cap, its plan is taken where it is better than what this policy
+     * finds, or the only one. May be NULL. */
+    const struct dawni_policy_ops *follows;
 };
 
 extern const struct dawni_policy_ops dawni_policy_dawnpiper;

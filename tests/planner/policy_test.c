@@ -8,6 +8,8 @@
 #include <stdlib.h>
 #include <string.h>
 
+#define FOLLOWED 40 /* profiles */
+
 static struct dawn_plan *run(const struct dawn_profile *profile,
                              const char *policy, int stages, uint64_t cap,
                              struct dawn_error *err)
@@ -170,6 +172,80 @@ static void test_vpipe(void)
     ok(cases >= 4, "vpipe has plans under a cap: %d of 8", cases);
     is_int(worse, 0, "vpipe is not slower than the balanced start");
     is_int(left, 0, "vpipe leaves no single move that helps");
+}
+
+static bool find_nothing(struct dawni_planner *pl, int *cut)
+{
+    (void)pl;
+    (void)cut;
+    return false;
+}
+
+/* A policy whose own search fails. */
+static void test_follows(void)
+{
+    static const struct dawni_policy_ops hopeless = {
+        .name = "hopeless",
+        .partition = find_nothing,
+        .follows = &dawni_policy_vpipe,
+    };
+    struct rig_opts o = {.nodes = 40, .seed = 3};
+    struct dawn_profile *profile = rig_profile(&o);
+    struct dawn_plan *all = run(profile, "pipedream", 4, 0, NULL);
+    uint64_t cap = largest_arena(all) * 8 / 10;
+    struct dawn_plan *theirs = run(profile, "vpipe", 4, cap, NULL);
+
+    for (int make = 0; make < 2; make++) {
+        struct dawni_planner *pl = rig_planner(profile, NULL, 4, 8, cap);
+        struct dawn_plan *plan = NULL;
+        struct dawn_error err = {0};
+        pl->policy = &hopeless;
+        pl->standard = false;
+        enum dawn_status st = make ? dawni_plan_make(pl, &plan, &err)
+                                   : dawni_plan_best(pl, &plan, &err);
+        ok(!st, "a plan of the policy that it follows: %s", err.text);
+        if (st)
+            continue;
+        is_str(dawn_plan_info(plan)->policy, "hopeless", "under its own name");
+        ok(make || dawn_plan_info(plan)->step_ns ==
+                       dawn_plan_info(theirs)->step_ns,
+           "as fast as that one's");
+        dawn_plan_destroy(plan);
+        dawni_planner_destroy(pl);
+    }
+    dawn_plan_destroy(theirs);
+    dawn_plan_destroy(all);
+    dawn_profile_destroy(profile);
+}
+
+/* Under caps that vpipe can do, tight ones too. */
+static void test_dawnpiper_follows(void)
+{
+    int cases = 0, unfit = 0, slower = 0;
+
+    for (uint64_t seed = 0; seed < FOLLOWED; seed++) {
+        struct rig_opts o = {.nodes = 30, .seed = seed, .branchy = seed % 2};
+        struct dawn_profile *profile = rig_profile(&o);
+        struct dawn_plan *plan = run(profile, "pipedream", 4, 0, NULL);
+        uint64_t cap = largest_arena(plan) * (5 + seed % 4) / 10;
+        struct dawn_plan *theirs = run(profile, "vpipe", 4, cap, NULL);
+        struct dawn_plan *ours =
+            theirs ? run(profile, "dawnpiper", 4, cap, NULL) : NULL;
+        cases += theirs != NULL;
+        unfit += theirs && !ours;
+        slower += ours && dawn_plan_info(ours)->step_ns >
+                              dawn_plan_info(theirs)->step_ns * (1 + 1e-9);
+        if (ours)
+            is_str(dawn_plan_info(ours)->policy, "dawnpiper", "seed %d: name",
+                   (int)seed);
+        dawn_plan_destroy(ours);
+        dawn_plan_destroy(theirs);
+        dawn_plan_destroy(plan);
+        dawn_profile_destroy(profile);
+    }
+    ok(cases >= FOLLOWED / 4, "vpipe has plans: %d of %d", cases, FOLLOWED);
+    is_int(unfit, 0, "dawnpiper has one wherever vpipe has");
+    is_int(slower, 0, "none is slower than that of vpipe");
 }
 
 /* Tensors that are neither dropped as a layer nor kept for another one. */
@@ -358,6 +434,8 @@ int main(void)
     test_balance(true);
     test_pipedream_memory();
     test_vpipe();
+    test_follows();
+    test_dawnpiper_follows();
     test_by_layer(false);
     test_by_layer(true);
     test_wide();
