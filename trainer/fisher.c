@@ -89,8 +89,7 @@ static enum dawn_status count(struct trainer *t, struct dawn_error *err)
 }
 
 /* Rank 0: can F be written? A pass over the corpus may take days. */
-static enum dawn_status make_output(const struct trainer *t,
-                                    struct dawn_error *err)
+static enum dawn_status make_output(struct trainer *t, struct dawn_error *err)
 {
     const char *path = t->options.output;
     enum dawn_status st = DAWN_OK;
@@ -105,7 +104,9 @@ static enum dawn_status make_output(const struct trainer *t,
         mkdir(above, 0777); /* the last one tells whether all went well */
     }
     free(above);
-    if (!(st = train_make_folder(path, err)) && access(path, W_OK | X_OK))
+    if (!(st = train_make_folder(path, err)))
+        st = train_refuse(t, err); /* again: it may not have been there */
+    if (!st && access(path, W_OK | X_OK))
         st = dawn_fail(err, DAWN_E_IO, "%s: cannot write there: %s", path,
                        strerror(errno));
     return st;

@@ -195,8 +195,7 @@ static enum dawn_status lock_output(struct trainer *t, struct dawn_error *err)
                      output_of(t));
 }
 
-/* A run writes where no other does, a new one where no other did. */
-static enum dawn_status refuse(struct trainer *t, struct dawn_error *err)
+enum dawn_status train_refuse(struct trainer *t, struct dawn_error *err)
 {
     enum dawn_status st;
 
@@ -219,7 +218,7 @@ static enum dawn_status open_output(struct trainer *t, struct dawn_error *err)
     enum dawn_status st = train_make_folder(t->job.out, err);
 
     if (!st)
-        st = refuse(t, err); /* again: it may not have been there */
+        st = train_refuse(t, err); /* again: it may not have been there */
     snprintf(path, sizeof path, "%s/metrics.jsonl", t->job.out);
     if (!st)
         st = metrics_open(path, t->step, &t->metrics, err);
@@ -245,7 +244,8 @@ static enum dawn_status make_exec(struct trainer *t, struct dawn_error *err)
 
 static enum dawn_status bind(struct trainer *t, struct dawn_error *err)
 {
-    enum dawn_status st = dawn_comm_agree(t->cli.comm, refuse(t, err), err);
+    enum dawn_status st =
+        dawn_comm_agree(t->cli.comm, train_refuse(t, err), err);
 
     if (st || (st = make_exec(t, err)))
         return st;

@@ -76,6 +76,10 @@ void train_clear(struct trainer *t);
 /* setup.c: one that is there already is fine, those above it must be. */
 enum dawn_status train_make_folder(const char *path, struct dawn_error *err);
 
+/* setup.c, rank 0: an output folder that another run writes to, or has written
+ * to unless this one resumes, is refused; else, if it is there, it is locked. */
+enum dawn_status train_refuse(struct trainer *t, struct dawn_error *err);
+
 /* memory.c: print what each rank's memory is for, as the plan predicts it and
  * as the executor computes it. */
 void train_print_memory(const struct trainer *t, FILE *out);

@@ -75,4 +75,20 @@ report $? "Fisher information is one run's, too"
 ranks 2 "$bin/dawn-train" job.yaml --plan fisher.yaml --fisher eval.txt \
     --samples 4 -o part > second.log 2>&1
 report $? "and written where none is"
+
+make_text corpus 1500000
+train 2 fisher.yaml --fisher corpus -o fresh &
+job=$!
+wait_for [ -d fresh ]
+ranks 2 "$bin/dawn-train" job.yaml --plan fisher.yaml --fisher eval.txt \
+    --samples 4 -o fresh > second.log 2>&1
+[ $? -eq 1 ] &&
+    grep -q '^dawn-train: fresh: another run is writing there$' second.log
+refused=$?
+report $refused "a folder that the first one made is its own, too"
+[ $refused -eq 0 ] || comment second.log
+kill -USR1 "$(pid_of_rank 1)"
+wait $job
+[ $? -eq 0 ] && [ "$(ls fresh | wc -l)" -eq 1 ]
+report $? "it ends well, alone there"
 done_testing
