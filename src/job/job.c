@@ -86,7 +86,7 @@ static const struct dawni_yaml_field train_fields[] = {
     FIELD("clip", DOUBLE, train.clip, .lo = 0, .hi = DBL_MAX),
     FIELD("beta1", DOUBLE, train.beta1, .lo = 0, .hi = 0.9999999),
     FIELD("beta2", DOUBLE, train.beta2, .lo = 0, .hi = 0.9999999),
-    FIELD("eps", DOUBLE, train.eps, .lo = DBL_MIN, .hi = 1),
+    FIELD("eps", DOUBLE, train.eps, .lo = FLT_MIN, .hi = 1),
     FIELD("seed", U64, train.seed),
     FIELD("eval_every", I64, train.eval_every, .ilo = 0, .ihi = MANY),
     FIELD("eval_microbatches", INT, train.eval_microbatches, .ilo = 1,

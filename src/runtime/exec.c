@@ -24,9 +24,10 @@ static bool is_beta(double beta)
     return beta >= 0 && (float)beta < 1;
 }
 
+/* The optimizer counts in float. */
 static bool is_amount(double x)
 {
-    return x >= 0 && isfinite(x);
+    return x == 0 || (x > 0 && (float)x > 0 && isfinite((float)x));
 }
 
 static enum dawn_status check_numbers(const struct dawn_exec_opts *o,
@@ -41,8 +42,8 @@ static enum dawn_status check_numbers(const struct dawn_exec_opts *o,
                          o->beta1, o->beta2);
     if (!is_amount(o->eps) || !is_amount(o->weight_decay))
         return dawn_fail(err, DAWN_E_INVAL,
-                         "eps %g, weight_decay %g: must be finite and at "
-                         "least 0",
+                         "eps %g, weight_decay %g: must be 0 or a finite "
+                         "f32 above 0",
                          o->eps, o->weight_decay);
     if (!(o->clip >= 0))
         return dawn_fail(err, DAWN_E_INVAL, "clip %g, must be at least 0",
