@@ -82,9 +82,11 @@ static void warn_fisher(const struct trainer *t,
     if (info->fisher.of_batch_mean)
         fprintf(stderr,
                 "dawn-train: warning: ewc: %s is of batch means, smaller than "
-                "Fisher information by about the samples of a step: lambda "
-                "does not carry over from one to the other\n",
-                t->job.ewc.fisher);
+                "Fisher information by about the samples of a step%s\n",
+                t->job.ewc.fisher,
+                t->job.ewc.relative
+                    ? ""
+                    : ": lambda does not carry over from one to the other");
     if (info->other_anchor)
         fprintf(stderr,
                 "dawn-train: warning: ewc: %s was taken at other weights than "

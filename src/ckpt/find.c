@@ -105,7 +105,7 @@ static enum dawn_status open_newest(struct search *search,
             return DAWN_OK;
         if (!is_broken(st))
             return dawn_fail(err, st, "%s", why.text);
-        if ((st = note(search, why.text, err)))
+        if ((st = agree(search, note(search, why.text, err), err)))
             return st;
     }
     if (search->skipped)
