@@ -260,6 +260,7 @@ int train_fisher(struct trainer *t)
     st = prepare(t, &err);
     if (!st)
         st = collect(t, &err);
+    train_answer_no_signals();
     if (!st)
         st = save(t, &err);
     return cli_report(&t->cli, train_explain(t, st, &err), &err);

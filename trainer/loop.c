@@ -191,6 +191,7 @@ int train_loop(struct trainer *t)
         if (!st)
             st = keep_state(t, &sum, &err);
     }
+    train_answer_no_signals();
     st = finish(t, st, &err);
     if (!st)
         say_end(t, begin, sum.signal);

@@ -108,6 +108,9 @@ int fisher_fill(const struct trainer *t, const struct dawn_feed *what,
 /* signals.c: SIGTERM, SIGINT and SIGUSR1 are noted from now on; rank 0 writes
  * `text`, which stays, at once. */
 void train_catch_signals(const struct trainer *t, const char *text);
+/* The text is no longer true: steps have ended. mpirun ends the others of a
+ * rank that failed by a signal, too. */
+void train_answer_no_signals(void);
 
 /* What ranks tell each other after a step. */
 struct train_note {
