@@ -212,35 +212,54 @@ static enum dawn_status verified(struct dawni_planner *pl, search_fn search,
     return !st && !fits ? DAWN_E_NOFIT : st;
 }
 
+static bool is_capped(const struct dawni_planner *pl)
+{
+    for (int x = 0; x < pl->l; x++)
+        if (pl->stage[x].cap != UINT64_MAX)
+            return true;
+    return false;
+}
+
+/* What plans, or plans first. */
+static const struct dawni_policy_ops *leader(const struct dawni_planner *pl)
+{
+    return pl->standard ? standard[0] : pl->policy;
+}
+
 /* The policy than whose plan that of the one at work is to be no worse. NULL:
  * there is none, it takes too long, or there is nothing to gain: cuts are given,
  * a good plan is known, or there is no cap. */
 static const struct dawni_policy_ops *followed(const struct dawni_planner *pl)
 {
-    const struct dawni_policy_ops *first =
-        pl->standard ? standard[0] : pl->policy;
-
-    if (pl->additive || pl->given_cut || pl->worth > 0 || !largest_cap(pl))
+    if (pl->additive || pl->given_cut || pl->worth > 0 || !is_capped(pl))
         return NULL;
-    return (int64_t)pl->n * pl->l <= MOST_FOLLOWED ? first->follows : NULL;
+    return (int64_t)pl->n * pl->l <= MOST_FOLLOWED ? leader(pl)->follows
+                                                   : NULL;
 }
 
-/* Its plan, under the name of the one at work. */
+/* Its plan, under the leader's name. What was learnt of stages stays. */
 static enum dawn_status plan_of_other(struct dawni_planner *pl,
                                       struct dawn_plan **plan_p,
                                       struct dawn_error *err)
 {
-    const struct dawni_policy_ops *own = pl->policy;
+    const struct dawni_policy_ops *own = leader(pl);
+    size_t stages = (size_t)pl->l * sizeof *pl->stage;
+    struct dawni_stage_spec *learnt = dawni_calloc(pl->l, sizeof *learnt);
     bool own_standard = pl->standard;
     struct dawn_plan_info *info;
     enum dawn_status st;
 
+    if (!learnt)
+        return dawn_fail(err, DAWN_E_NOMEM, "no memory for %d stages", pl->l);
+    memcpy(learnt, pl->stage, stages);
     pl->policy = followed(pl);
     pl->standard = false;
     st = verified(pl, first_plan, plan_p, err);
     pl->policy = own;
     pl->standard = own_standard;
     dawni_planner_forget(pl);
+    memcpy(pl->stage, learnt, stages);
+    free(learnt);
     if (!st) {
         info = dawn_plan_info(*plan_p);
         snprintf(info->policy, sizeof info->policy, "%s", own->name);

@@ -5,6 +5,7 @@
 #include "common/hash.h"
 #include "common/random.h"
 #include "common/threads.h"
+#include <float.h>
 #include <math.h>
 #include <string.h>
 
@@ -27,7 +28,7 @@ static bool is_beta(double beta)
 /* The optimizer counts in float. */
 static bool is_amount(double x)
 {
-    return x == 0 || (x > 0 && (float)x > 0 && isfinite((float)x));
+    return x >= 0 && isfinite((float)x);
 }
 
 static enum dawn_status check_numbers(const struct dawn_exec_opts *o,
@@ -42,9 +43,12 @@ static enum dawn_status check_numbers(const struct dawn_exec_opts *o,
                          o->beta1, o->beta2);
     if (!is_amount(o->eps) || !is_amount(o->weight_decay))
         return dawn_fail(err, DAWN_E_INVAL,
-                         "eps %g, weight_decay %g: must be 0 or a finite "
-                         "f32 above 0",
+                         "eps %g, weight_decay %g: must be finite and at "
+                         "least 0",
                          o->eps, o->weight_decay);
+    if (o->eps > 0 && (float)o->eps < FLT_MIN)
+        return dawn_fail(err, DAWN_E_INVAL, "eps %g: is too small for f32",
+                         o->eps);
     if (!(o->clip >= 0))
         return dawn_fail(err, DAWN_E_INVAL, "clip %g, must be at least 0",
                          o->clip);

@@ -205,6 +205,8 @@ static void test_options(void)
         {{.beta2 = 1 - 1e-12}, "beta2 1:"},
         {{.beta2 = NAN}, "beta2 nan:"},
         {{.eps = -1e-8}, "eps -1e-08,"},
+        {{.eps = 1e-50}, "eps 1e-50: is too small for f32"},
+        {{.weight_decay = 1e39}, "weight_decay 1e+39: must be finite"},
         {{.weight_decay = -1}, "weight_decay -1:"},
         {{.weight_decay = NAN}, "weight_decay nan:"},
         {{.clip = -1}, "clip -1,"},
