@@ -155,6 +155,17 @@ static enum dawn_status first_plan(struct dawni_planner *pl,
     return st;
 }
 
+/* *best: NULL, or what the plan has to be better than. Takes the plan. */
+static void keep_better(struct dawn_plan **best, struct dawn_plan *plan)
+{
+    bool better =
+        !*best || dawni_objective_of(plan) < dawni_objective_of(*best);
+
+    dawn_plan_destroy(better ? *best : plan);
+    if (better)
+        *best = plan;
+}
+
 static enum dawn_status best_plan(struct dawni_planner *pl,
                                   struct dawn_plan **plan_p,
                                   struct dawn_error *err)
@@ -170,10 +181,7 @@ static enum dawn_status best_plan(struct dawni_planner *pl,
         pl->worth = worth;
         if (st)
             continue;
-        bool better =
-            !best || dawni_objective_of(plan) < dawni_objective_of(best);
-        dawn_plan_destroy(better ? best : plan);
-        best = better ? plan : best;
+        keep_better(&best, plan);
     }
     if (best && st == DAWN_E_NOFIT)
         st = DAWN_OK;
@@ -285,12 +293,9 @@ static enum dawn_status take_better(struct dawni_planner *pl,
 {
     struct dawn_plan *other = NULL;
     enum dawn_status st = plan_of_other(pl, &other, err);
-    bool better = !st && (!*plan_p || dawni_objective_of(other) <
-                                          dawni_objective_of(*plan_p));
 
-    dawn_plan_destroy(better ? *plan_p : other);
-    if (better)
-        *plan_p = other;
+    if (!st)
+        keep_better(plan_p, other);
     return st == DAWN_E_NOFIT && *plan_p ? DAWN_OK : st;
 }
 
