@@ -138,11 +138,34 @@ static enum dawn_status write_file(const struct simulation *s, const char *path,
                              strerror(reason));
 }
 
+static enum dawn_status flush(struct dawn_error *err)
+{
+    if (fflush(stdout) || ferror(stdout))
+        return dawn_fail(err, DAWN_E_IO, "stdout: cannot write");
+    return DAWN_OK;
+}
+
+static enum dawn_status show_program(const struct simulation *s,
+                                     struct dawn_error *err)
+{
+    char *text = NULL;
+    enum dawn_status st = dawn_memory_program(s->plan, s->profile,
+                                              s->options.program, &text, err);
+
+    if (st)
+        return st;
+    fputs(text, stdout);
+    free(text);
+    return flush(err);
+}
+
 static enum dawn_status run(struct simulation *s, struct dawn_error *err)
 {
     const struct options *o = &s->options;
     enum dawn_status st = load(s, err);
 
+    if (!st && o->program >= 0)
+        return show_program(s, err);
     if (!st)
         st = simulate(s, err);
     if (!st && o->trace)
@@ -152,9 +175,7 @@ static enum dawn_status run(struct simulation *s, struct dawn_error *err)
     if (st)
         return st;
     (o->json ? print_json : print_table)(s, stdout);
-    if (fflush(stdout) || ferror(stdout))
-        st = dawn_fail(err, DAWN_E_IO, "stdout: cannot write");
-    return st;
+    return flush(err);
 }
 
 static void clear(struct simulation *s)

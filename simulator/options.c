@@ -4,7 +4,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-enum { KEY_TRACE = 1000, KEY_SVG, KEY_JSON };
+enum { KEY_TRACE = 1000, KEY_SVG, KEY_JSON, KEY_PROGRAM };
 
 static const struct argp_option option[] = {
     {"profile", 'p', "FILE", 0,
@@ -17,6 +17,10 @@ static const struct argp_option option[] = {
      "write the timeline and the memory curves as Chrome trace JSON", 0},
     {"svg", KEY_SVG, "FILE", 0, "draw them", 0},
     {"json", KEY_JSON, NULL, 0, "print the figures as JSON", 0},
+    {"program", KEY_PROGRAM, "RANK", 0,
+     "print what RANK does in a step, instruction by instruction, with buffers "
+     "and their offsets, and simulate nothing",
+     0},
     {0},
 };
 
@@ -30,6 +34,16 @@ static void keep_inputs(const struct options *o)
             args_overwrites(o->svg, read[i]))
             wrong("--trace or --svg would overwrite %s, which is read",
                   read[i]);
+}
+
+static void parse_rank(struct options *o, const char *text)
+{
+    char *end;
+    long rank = strtol(text, &end, 10);
+
+    if (end == text || *end || rank < 0 || rank > 1000000)
+        wrong("--program %s: not a rank, which is a number from 0", text);
+    o->program = (int)rank;
 }
 
 static error_t parse(int key, char *arg, struct argp_state *state)
@@ -52,6 +66,9 @@ static error_t parse(int key, char *arg, struct argp_state *state)
     case KEY_JSON:
         o->json = true;
         return 0;
+    case KEY_PROGRAM:
+        parse_rank(o, arg);
+        return 0;
     case ARGP_KEY_ARG:
         if (o->plan)
             wrong("one PLAN only, not '%s' too", arg);
@@ -62,6 +79,8 @@ static error_t parse(int key, char *arg, struct argp_state *state)
             wrong("which PLAN?");
         if (o->trace && o->svg && strcmp(o->trace, o->svg) == 0)
             wrong("--trace and --svg want a file each");
+        if (o->program >= 0 && (o->trace || o->svg || o->json))
+            wrong("--program excludes --trace, --svg and --json");
         keep_inputs(o);
         return 0;
     default:
@@ -82,7 +101,7 @@ void options_parse(struct options *options, int argc, char **argv)
                "usage.",
     };
 
-    *options = (struct options){.profile = "profile.yaml"};
+    *options = (struct options){.profile = "profile.yaml", .program = -1};
     args_parse(&(struct args){"dawn-simulate", options, NULL, NULL}, &argp,
                argc, argv);
 }

@@ -12,6 +12,7 @@
 struct options { /* file names; NULL: not said */
     const char *plan, *profile, *machine;
     const char *trace, *svg;
+    int program; /* rank whose program is printed; -1: simulate */
     bool json;
 };
 

@@ -57,6 +57,24 @@ DAWN_API enum dawn_status dawn_memory_curve(const struct dawn_plan *plan,
                                             int *actions_p,
                                             struct dawn_error *err);
 
+/* What a rank does in a step, as text for people: the program that the executor
+ * runs and that dawn_memory_of measures. Two lines that begin with # are a head
+ * and a legend; then a line an instruction, in the order in which they run:
+ * number, queue, bytes that are live, what it does, and its buffers, each with
+ * offset and size in the arena, in bytes, and its category. A line that begins
+ * with # comes before the instructions of an evaluation, which is a program of
+ * its own in the same arena.
+ *
+ *   text_p  out: ends in a newline; the caller frees it
+ *
+ * The rest as dawn_memory_of. DAWN_E_NOTSUP: of an additive profile, which is
+ * no program's.
+ */
+DAWN_API enum dawn_status dawn_memory_program(const struct dawn_plan *plan,
+                                              const struct dawn_profile *profile,
+                                              int rank, char **text_p,
+                                              struct dawn_error *err);
+
 #ifdef __cplusplus
 }
 #endif

@@ -318,3 +318,28 @@ enum dawn_status dawn_memory_curve(const struct dawn_plan *plan,
     dawni_program_destroy(program);
     return st;
 }
+
+enum dawn_status dawn_memory_program(const struct dawn_plan *plan,
+                                     const struct dawn_profile *profile,
+                                     int rank, char **text_p,
+                                     struct dawn_error *err)
+{
+    struct dawn_plan *p = (struct dawn_plan *)plan; /* only read */
+    struct dawni_program *program = NULL;
+    enum dawn_status st = check_profile(p, profile, err);
+
+    if (!st && dawn_profile_additive(profile))
+        return dawn_fail(err, DAWN_E_NOTSUP,
+                         "the profile is additive: nothing runs it, so its "
+                         "ranks have no program");
+    if (!st)
+        st = program_of(p, profile, rank, &program, err);
+    if (st)
+        return st;
+    char *text = dawni_program_text(program, dawn_plan_graph(p));
+    dawni_program_destroy(program);
+    if (!text)
+        return dawn_fail(err, DAWN_E_NOMEM, "no memory for a program's text");
+    *text_p = text;
+    return DAWN_OK;
+}

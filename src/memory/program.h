@@ -161,4 +161,16 @@ int dawni_param_grad(const struct dawn_graph *graph,
 
 const char *dawni_instr_name(enum dawni_instr_kind kind);
 
+/* dump.c */
+
+/* "F(mb 3) 'block0.mlp.up'": an instruction in one phrase, of at most `room`
+ * bytes. */
+void dawni_instr_describe(const struct dawni_program *p,
+                          const struct dawn_graph *graph, int instr, char *text,
+                          size_t room);
+
+/* The text of dawn_memory_program; the caller frees it. NULL: no memory. */
+char *dawni_program_text(const struct dawni_program *p,
+                         const struct dawn_graph *graph);
+
 #endif

@@ -201,8 +201,4 @@ const struct dawni_device_ops *dawni_device_find(const char *name);
 void dawni_param_init(const struct dawn_param_desc *desc, int64_t elements,
                       uint64_t seed, float *value);
 
-/* "stage 1 F(mb 3) node 'block0.ln1'", for messages. */
-void dawni_exec_describe(const struct dawn_exec *e, int instr, char *text,
-                         size_t bytes);
-
 #endif

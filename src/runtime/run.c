@@ -13,51 +13,14 @@
     200 /* tests of a request before the core is offered to others             \
          */
 
-void dawni_exec_describe(const struct dawn_exec *e, int instr, char *text,
-                         size_t bytes)
-{
-    const struct dawni_instr *i = &e->program->instr[instr];
-    const char *kind = dawni_instr_name((enum dawni_instr_kind)i->kind);
-    char stage[32];
-    const char *name = "";
-    switch (i->kind) {
-    case DAWNI_I_F:
-    case DAWNI_I_B:
-    case DAWNI_I_W:
-    case DAWNI_I_PREPARE:
-        name = e->graph->node[i->id].desc.name;
-        break;
-    case DAWNI_I_SUM_USES:
-    case DAWNI_I_OBSERVE:
-    case DAWNI_I_ADAMW:
-    case DAWNI_I_AVERAGE:
-    case DAWNI_I_ZERO:
-        name = e->graph->param[i->id].desc.name;
-        break;
-    case DAWNI_I_NORM:
-        break;
-    case DAWNI_I_STAGE_NORM:
-        snprintf(stage, sizeof stage, "stage %d", i->id);
-        name = stage;
-        break;
-    default:
-        name = i->microbatch < 0 ? e->graph->param[i->id].desc.name
-                                 : e->graph->tensor[i->id].desc.name;
-    }
-    if (i->microbatch < 0)
-        snprintf(text, bytes, "%s '%s'", kind, name);
-    else
-        snprintf(text, bytes, "%s(mb %d) '%s'", kind, i->microbatch, name);
-}
-
 static enum dawn_status too_long(const struct dawn_exec *e, int instr,
                                  double seconds, struct dawn_error *err)
 {
     const struct dawni_instr *i = &e->program->instr[e->waits_for[instr]];
     char done[200] = "nothing", what[200];
     if (e->done >= 0)
-        dawni_exec_describe(e, e->done, done, sizeof done);
-    dawni_exec_describe(e, instr, what, sizeof what);
+        dawni_instr_describe(e->program, e->graph, e->done, done, sizeof done);
+    dawni_instr_describe(e->program, e->graph, instr, what, sizeof what);
     return dawn_fail(err, DAWN_E_TIMEOUT,
                      "rank %d waits in %s %s rank %d for %.0f s; last done %s",
                      e->comm->rank, what,

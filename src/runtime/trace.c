@@ -24,7 +24,7 @@ static int fill(const struct dawn_exec *e, struct record *r)
         r[n].begin_ns = e->span[k].begin_ns - zero;
         r[n].end_ns = e->span[k].end_ns - zero;
         char text[200];
-        dawni_exec_describe(e, k, text, sizeof text);
+        dawni_instr_describe(e->program, e->graph, k, text, sizeof text);
         snprintf(r[n++].text, TEXT, "%.*s", TEXT - 1, text);
     }
     return n;

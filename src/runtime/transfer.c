@@ -228,7 +228,7 @@ static enum dawn_status wait(struct dawn_exec *e, int k, int start,
         if (seconds <= e->opts.timeout_s)
             continue;
         char what[200];
-        dawni_exec_describe(e, k, what, sizeof what);
+        dawni_instr_describe(e->program, e->graph, k, what, sizeof what);
         return dawn_fail(err, DAWN_E_TIMEOUT, "rank %d waits in %s for %.0f s",
                          e->comm->rank, what, seconds);
     }

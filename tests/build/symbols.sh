@@ -25,6 +25,11 @@ verdict() { # LINES CLAIM
 }
 
 if [ "${1-}" = --update ]; then
+    if [ ! -e "$top_builddir/.libs/libdawnpiper-run.so" ]; then
+        echo "symbols.sh: no libraries in $top_builddir: run it in the build" \
+            "folder, with top_srcdir set" >&2
+        exit 1
+    fi
     exported libdawnpiper > "$lists/symbols-core.txt"
     exported libdawnpiper-run > "$lists/symbols-run.txt"
     exit

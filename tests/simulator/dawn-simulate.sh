@@ -43,6 +43,27 @@ fi
     [ "$(grep -c '>cap 146.5 KiB<' picture.svg)" -eq 4 ]
 ok "the picture has a box for each BW, and the cap on every rank"
 
+run 0 plan.yaml --program 1 && sed '/^# eval/q' out >program
+# Number of the stage's nodes: each runs its forward once a microbatch.
+nodes=$(awk '/^- rank: 1$/ { mine = 1 } mine && /nodes:/ {
+    gsub(/[^0-9]+/, " "); print $2 - $1 + 1; exit }' plan.yaml)
+[ "$(grep -cE ' F\(mb [0-9]+\) [^ ]+ in' program)" -eq $((8 * nodes)) ]
+ok "a rank's program has a forward for each node and microbatch"
+[ "$(awk '!/^#/ && $3 > most { most = $3 } END { print most }' program)" = \
+    "$(numbers peak_bytes plan.json | sed -n 2p)" ]
+ok "the most bytes that are live in it are the peak of the plan"
+arena=$(awk '/^# .* arena / { print $(NF - 1); exit }' program)
+tr ' ' '\n' <program | sed -nE 's/.*=[0-9]+@([0-9]+)\+([0-9]+):.*/\1 \2/p' |
+    awk -v arena="$arena" '$1 + $2 > most { most = $1 + $2 }
+        END { exit most != arena }'
+ok "its buffers reach to the end of the arena, and not beyond"
+[ "$(grep -c ' recv(mb' program)" -eq "$(grep -c ' recv_wait(mb' program)" ] &&
+    grep -q " send(mb 0) 't[0-9]*' to rank 2 buffer=" program
+ok "every receive is waited for, and messages say for whom they are"
+fails 1 "rank 4, of 4" "no such rank" plan.yaml --program 4
+fails 2 "not a rank" "a rank that is none" plan.yaml --program x
+fails 2 "excludes" "--program beside --json" plan.yaml --program 1 --json
+
 cp trace.json first.json
 run 0 plan.yaml --trace trace.json && cmp -s trace.json first.json
 ok "the same plan gives the same trace, byte for byte"
