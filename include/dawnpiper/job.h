@@ -81,6 +81,23 @@ struct dawn_job {
 DAWN_API enum dawn_status dawn_job_load(const char *path, struct dawn_job *job,
                                         struct dawn_error *err);
 
+/* A key of job.yaml and its value, whether it was said or is the default. */
+struct dawn_job_setting {
+    char name[64];    /* with the keys that it stands under: "train.lr" */
+    char value[4096]; /* doubles read back as the same number; paths as in
+                         struct dawn_job */
+    bool is_path;     /* a file or folder that is read; not `out` */
+};
+
+/* How many settings a job has; the same for all jobs. */
+DAWN_API int dawn_job_settings(void);
+
+/* Setting number 0 to dawn_job_settings() - 1 of a job, to compare jobs or to
+ * record them. Two jobs with equal settings differ at most in what their paths
+ * hold. */
+DAWN_API void dawn_job_setting(const struct dawn_job *job, int number,
+                               struct dawn_job_setting *setting);
+
 /* The job's passes by name, as plans have them: "ewc", "ewc-bf16", or "". */
 DAWN_API const char *dawn_job_passes(const struct dawn_job *job);
 

@@ -95,6 +95,7 @@ enum dawni_yaml_type {
     DAWNI_YAML_CHOICE, /* int, index in choices */
     DAWNI_YAML_WORD,   /* char[room], one of choices */
     DAWNI_YAML_STRING, /* char[room] */
+    DAWNI_YAML_PATH,   /* char[room], a file or folder that is read */
     DAWNI_YAML_TEXT,   /* const char *, lives as long as the document */
     DAWNI_YAML_A_LIST, /* const struct dawni_yaml * */
     DAWNI_YAML_A_MAP,  /* const struct dawni_yaml * */

@@ -314,6 +314,7 @@ static enum dawn_status read_field(const struct dawni_yaml *node,
     case DAWNI_YAML_WORD:
         return read_word(node, f, to, err);
     case DAWNI_YAML_STRING:
+    case DAWNI_YAML_PATH:
         return dawni_yaml_string(node, to, f->room, err);
     case DAWNI_YAML_TEXT:
         return read_text(node, to, err);

@@ -1,11 +1,13 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* job.yaml. */
+#include "common/text.h"
 #include "common/threads.h"
 #include "common/yaml.h"
 #include "models/models.h"
 
 #include <assert.h>
 #include <dawnpiper/job.h>
+#include <inttypes.h>
 #include <math.h>
 #include <stdio.h>
 #include <string.h>
@@ -67,8 +69,8 @@ static const struct dawni_yaml_field model_fields[] = {
 #define MANY ((int64_t)1 << 40)
 #define FIELD(...) DAWNI_YAML_FIELD(struct dawn_job, __VA_ARGS__)
 static const struct dawni_yaml_field data_fields[] = {
-    FIELD("train", STRING, data.train, .required = true),
-    FIELD("eval", STRING, data.eval),
+    FIELD("train", PATH, data.train, .required = true),
+    FIELD("eval", PATH, data.eval),
     FIELD("format", WORD, data.format, .choices = formats),
     FIELD("mask", INT, data.mask, .ilo = 0, .ihi = 1 << 24),
     FIELD("sentinel", INT, data.sentinel, .ilo = 0, .ihi = 1 << 24),
@@ -94,7 +96,7 @@ static const struct dawni_yaml_field train_fields[] = {
     FIELD("checkpoint_every", I64, train.checkpoint_every, .ilo = 0,
           .ihi = MANY),
     FIELD("keep", INT, train.keep, .ilo = 1, .ihi = 1 << 20),
-    FIELD("init", STRING, train.init),
+    FIELD("init", PATH, train.init),
 };
 
 static const struct dawni_yaml_field device_fields[] = {
@@ -112,8 +114,8 @@ static const char *const states[] = {"f32", "bf16", NULL};
 #undef FIELD
 #define FIELD(...) DAWNI_YAML_FIELD(struct ewc_in, __VA_ARGS__)
 static const struct dawni_yaml_field ewc_fields[] = {
-    FIELD("fisher", STRING, job.ewc.fisher, .required = true),
-    FIELD("anchor", STRING, job.ewc.anchor, .required = true),
+    FIELD("fisher", PATH, job.ewc.fisher, .required = true),
+    FIELD("anchor", PATH, job.ewc.anchor, .required = true),
     FIELD("lambda", DOUBLE, job.ewc.lambda, .lo = 0, .hi = 1e38,
           .required = true),
     FIELD("relative", BOOL, job.ewc.relative),
@@ -127,6 +129,44 @@ static const struct dawni_yaml_field online_fields[] = {
           .required = true),
 };
 #undef FIELD
+
+/* What a job.yaml is read into, a member for each kind of table. */
+struct whole {
+    struct sections sections;
+    struct model model;
+    struct ewc_in in;
+};
+
+/* All tables. Mappings are read by these alone, so that no key of a job can be
+ * missing among its settings. */
+enum { TOP, MODEL, DATA, TRAIN, DEVICE, EWC, ONLINE };
+#define TABLE(prefix, fields, member)                                          \
+    {                                                                          \
+        prefix, fields, COUNT(fields), offsetof(struct whole, member)          \
+    }
+static const struct table {
+    const char *prefix;
+    const struct dawni_yaml_field *field;
+    int fields;
+    size_t offset; /* in struct whole, of what the fields are members of */
+} tables[] = {
+    [TOP] = TABLE("", top_fields, sections),
+    [MODEL] = TABLE("model.", model_fields, model),
+    [DATA] = TABLE("data.", data_fields, in.job),
+    [TRAIN] = TABLE("train.", train_fields, in.job),
+    [DEVICE] = TABLE("device.", device_fields, in.job),
+    [EWC] = TABLE("passes.ewc.", ewc_fields, in),
+    [ONLINE] = TABLE("passes.ewc.online.", online_fields, in),
+};
+#undef TABLE
+
+/* out: what the fields of table number `table` are members of */
+static enum dawn_status read_table(const struct dawni_yaml *map, int table,
+                                   void *out, struct dawn_error *err)
+{
+    return dawni_yaml_read(map, tables[table].field, tables[table].fields, out,
+                           err);
+}
 
 static void set_defaults(struct dawn_job *job)
 {
@@ -263,8 +303,7 @@ static enum dawn_status read_model(const struct dawni_yaml *map,
             return fail_preset(name, err);
         model.opts = preset->opts;
     }
-    if ((st = dawni_yaml_read(map, model_fields, COUNT(model_fields), &model,
-                              err)))
+    if ((st = read_table(map, MODEL, &model, err)))
         return st;
     assert(preset); /* its key is required, and a scalar */
     if ((st = check_kind(map, &model.opts, err)) ||
@@ -333,7 +372,7 @@ static enum dawn_status read_data(const struct dawni_yaml *map,
 {
     enum dawn_status st;
 
-    if ((st = dawni_yaml_read(map, data_fields, COUNT(data_fields), job, err)))
+    if ((st = read_table(map, DATA, job, err)))
         return st;
     if (!*job->data.train)
         return dawni_yaml_expected(dawni_yaml_get(map, "train"), "a file", err);
@@ -364,8 +403,7 @@ static enum dawn_status read_train(const struct dawni_yaml *map,
 {
     enum dawn_status st;
 
-    if ((st =
-             dawni_yaml_read(map, train_fields, COUNT(train_fields), job, err)))
+    if ((st = read_table(map, TRAIN, job, err)))
         return st;
     if (job->train.min_lr > job->train.lr)
         return dawni_yaml_fail(dawni_yaml_get(map, "min_lr"), DAWN_E_FORMAT,
@@ -379,12 +417,10 @@ static enum dawn_status read_ewc(const struct dawni_yaml *map, const char *path,
                                  struct dawn_job *job, struct dawn_error *err)
 {
     struct ewc_in in = {.job = *job};
-    enum dawn_status st =
-        dawni_yaml_read(map, ewc_fields, COUNT(ewc_fields), &in, err);
+    enum dawn_status st = read_table(map, EWC, &in, err);
 
     if (!st && in.online)
-        st = dawni_yaml_read(in.online, online_fields, COUNT(online_fields),
-                             &in, err);
+        st = read_table(in.online, ONLINE, &in, err);
     if (st)
         return st;
     if (!*in.job.ewc.fisher || !*in.job.ewc.anchor)
@@ -440,8 +476,7 @@ static enum dawn_status read_job(const struct dawni_yaml_doc *doc,
 
     if ((st = dawni_yaml_check_kind(doc, "job/1", err)))
         return st;
-    if ((st = dawni_yaml_read(dawni_yaml_root(doc), top_fields,
-                              COUNT(top_fields), &s, err)))
+    if ((st = read_table(dawni_yaml_root(doc), TOP, &s, err)))
         return st;
     if ((st = read_model(s.model, &job->model, err)))
         return st;
@@ -449,8 +484,7 @@ static enum dawn_status read_job(const struct dawni_yaml_doc *doc,
         return st;
     if ((st = read_train(s.train, path, job, err)))
         return st;
-    if (s.device && (st = dawni_yaml_read(s.device, device_fields,
-                                          COUNT(device_fields), job, err)))
+    if (s.device && (st = read_table(s.device, DEVICE, job, err)))
         return st;
     if ((st = read_passes(s.passes, path, job, err)))
         return st;
@@ -476,6 +510,90 @@ enum dawn_status dawn_job_load(const char *path, struct dawn_job *job,
     if (!st)
         *job = loaded;
     return st;
+}
+
+/* Settings */
+
+/* A mapping's or list's own keys stand in other tables; the text of `dawn:` is
+ * the same in all jobs. */
+static bool is_setting(const struct dawni_yaml_field *f)
+{
+    return f->type != DAWNI_YAML_A_MAP && f->type != DAWNI_YAML_A_LIST &&
+           f->type != DAWNI_YAML_TEXT;
+}
+
+int dawn_job_settings(void)
+{
+    int n = 0;
+
+    for (int table = 0; table < COUNT(tables); table++)
+        for (int i = 0; i < tables[table].fields; i++)
+            n += is_setting(&tables[table].field[i]);
+    return n;
+}
+
+static void print_value(const struct dawni_yaml_field *f, const void *at,
+                        char *text, size_t room)
+{
+    char number[DAWNI_DOUBLE_ROOM];
+
+    switch (f->type) {
+    case DAWNI_YAML_INT:
+        snprintf(text, room, "%d", *(const int *)at);
+        return;
+    case DAWNI_YAML_I64:
+        snprintf(text, room, "%" PRId64, *(const int64_t *)at);
+        return;
+    case DAWNI_YAML_U64:
+    case DAWNI_YAML_SIZE:
+    case DAWNI_YAML_DIGEST:
+        snprintf(text, room, "%" PRIu64, *(const uint64_t *)at);
+        return;
+    case DAWNI_YAML_DOUBLE:
+        snprintf(text, room, "%s",
+                 dawni_double_text(*(const double *)at, number));
+        return;
+    case DAWNI_YAML_BOOL:
+        snprintf(text, room, "%s", *(const bool *)at ? "true" : "false");
+        return;
+    case DAWNI_YAML_CHOICE:
+        snprintf(text, room, "%s", f->choices[*(const int *)at]);
+        return;
+    default:
+        snprintf(text, room, "%s", (const char *)at);
+    }
+}
+
+/* Undo what reading makes of a model's keys. */
+static struct model model_of(const struct dawn_model_opts *opts)
+{
+    return (struct model){.opts = *opts,
+                          .dtype = opts->dtype == DAWN_F32,
+                          .attention = !opts->fused_attention};
+}
+
+void dawn_job_setting(const struct dawn_job *job, int number,
+                      struct dawn_job_setting *setting)
+{
+    struct whole whole = {.model = model_of(&job->model), .in.job = *job};
+    const struct table *table = tables;
+    int i = -1;
+
+    strcpy(whole.sections.out, job->out);
+    for (;;) {
+        if (++i == table->fields) {
+            table++;
+            i = 0;
+        }
+        if (is_setting(&table->field[i]) && !number--)
+            break;
+    }
+    const struct dawni_yaml_field *f = &table->field[i];
+    snprintf(setting->name, sizeof setting->name, "%s%s", table->prefix,
+             f->key);
+    setting->is_path = f->type == DAWNI_YAML_PATH;
+    print_value(f, (const char *)&whole + table->offset + f->offset,
+                setting->value, sizeof setting->value);
 }
 
 double dawn_job_lr(const struct dawn_job *job, uint64_t step)

@@ -153,6 +153,113 @@ static void test_images(void)
     is_int(job.model.channels, 3, "there are three then");
 }
 
+/* The value of a setting; NULL: there is none of that name. */
+static const char *value_of(const struct dawn_job *job, const char *name)
+{
+    static struct dawn_job_setting setting;
+
+    for (int i = 0; i < dawn_job_settings(); i++) {
+        dawn_job_setting(job, i, &setting);
+        if (strcmp(setting.name, name) == 0)
+            return setting.value;
+    }
+    return NULL;
+}
+
+static void test_settings(void)
+{
+    static const struct {
+        const char *name, *value; /* value "@...": in the job's folder */
+    } wanted[] = {
+        {"model.preset", "gpt2"},
+        {"model.layers", "3"},
+        {"model.dropout", "0.1"},
+        {"model.attention", "unfused"},
+        {"model.dtype", "f32"},
+        {"model.image", "0"},
+        {"data.train", "@t.txt"},
+        {"data.eval", ""},
+        {"data.format", "bytes"},
+        {"data.mask", "99"},
+        {"train.steps", "1099511627776"},
+        {"train.lr", "0.0003"},
+        {"train.min_lr", "-1"},
+        {"train.seed", "18446744073709551615"},
+        {"train.beta1", "0"},
+        {"train.init", "@ck"},
+        {"device.kind", "host"},
+        {"device.threads", "1"},
+        {"passes.ewc.fisher", "/f"},
+        {"passes.ewc.lambda", "1.25"},
+        {"passes.ewc.relative", "true"},
+        {"passes.ewc.online.decay", "0.5"},
+        {"out", "there"},
+    };
+    struct dawn_job job;
+    struct dawn_error err = {0};
+
+    is_int(load(HEAD "model: {preset: gpt2, layers: 3, hidden: 8, heads: 1, "
+                     "context: 8, vocab: 100, dropout: 0.1, attention: "
+                     "unfused, dtype: f32}\n"
+                     "data: {train: t.txt}\n"
+                     "train: {steps: 1099511627776, lr: 3e-4, beta1: 0, "
+                     "seed: 18446744073709551615, init: ck}\nout: there\n"
+                     "passes: [{ewc: {fisher: /f, anchor: a, lambda: 1.25, "
+                     "relative: true, online: {decay: 0.5}}}]\n",
+                &job, &err),
+           DAWN_OK, "a job whose settings are listed %s", err.text);
+    for (size_t i = 0; i < sizeof wanted / sizeof *wanted; i++) {
+        const char *value = wanted[i].value;
+        is_str(value_of(&job, wanted[i].name),
+               *value == '@' ? scratch_path(value + 1) : value, "%s",
+               wanted[i].name);
+    }
+}
+
+/* What the reader says it knows, where a key is unknown, is a setting. */
+static void test_settings_are_all(void)
+{
+    static const struct {
+        const char *prefix, *text;
+        int mappings; /* among the keys */
+    } section[] = {
+        {"", HEAD MODEL DATA TRAIN "qqqqqqqqqqqqqqqqqq: 1\n", 6},
+        {"model.",
+         HEAD "model: {preset: gpt2-tiny, qqqqqqqqqqqqqqqqqq: 1}\n" DATA TRAIN,
+         0},
+        {"data.", HEAD MODEL "data: {train: a, qqqqqqqqqqqqqqqqqq: 1}\n" TRAIN,
+         0},
+        {"train.", HEAD MODEL DATA "train: {qqqqqqqqqqqqqqqqqq: 1}\n", 0},
+        {"device.", HEAD MODEL DATA TRAIN "device: {qqqqqqqqqqqqqqqqqq: 1}\n",
+         0},
+        {"passes.ewc.", HEAD MODEL DATA TRAIN EWC("1, qqqqqqqqqqqqqqqqqq: 1"),
+         1},
+        {"passes.ewc.online.",
+         HEAD MODEL DATA TRAIN EWC("1, online: {qqqqqqqqqqqqqqqqqq: 1}"), 0},
+    };
+    int all = 0;
+    struct dawn_job job = {0};
+
+    for (size_t i = 0; i < sizeof section / sizeof *section; i++) {
+        struct dawn_error err = {0};
+        int keys = 0, settings = 0;
+        load(section[i].text, &job, &err);
+        char *rest = strstr(err.text, "known here: ");
+        rest = rest ? rest + strlen("known here:") : NULL;
+        for (char *key; (key = strsep(&rest, ","));) {
+            char name[80];
+            snprintf(name, sizeof name, "%s%s", section[i].prefix, key + 1);
+            keys++;
+            settings += value_of(&job, name) != NULL;
+        }
+        ok(keys > 0 && settings == keys - section[i].mappings,
+           "of %d keys under '%s' %d have values, %d are settings", keys,
+           section[i].prefix, keys - section[i].mappings, settings);
+        all += settings;
+    }
+    is_int(dawn_job_settings(), all, "and there are no other settings");
+}
+
 static const struct {
     const char *text, *wanted;
 } bad[] = {
@@ -303,6 +410,8 @@ int main(void)
     test_bad();
     test_ewc();
     test_images();
+    test_settings();
+    test_settings_are_all();
     test_lr();
     return done_testing();
 }
