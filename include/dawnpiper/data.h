@@ -16,6 +16,22 @@
 extern "C" {
 #endif
 
+/* What tells the contents of one data file from those of another, whatever
+ * their names: xxh3 of its length and all its bytes. Of a file above
+ * DAWN_DATA_WHOLE bytes only 256 pieces of 256 KiB are read, spread evenly from
+ * the first byte to the last: a change between them is not seen, unless the
+ * length changes.
+ *
+ *   bytes_p   out: the file's length; may be NULL
+ *   digest_p  out: the same on every machine
+ *
+ * Returns DAWN_OK or DAWN_E_IO (cannot be read, is no regular file).
+ */
+#define DAWN_DATA_WHOLE ((uint64_t)64 << 20)
+DAWN_API enum dawn_status dawn_data_digest(const char *path, uint64_t *bytes_p,
+                                           uint64_t *digest_p,
+                                           struct dawn_error *err);
+
 struct dawn_tokens;
 
 /* Open a file of tokens; it is mapped, not copied.
