@@ -113,6 +113,16 @@ DAWN_API enum dawn_status dawn_checkpoint_open(struct dawn_comm *comm,
                                                const char *path,
                                                struct dawn_checkpoint **ck_p,
                                                struct dawn_error *err);
+/* What tells a checkpoint from others, whatever their paths: xxh3 of the
+ * manifest, which has the checksums of all its files; these are not read.
+ *
+ *   path  a checkpoint, or a folder of them, of which the newest counts
+ *
+ * Not collective. Returns DAWN_OK, DAWN_E_IO (no checkpoint) or DAWN_E_NOMEM.
+ */
+DAWN_API enum dawn_status dawn_checkpoint_digest(const char *path,
+                                                 uint64_t *digest_p,
+                                                 struct dawn_error *err);
 /* Takes NULL. Not collective. */
 DAWN_API void dawn_checkpoint_close(struct dawn_checkpoint *ck);
 

@@ -167,3 +167,47 @@ enum dawn_status dawn_checkpoint_open(struct dawn_comm *comm, const char *path,
     *ck_p = ck;
     return DAWN_OK;
 }
+
+/* The manifest of `path` itself, or of the newest step in it; the caller frees
+ * *manifest_p. */
+static enum dawn_status find_manifest(const char *path, char **manifest_p,
+                                      struct dawn_error *err)
+{
+    char *manifest = dawni_path_join(path, DAWNI_MANIFEST), *newest;
+    uint64_t *step;
+    int steps;
+    enum dawn_status st;
+
+    if (manifest && access(manifest, F_OK) == 0) {
+        *manifest_p = manifest;
+        return DAWN_OK;
+    }
+    free(manifest);
+    if ((st = dawni_folder_steps(path, &step, &steps, err)))
+        return st;
+    if (!steps) {
+        free(step);
+        return dawn_fail(err, DAWN_E_IO, "%s: no checkpoint", path);
+    }
+    newest = dawni_path_of_step(path, step[0]);
+    manifest = newest ? dawni_path_join(newest, DAWNI_MANIFEST) : NULL;
+    free(newest);
+    free(step);
+    if (!manifest)
+        return dawn_fail(err, DAWN_E_NOMEM, "%s: no memory", path);
+    *manifest_p = manifest;
+    return DAWN_OK;
+}
+
+enum dawn_status dawn_checkpoint_digest(const char *path, uint64_t *digest_p,
+                                        struct dawn_error *err)
+{
+    char *manifest = NULL;
+    enum dawn_status st = find_manifest(path, &manifest, err);
+
+    if (st)
+        return st;
+    st = dawni_manifest_digest(manifest, digest_p, err);
+    free(manifest);
+    return st;
+}

@@ -3,6 +3,7 @@
 #include "ckpt/manifest.h"
 #include "common/array.h"
 #include "common/file.h"
+#include "common/hash.h"
 
 #include <inttypes.h>
 #include <stdio.h>
@@ -282,6 +283,20 @@ fail:
     free(text);
     dawni_manifest_destroy(manifest);
     return st;
+}
+
+enum dawn_status dawni_manifest_digest(const char *path, uint64_t *digest_p,
+                                       struct dawn_error *err)
+{
+    char *text;
+    size_t bytes;
+    enum dawn_status st = dawni_file_read(path, LIMIT, &text, &bytes, err);
+
+    if (st)
+        return st;
+    *digest_p = dawni_hash_of(text, bytes);
+    free(text);
+    return DAWN_OK;
 }
 
 void dawni_manifest_destroy(struct dawni_manifest *manifest)

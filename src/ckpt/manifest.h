@@ -54,6 +54,9 @@ enum dawn_status dawni_manifest_join(
 enum dawn_status dawni_manifest_read(const char *path,
                                      struct dawni_manifest **manifest_p,
                                      struct dawn_error *err);
+/* xxh3 of the file's bytes. Returns DAWN_OK, DAWN_E_IO or DAWN_E_NOMEM. */
+enum dawn_status dawni_manifest_digest(const char *path, uint64_t *digest_p,
+                                       struct dawn_error *err);
 void dawni_manifest_destroy(struct dawni_manifest *manifest); /* takes NULL */
 
 #endif

@@ -238,6 +238,39 @@ static void test_keep(void)
     ok(newest_is(45), "and is found");
 }
 
+static uint64_t digest_of(const char *path)
+{
+    uint64_t digest = 0;
+
+    is_int(dawn_checkpoint_digest(path, &digest, NULL), DAWN_OK,
+           "%s has a digest", path);
+    return digest;
+}
+
+static void test_digest(void)
+{
+    uint64_t untouched = 3;
+
+    new_dir("digest");
+    is_int(dawn_checkpoint_digest(dir, &untouched, NULL), DAWN_E_IO,
+           "no folder has none");
+    saved(2, 3, 0);
+    uint64_t three = digest_of(dir);
+    is_u64(digest_of(in_dir("step-00000003")), three,
+           "a folder's digest is that of its newest checkpoint");
+    saved(2, 4, 0);
+    ok(digest_of(dir) != three, "other numbers, another digest");
+    is_u64(digest_of(in_dir("step-00000003")), three,
+           "the older one keeps its own");
+    new_dir("digest-too");
+    saved(2, 3, 0);
+    is_u64(digest_of(dir), three, "the same numbers elsewhere, the same");
+    mkdir(in_dir("empty"), 0777);
+    is_int(dawn_checkpoint_digest(in_dir("empty"), &untouched, NULL), DAWN_E_IO,
+           "a folder without checkpoints has none");
+    is_u64(untouched, 3, "nothing is set then");
+}
+
 /* Change one byte in the middle of a file. */
 static void flip(const char *path)
 {
@@ -414,6 +447,7 @@ int main(void)
         return done_testing();
     test_ranks();
     test_keep();
+    test_digest();
     test_broken();
     test_failures();
     test_no_folder();
