@@ -65,6 +65,24 @@ DAWN_API enum dawn_status dawn_comm_allgather(struct dawn_comm *comm,
                                               void *all,
                                               struct dawn_error *err);
 
+/* Something that all ranks must have been told alike. */
+struct dawn_comm_fact {
+    const char *name;  /* as people know it: "train.lr" */
+    const char *value; /* what is compared; NULL: none was given */
+    const char *shown; /* what is told of the value; NULL: itself */
+};
+
+/* Compare each rank's facts with those of rank 0 of the same names. Collective;
+ * ranks may even have other facts, or other numbers of them. Names stand once.
+ *
+ * Returns DAWN_OK; DAWN_E_MISMATCH on all ranks where some rank differs: the
+ * text names the first such rank and all that it was told otherwise; or
+ * DAWN_E_NOMEM, DAWN_E_COMM, DAWN_E_TIMEOUT.
+ */
+DAWN_API enum dawn_status dawn_comm_same(struct dawn_comm *comm,
+                                         const struct dawn_comm_fact *fact,
+                                         int facts, struct dawn_error *err);
+
 /* End the whole job at once with that exit code. */
 DAWN_API void dawn_comm_abort(struct dawn_comm *comm, int code);
 

@@ -389,6 +389,73 @@ static bool agree(struct dawn_comm *comm, struct dawn_error *err)
     return true;
 }
 
+/* The last rank was told something else; with one rank, nobody was. */
+static bool same(struct dawn_comm *comm, struct dawn_error *err)
+{
+    bool other = comm->rank && comm->rank == comm->size - 1;
+    char path[20];
+    const struct dawn_comm_fact alike[] = {{"lr", "0.001", NULL},
+                                           {"data", "4 bytes", path},
+                                           {"resume", NULL, NULL}};
+    const struct dawn_comm_fact turned[] = {alike[2], alike[0], alike[1]};
+    const struct dawn_comm_fact mixed[] = {
+        {"lr", other ? "0.01" : "0.001", NULL},
+        {"seed", "1", NULL},
+        {"data", other ? "5 bytes" : "4 bytes", other ? "b.txt" : "a.txt"},
+        {"resume", other ? "given" : NULL, NULL},
+        {"steps", other ? NULL : "", "none"},
+        {other ? "new" : "old", "7", NULL}};
+    struct dawn_error why = {0};
+    char wanted[300];
+
+    snprintf(path, sizeof path, "of %d", comm->rank);
+    TRY(dawn_comm_same(comm, alike, 3, err));
+    TRY(dawn_comm_same(comm, other ? turned : alike, 3, err));
+    TRY(dawn_comm_same(comm, NULL, 0, err));
+    enum dawn_status st = dawn_comm_same(comm, mixed, 6, &why);
+    if (comm->size == 1) {
+        HOLD(st == DAWN_OK);
+        return true;
+    }
+    snprintf(wanted, sizeof wanted,
+             "rank %d differs from rank 0: lr is 0.01, there 0.001; data is "
+             "b.txt, there a.txt; resume is given, there not given; steps is "
+             "not given, there none; new is 7, there not known; old is not "
+             "known, there 7",
+             comm->size - 1);
+    HOLD(st == DAWN_E_MISMATCH && !strcmp(why.text, wanted));
+    HOLD(dawn_comm_same(comm, other ? alike : NULL, other ? 3 : 0, &why) ==
+         DAWN_E_MISMATCH);
+    return true;
+}
+
+/* More than a text holds. */
+static bool many_differ(struct dawn_comm *comm, struct dawn_error *err)
+{
+    enum { MANY = 50 };
+    char name[MANY][8], value[400], end[32];
+    struct dawn_comm_fact fact[MANY];
+    struct dawn_error why = {0};
+
+    memset(value, '0' + (comm->rank > 0), sizeof value - 1);
+    value[sizeof value - 1] = 0;
+    for (int i = 0; i < MANY; i++) {
+        snprintf(name[i], sizeof name[i], "n%d", i);
+        fact[i] = (struct dawn_comm_fact){name[i], value, NULL};
+    }
+    enum dawn_status st = dawn_comm_same(comm, fact, MANY, &why);
+    if (comm->size == 1) {
+        HOLD(st == DAWN_OK);
+        return true;
+    }
+    /* " nX is " 160 ", there " 160 and a separator: 2 of these in 900 bytes */
+    snprintf(end, sizeof end, "0; and %d more", MANY - 2);
+    HOLD(st == DAWN_E_MISMATCH && strstr(why.text, ": n0 is 1") &&
+         strstr(why.text, "; n1 is 1"));
+    HOLD(!strcmp(why.text + strlen(why.text) - strlen(end), end));
+    return true;
+}
+
 static bool ids(struct dawn_comm *comm, struct dawn_error *err)
 {
     int mine[3] = {dawn_comm_rank(comm), comm->local_rank, comm->local_size};
@@ -418,5 +485,10 @@ const struct comm_case comm_cases[] = {
     {"the least is found", least},
     {"bcast from every root and allgather copy 3 MB", copies},
     {"when a rank fails all get its status and text", agree},
+    {"what ranks were told otherwise is named on all, names of files are not "
+     "compared",
+     same},
+    {"where ranks differ in more than a text holds the rest is counted",
+     many_differ},
 };
 const int comm_cases_count = sizeof comm_cases / sizeof *comm_cases;
