@@ -55,8 +55,10 @@ struct dawn_checkpoint_save_opts {
     struct dawn_comm *comm; /* outlives the save */
     const char *dir;        /* made if missing */
     uint64_t step;
-    int keep; /* older complete checkpoints are removed until so many are left;
-                 0: none is removed */
+    int keep; /* older complete checkpoints are removed until so many are left,
+                 this one among them; 0: none is removed. Only those count whose
+                 files have their checksums, so some are read meanwhile. What is
+                 damaged is not removed before so many newer ones are whole. */
     int tensors; /* of this rank; a name is on one rank only */
     const struct dawn_checkpoint_tensor *tensor;
     int strings; /* those of rank 0 are written */
@@ -74,8 +76,9 @@ DAWN_API enum dawn_status dawn_checkpoint_save_begin(
     const struct dawn_checkpoint_save_opts *opts,
     struct dawn_checkpoint_save **save_p, struct dawn_error *err);
 
-/* Has this rank's part been written, or failed to be? Then its data may change
- * again. Not collective; does not wait.
+/* Has this rank's part been written, or failed to be, and has it read what it
+ * must of older checkpoints? Then its data may change again. Not collective;
+ * does not wait.
  */
 DAWN_API bool dawn_checkpoint_save_written(
     const struct dawn_checkpoint_save *save);

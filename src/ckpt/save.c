@@ -5,6 +5,7 @@
  */
 #include "ckpt/checkpoint.h"
 #include "ckpt/folder.h"
+#include "ckpt/rotate.h"
 #include "comm/comm.h"
 #include "common/array.h"
 #include "common/file.h"
@@ -17,7 +18,6 @@
 struct dawn_checkpoint_save {
     struct dawn_comm *comm;
     uint64_t step;
-    int keep;
     char *dir, *temp, *final; /* DIR, DIR/.tmp-step-N, DIR/step-N */
     char name[32];            /* of this rank's file */
     char *path;               /* of this rank's file */
@@ -25,6 +25,7 @@ struct dawn_checkpoint_save {
     int strings;
     struct dawni_safetensors_layout *layout;
     struct dawni_safetensors_file *file; /* NULL: finished, or failed */
+    struct dawni_rotation *rotation;     /* NULL: nothing is removed */
 
     pthread_t thread;
     bool is_running;
@@ -36,6 +37,21 @@ struct dawn_checkpoint_save {
 
 /* Begin */
 
+/* Older checkpoints are removed for this one: are those that stay whole, or, if
+ * none does, is this one? */
+static void look(struct dawn_checkpoint_save *save)
+{
+    if (save->status)
+        return;
+    dawni_rotation_look(save->rotation, &save->stop);
+    if (dawni_rotation_leaves_one(save->rotation) &&
+        !dawni_file_holds(save->path, save->sums.bytes, save->sums.xxh3,
+                          &save->stop))
+        save->status =
+            dawn_fail(&save->err, DAWN_E_IO,
+                      "%s: does not read back as it was written", save->path);
+}
+
 static void *work(void *arg)
 {
     struct dawn_checkpoint_save *save = arg;
@@ -44,6 +60,7 @@ static void *work(void *arg)
         save->status =
             dawni_safetensors_finish(save->file, &save->sums, &save->err);
     save->file = NULL;
+    look(save);
     atomic_store(&save->written, true);
     return NULL;
 }
@@ -93,7 +110,6 @@ static enum dawn_status create(const struct dawn_checkpoint_save_opts *opts,
         return dawn_fail(err, DAWN_E_NOMEM, "no memory for a checkpoint");
     save->comm = opts->comm;
     save->step = opts->step;
-    save->keep = opts->keep;
     snprintf(save->name, sizeof save->name, "rank-%d.safetensors",
              opts->comm->rank);
     if (!(save->dir = strdup(opts->dir)) ||
@@ -143,7 +159,8 @@ enum dawn_status dawn_checkpoint_save_begin(
         st = create(opts, &save, err);
     if ((st = dawni_agree(opts->comm, st, err)))
         goto fail;
-    if ((st = dawni_agree(opts->comm, prepare(save, err), err)))
+    if ((st = dawni_agree(opts->comm, prepare(save, err), err)) ||
+        (st = dawni_rotation_create(opts, &save->rotation, err)))
         goto fail;
     start(save);
     *save_p = save;
@@ -221,34 +238,6 @@ static enum dawn_status write_manifest(struct dawn_checkpoint_save *save,
     return st;
 }
 
-/* Remove complete checkpoints older than the newest `keep`, but never the one
- * of this save. What cannot be opened is left for people to look at. */
-static void rotate(const struct dawn_checkpoint_save *save)
-{
-    struct dawni_share no_checksums = {0, 0};
-    uint64_t *step = NULL;
-    int steps = 0, left = save->keep - 1;
-
-    if (!save->keep || dawni_folder_steps(save->dir, &step, &steps, NULL))
-        return;
-    for (int i = 0; i < steps; i++) {
-        struct dawn_checkpoint *ck = NULL;
-        char *path = dawni_path_of_step(save->dir, step[i]);
-        if (!path || step[i] == save->step ||
-            dawni_checkpoint_open_one(path, no_checksums, &ck, NULL)) {
-            free(path);
-            continue;
-        }
-        dawn_checkpoint_close(ck);
-        if (left > 0)
-            left--;
-        else
-            dawni_folder_remove(path);
-        free(path);
-    }
-    free(step);
-}
-
 /* Rank 0, when all files are there. */
 static enum dawn_status publish(struct dawn_checkpoint_save *save,
                                 const char *all, uint64_t room,
@@ -268,7 +257,7 @@ static enum dawn_status publish(struct dawn_checkpoint_save *save,
         (st = dawni_folder_publish(save->temp, save->final, err)) ||
         (st = dawni_folder_sync(save->dir, err)))
         return st;
-    rotate(save);
+    dawni_rotation_remove(save->rotation);
     return DAWN_OK;
 }
 
@@ -286,6 +275,7 @@ static enum dawn_status commit(struct dawn_checkpoint_save *save,
                    dawni_manifest_part(save->name, &save->sums, save->layout)))
         st = dawn_fail(err, DAWN_E_NOMEM, "no memory for the manifest");
     if ((st = dawni_agree(comm, st, err)) ||
+        (st = dawni_rotation_agree(save->rotation, err)) ||
         (st = gather(save, mine, &all, &room, err)))
         goto out;
     if (!comm->rank)
@@ -320,6 +310,7 @@ void dawn_checkpoint_save_destroy(struct dawn_checkpoint_save *save)
         free((char *)(uintptr_t)save->string[i].value);
     }
     free(save->string);
+    dawni_rotation_destroy(save->rotation);
     dawni_safetensors_layout_destroy(save->layout);
     free(save->path);
     free(save->final);

@@ -285,6 +285,40 @@ static void flip(const char *path)
     close(fd);
 }
 
+/* Damaged ones do not count, so that what a run would go on from stays. */
+static void test_keep_whole(void)
+{
+    new_dir("whole");
+    saved(3, 10, 2);
+    saved(3, 20, 2);
+    flip(in_dir("step-00000020/rank-1.safetensors"));
+    ok(newest_is(10), "the one before the damaged one is whole");
+    ok(saved(3, 30, 2), "a run goes on from it, to keep two");
+    is_str(listing(), "step-00000010 step-00000020 step-00000030",
+           "what it went on from stays, the damaged one does not count");
+    flip(in_dir("step-00000030/rank-2.safetensors"));
+    ok(newest_is(10), "the new one is damaged as well");
+    ok(saved(2, 15, 2), "an older step is saved by two ranks");
+    is_str(listing(), "step-00000010 step-00000015 step-00000020 step-00000030",
+           "newer ones that are damaged do not count either");
+    flip(in_dir("step-00000015/rank-0.safetensors"));
+    ok(newest_is(10), "only the first one is whole");
+    ok(saved(3, 40, 2) && newest_is(40), "it goes on once more");
+    is_str(listing(),
+           "step-00000010 step-00000015 step-00000020 step-00000030 "
+           "step-00000040",
+           "three damaged ones do not push it out");
+    ok(saved(3, 50, 2) && newest_is(50), "and once more");
+    is_str(listing(), "step-00000040 step-00000050",
+           "two whole ones are enough, all older ones go");
+    flip(in_dir("step-00000050/rank-0.safetensors"));
+    ok(saved(3, 60, 3), "to keep three, where there are two");
+    is_str(listing(), "step-00000040 step-00000050 step-00000060",
+           "nothing is removed");
+    ok(saved(3, 70, 1), "to keep one");
+    is_str(listing(), "step-00000070", "it is the one just saved");
+}
+
 struct opener {
     pthread_t thread;
     struct dawn_comm *comm;
@@ -448,6 +482,7 @@ int main(void)
     test_ranks();
     test_keep();
     test_digest();
+    test_keep_whole();
     test_broken();
     test_failures();
     test_no_folder();
