@@ -5,10 +5,8 @@
 #include <dawnpiper/import.h>
 #include <malloc.h>
 #include <stdio.h>
-#include <stdlib.h>
 #include <string.h>
 #include <time.h>
-#include <unistd.h>
 
 static double now_ns(void)
 {
@@ -98,43 +96,6 @@ enum dawn_status program_plan(const struct program *p, const char *policy,
     return st;
 }
 
-/* Copy a file to stdout. */
-static enum dawn_status copy_out(const char *path, struct dawn_error *err)
-{
-    FILE *file = fopen(path, "r");
-    char buf[4096];
-    size_t n;
-
-    if (!file)
-        return dawn_fail(err, DAWN_E_IO, "%s: cannot read it back", path);
-    while ((n = fread(buf, 1, sizeof buf, file)) > 0)
-        fwrite(buf, 1, n, stdout);
-    fclose(file);
-    if (fflush(stdout) || ferror(stdout))
-        return dawn_fail(err, DAWN_E_IO, "stdout: cannot write");
-    return DAWN_OK;
-}
-
-/* By way of a file: plans are written whole or not at all. */
-static enum dawn_status save_to_stdout(const struct dawn_plan *plan,
-                                       struct dawn_error *err)
-{
-    const char *dir = getenv("TMPDIR");
-    char folder[256], path[300];
-    enum dawn_status st;
-
-    snprintf(folder, sizeof folder, "%s/dawn-plan-XXXXXX", dir ? dir : "/tmp");
-    if (!mkdtemp(folder))
-        return dawn_fail(err, DAWN_E_IO, "%s: cannot make it", folder);
-    snprintf(path, sizeof path, "%s/plan.yaml", folder);
-    st = dawn_plan_save(plan, path, err);
-    if (!st)
-        st = copy_out(path, err);
-    unlink(path);
-    rmdir(folder);
-    return st;
-}
-
 static enum dawn_status report(struct report *r, struct dawn_error *err)
 {
     const struct options *o = r->options;
@@ -144,7 +105,7 @@ static enum dawn_status report(struct report *r, struct dawn_error *err)
     if (!st && o->hostfile)
         st = report_hostfile(r, o->hostfile, err);
     if (!st && path && strcmp(path, "-") == 0)
-        return save_to_stdout(r->plan, err);
+        return write_stdout(r->plan, err);
     if (!st && path)
         st = dawn_plan_save(r->plan, path, err);
     if (st)
@@ -183,6 +144,9 @@ static enum dawn_status run(struct program *p, struct dawn_error *err)
         return st;
     if (p->options.check)
         return check(p, err);
+    st = write_allowed(p, err);
+    if (st)
+        return st;
     if (!p->options.compare)
         st = plan(p, &r, err);
     else

@@ -125,8 +125,9 @@ static const struct argp_option option[] = {
      "print what each stage does, takes and recomputes", 0},
     {"json", KEY_JSON, NULL, 0, "print all that is predicted as JSON", 0},
     {"output", 'o', "FILE", 0,
-     "plan to write (default: plan.yaml); - is "
-     "stdout",
+     "plan to write, - is stdout (default: plan.yaml, unless a person made or "
+     "edited it; nothing with --explain, --json, --compare, --check, --import "
+     "or --export)",
      0},
     {0},
 };
@@ -180,7 +181,8 @@ static const char *known(const char *name, const char *text,
 
 const char *options_output(const struct options *o)
 {
-    bool quiet = o->import || o->export || o->compare || o->check;
+    bool quiet = o->import || o->export || o->compare || o->check ||
+                 o->explain || o->json;
 
     return o->output ? o->output : quiet ? NULL : "plan.yaml";
 }

@@ -40,6 +40,13 @@ enum dawn_status check(struct program *p, struct dawn_error *err);
  * plan may be replaced. */
 enum dawn_status report_export(struct report *r, struct dawn_error *err);
 
+/* write.c: print a plan's file. */
+enum dawn_status write_stdout(const struct dawn_plan *plan,
+                              struct dawn_error *err);
+/* May the plan be written where the options say? Over a file that was not named
+ * and that a person made or edited only if a person says yes. */
+enum dawn_status write_allowed(const struct program *p, struct dawn_error *err);
+
 /* For people; as JSON; in one line. */
 enum dawn_status report_explain(const struct report *r, struct dawn_error *err);
 void report_json(const struct report *r);

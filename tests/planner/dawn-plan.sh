@@ -32,7 +32,8 @@ devices:
 - {name: "fast:0", kind: host, speed: 1}
 - {name: "fast:1", kind: host, speed: 1}
 END
-run 0 profile.yaml -s 2 -m mixed.yaml --hostfile hosts --explain &&
+run 0 profile.yaml -s 2 -m mixed.yaml --hostfile hosts --explain \
+    -o plan.yaml &&
     grep -q '^devices: \["fast:0", "fast:1"\]' plan.yaml &&
     [ "$(tr '\n' ' ' <hosts)" = "fast fast " ] &&
     grep -q '^stage 0 on rank 0, device fast:0' out
@@ -64,8 +65,8 @@ run 0 profile.yaml -s 2 -M 100KiB --compare --json &&
 ok "--compare --json is JSON"
 run 1 profile.yaml -s 2 -M 1KiB --compare && grep -q 'no policy has' err
 ok "--compare fails if nothing fits"
-run 0 profile.yaml -s 2 -M 100KiB --objective bottleneck --json &&
-    grep -q '"objective": "bottleneck"' out &&
+run 0 profile.yaml -s 2 -M 100KiB --objective bottleneck --json \
+    -o plan.yaml && grep -q '"objective": "bottleneck"' out &&
     grep -q '^objective: bottleneck' plan.yaml &&
     run 0 profile.yaml -s 2 -M 100KiB --objective bottleneck &&
     grep -q ', bottleneck [0-9.]* [mu]s, [0-9.]*% above the bound' out
@@ -192,7 +193,8 @@ devices: [{}, {}]
 tiers:
 - {kind: host, read_bytes_per_s: 1.0e+6, write_bytes_per_s: 1.0e+6, latency_ns: 10}
 EOF
-run 0 profile.yaml -m machine.yaml -s 2 -M 80KiB --offload host --explain &&
+run 0 profile.yaml -m machine.yaml -s 2 -M 80KiB --offload host --explain \
+    -o plan.yaml &&
     grep -q 'offloads .*to host' out && grep -q 'each way, hidden' out &&
     grep -q '^    [^ ]*: host' plan.yaml
 ok "what is offloaded, and that it hides"
@@ -275,6 +277,53 @@ fails 1 'pipe: is no regular file' "a pipe that nobody writes into" pipe -s 2
     cat profile.yaml | "$build/$program" /dev/stdin -s 2 -o read.yaml >out 2>err &&
     cmp -s read.yaml direct.yaml
 ok "the profile is read from stdin, a file or a pipe"
+
+# plan.yaml, which nobody named, is not written over what a person made
+rm -f plan.yaml
+run 0 profile.yaml -s 2 --explain && run 0 profile.yaml -s 2 --json &&
+    run 0 profile.yaml -s 2 --compare && [ ! -e plan.yaml ]
+ok "who asks gets no file"
+sed "s/, n$last\]/, n$((last - 1))]/; s/\[n$((last + 1)),/[n$last,/" made.yaml \
+    >edited.yaml
+for ask in --explain --json --compare '--export torch --snap'; do
+    cp edited.yaml plan.yaml
+    run 0 profile.yaml -s 2 $ask && cmp -s edited.yaml plan.yaml
+    ok "nor is what a person edited written over by $ask"
+done
+run 0 --check edited.yaml profile.yaml -o priced.yaml
+{ cat made.yaml && echo '# n0 is slow on Tuesdays'; } >noted.yaml
+for kept in edited bare priced noted; do
+    cp $kept.yaml plan.yaml
+    fails 1 'plan.yaml was written or edited by hand; -o plan.yaml writes over' \
+        "a plan.yaml that is $kept" profile.yaml -s 2
+    cmp -s $kept.yaml plan.yaml
+    ok "it is left as it was"
+done
+sed 's/^graph: xxh3:./graph: xxh3:0/; s/^profile: xxh3:./profile: xxh3:0/' \
+    made.yaml >plan.yaml
+fails 1 'plan.yaml is no plan for this' "a plan of another model" profile.yaml
+run 0 profile.yaml -s 2 -o plan.yaml && cmp -s plan.yaml direct.yaml
+ok "-o writes over it"
+run 0 profile.yaml -s 3 && run 0 profile.yaml -s 2 && cmp -s plan.yaml direct.yaml
+ok "what nobody edited is written over"
+answer() { # TEXT: plan on a terminal, and type it when asked
+    cp edited.yaml plan.yaml
+    echo "$1" |
+        script -qec "'$build/$program' profile.yaml -s 2" /dev/null >out 2>err
+}
+if script -qec true /dev/null </dev/null >out 2>&1; then
+    answer n
+    cmp -s edited.yaml plan.yaml && grep -q 'write over it? \[y/N\]' out
+    ok "on a terminal it asks, and takes no for an answer"
+    answer y
+    cmp -s direct.yaml plan.yaml
+    ok "and yes"
+else
+    n=$((n + 2))
+    echo "ok $((n - 1)) # SKIP no script(1) for a terminal"
+    echo "ok $n # SKIP no script(1) for a terminal"
+fi
+
 cp profile.yaml plan.yaml
 ln -s profile.yaml link.yaml
 cp direct.yaml checked.yaml
@@ -394,11 +443,11 @@ fails 1 'update_every 2, but 1f1b updates once a step' \
 fails 1 'replicas are for 1f1b' "replicas with versions" profile.yaml \
     --devices 4 --schedule async-2bw
 echo keep >plan.yaml
-fails 1 'smallest cap' "a cap too small" profile.yaml -s 2 -M 1KiB
+fails 1 'smallest cap' "a cap too small" profile.yaml -s 2 -M 1KiB -o plan.yaml
 [ "$(cat plan.yaml)" = keep ]
 ok "a failure overwrites nothing"
 cap=$(sed 's/.*found to work is about \([0-9A-Za-z]*\),.*/\1/' err)
-run 0 profile.yaml -s 2 -M "$cap"
+run 0 profile.yaml -s 2 -M "$cap" -o plan.yaml
 ok "the cap that it names, $cap, works"
 
 head -n 12 profile.yaml >cut.yaml
