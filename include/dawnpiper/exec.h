@@ -105,16 +105,19 @@ struct dawn_step_result {
 };
 
 /* Bind a plan: make kernels, the program and the arena, which is all the memory
- * that steps use; set up threads. Collective. Parameters are zero until
- * dawn_exec_init or a checkpoint fills them.
+ * that steps use; set up threads. Collective: device, threads, timeout_s,
+ * offload_dir, checked, and what the feed gives, are each rank's own; all else
+ * must be the same on all. Parameters are zero until dawn_exec_init or a
+ * checkpoint fills them.
  *
  * Returns DAWN_OK, DAWN_E_INVAL (ranks differ from the plan's; no such pass; a
  * number of the options out of its range),
  * DAWN_E_MISMATCH (the plan is for another graph, or was priced with other
- * passes), DAWN_E_NOFIT (the arena is larger than the plan's cap, or with what
- * is offloaded to memory of the host than what is free; the text has what takes
- * how much), DAWN_E_IO (no room where the plan offloads to), DAWN_E_NOTSUP
- * (dtype or operator that the device lacks), DAWN_E_NOMEM, DAWN_E_COMM.
+ * passes; a rank has other options, which the text names), DAWN_E_NOFIT (the
+ * arena is larger than the plan's cap, or with what is offloaded to memory of
+ * the host than what is free; the text has what takes how much), DAWN_E_IO (no
+ * room where the plan offloads to), DAWN_E_NOTSUP (dtype or operator that the
+ * device lacks), DAWN_E_NOMEM, DAWN_E_COMM.
  */
 DAWN_API enum dawn_status dawn_exec_create(const struct dawn_exec_opts *opts,
                                            struct dawn_exec **exec_p,

@@ -33,7 +33,12 @@ struct dawn_measure_opts {
 
 /* Measure F, B, W, update, scratch of every node of a finished graph. Takes the
  * graph over: it belongs to the profile afterwards (not on failure).
- * Collective; every rank gets the whole profile.
+ * Collective, with the same graph, device, sizes and repeats; every rank gets
+ * the whole profile.
+ *
+ * Returns DAWN_OK, DAWN_E_INVAL, DAWN_E_NOTSUP (no such device),
+ * DAWN_E_MISMATCH (a rank has other options, which the text names),
+ * DAWN_E_NOMEM, or how measuring failed.
  */
 DAWN_API enum dawn_status dawn_profile_measure(
     struct dawn_graph *graph, const struct dawn_measure_opts *opts,

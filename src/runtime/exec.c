@@ -4,9 +4,12 @@
 #include "common/array.h"
 #include "common/hash.h"
 #include "common/random.h"
+#include "common/text.h"
 #include "common/threads.h"
 #include <float.h>
+#include <inttypes.h>
 #include <math.h>
+#include <stdio.h>
 #include <string.h>
 
 static const struct dawni_device_ops *const devices[] = {&dawni_host_device};
@@ -140,6 +143,36 @@ static enum dawn_status make_tables(struct dawn_exec *e, struct dawn_error *err)
     return DAWN_OK;
 }
 
+/* Ranks with other numbers would train one model by two rules, and with another
+ * plan wait for messages that nobody sends. */
+static enum dawn_status compare_ranks(const struct dawn_exec *e,
+                                      struct dawn_error *err)
+{
+    const struct dawn_exec_opts *o = &e->opts;
+    const struct {
+        const char *name;
+        double value;
+    } number[] = {{"beta1", o->beta1}, {"beta2", o->beta2},
+                  {"eps", o->eps},     {"weight_decay", o->weight_decay},
+                  {"clip", o->clip},   {"trace", o->trace}};
+    enum { NUMBERS = sizeof number / sizeof *number };
+    char text[NUMBERS][DAWNI_DOUBLE_ROOM], seed[32], graph[32], plan[32];
+    struct dawn_comm_fact fact[NUMBERS + 4] = {
+        {"the graph", graph, NULL},
+        {"the plan", plan, NULL},
+        {"seed", seed, NULL},
+        {"passes", o->passes ? o->passes : "", NULL}};
+
+    snprintf(graph, sizeof graph, "xxh3:%016" PRIx64,
+             dawn_graph_digest(o->graph));
+    snprintf(plan, sizeof plan, "xxh3:%016" PRIx64, dawn_plan_digest(o->plan));
+    snprintf(seed, sizeof seed, "%" PRIu64, o->seed);
+    for (int i = 0; i < NUMBERS; i++)
+        fact[4 + i] = (struct dawn_comm_fact){
+            number[i].name, dawni_double_text(number[i].value, text[i]), NULL};
+    return dawn_comm_same(e->comm, fact, NUMBERS + 4, err);
+}
+
 enum dawn_status dawn_exec_create(const struct dawn_exec_opts *opts,
                                   struct dawn_exec **exec_p,
                                   struct dawn_error *err)
@@ -148,12 +181,15 @@ enum dawn_status dawn_exec_create(const struct dawn_exec_opts *opts,
     struct dawn_exec *e = calloc(1, sizeof *e);
     if (!e)
         st = dawn_fail(err, DAWN_E_NOMEM, "no memory for an executor");
-    if (!st) {
+    if (!(st = dawni_agree(opts->comm, st, err))) {
         set_opts(e, opts);
+        st = compare_ranks(e, err);
+    }
+    if (!st) {
         if (!(st = set_graph(e, opts, err)) && !(st = make_tables(e, err)))
             st = dawni_exec_bind(e, err);
+        st = dawni_agree(opts->comm, st, err);
     }
-    st = dawni_agree(opts->comm, st, err);
     if (!st)
         st = opts->comm->ops->allgather(opts->comm, &e->program->memory,
                                         sizeof *e->memory, e->memory, err);

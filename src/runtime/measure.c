@@ -6,6 +6,7 @@
 #include "comm/comm.h"
 #include "common/array.h"
 #include "common/clock.h"
+#include "common/text.h"
 #include "common/threads.h"
 #include "graph/graph.h"
 #include "runtime/exec.h"
@@ -268,6 +269,33 @@ static enum dawn_status check(const struct dawn_graph *graph,
     return DAWN_OK;
 }
 
+/* Ranks that measure other nodes or sizes would wait for each other. */
+static enum dawn_status compare_ranks(const struct measuring *m,
+                                      struct dawn_error *err)
+{
+    const struct dawn_measure_opts *o = m->opts;
+    struct dawni_text sizes = {0};
+    char graph[32], repeats[16];
+    enum dawn_status st = DAWN_OK;
+
+    for (int k = 0; k < o->sizes; k++)
+        dawni_text_addf(&sizes, "%s%lld", k ? "," : "", (long long)o->size[k]);
+    if (sizes.error.status)
+        st = dawn_fail(err, sizes.error.status, "%s", sizes.error.text);
+    snprintf(graph, sizeof graph, "xxh3:%016llx",
+             (unsigned long long)dawn_graph_digest(m->graph));
+    snprintf(repeats, sizeof repeats, "%d", o->repeats);
+    const struct dawn_comm_fact fact[] = {
+        {"the graph", graph, NULL},
+        {"device", m->device->name, NULL},
+        {"microbatch sizes", sizes.data, NULL},
+        {"repeats", repeats, NULL}};
+    if (!(st = dawni_agree(m->comm, st, err)))
+        st = dawn_comm_same(m->comm, fact, 4, err);
+    dawni_text_clear(&sizes);
+    return st;
+}
+
 static enum dawn_status measure_all(struct measuring *m, struct dawn_error *err)
 {
     int nodes = m->graph->nodes, rank = m->comm->rank, size = m->comm->size;
@@ -324,9 +352,12 @@ enum dawn_status dawn_profile_measure(struct dawn_graph *graph,
                           .comm = opts->comm};
     enum dawn_status st = check(graph, opts, err);
 
-    if (st)
-        return st;
-    st = measure_all(&m, err);
+    if (opts->comm)
+        st = dawni_agree(opts->comm, st, err);
+    if (!st)
+        st = compare_ranks(&m, err);
+    if (!st)
+        st = measure_all(&m, err);
     if (!st)
         st = make_profile(&m, graph, profile_p, err);
     free(m.cost);

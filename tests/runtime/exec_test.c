@@ -249,6 +249,79 @@ static void test_options(void)
     dawn_graph_destroy(graph);
 }
 
+static void tell_seed(struct dawn_exec_opts *o, int rank)
+{
+    o->seed += rank == 1;
+}
+
+static void tell_numbers(struct dawn_exec_opts *o, int rank)
+{
+    if (rank != 1)
+        return;
+    o->beta1 = 0.5;
+    o->beta2 = 0.25;
+    o->eps = 1e-4;
+    o->weight_decay = 0;
+    o->clip = 2;
+    o->trace = true;
+}
+
+/* Two ranks, and microbatches moved from one plan to the other. */
+static void tell_plan(struct dawn_exec_opts *o, int rank)
+{
+    if (rank == 1)
+        dawn_plan_info(o->plan)->microbatches++;
+}
+
+/* What is only this rank's business, or the default in other words. */
+static void tell_nothing(struct dawn_exec_opts *o, int rank)
+{
+    if (rank != 1)
+        return;
+    o->threads = 2;
+    o->timeout_s = 100;
+    o->checked = false;
+    o->offload_dir = "/nowhere";
+    o->beta1 = 0.9;
+    o->beta2 = 0.95;
+    o->eps = 1e-8;
+    o->passes = "";
+}
+
+static void test_told(void)
+{
+    static const struct {
+        void (*tell)(struct dawn_exec_opts *opts, int rank);
+        const char *wanted; /* all of the text, or how it begins; NULL: fine */
+    } row[] = {
+        {tell_seed, "rank 1 differs from rank 0: seed is 8, there 7"},
+        {tell_numbers,
+         "rank 1 differs from rank 0: beta1 is 0.5, there 0.9; beta2 is 0.25, "
+         "there 0.95; eps is 0.0001, there 1.0e-08; weight_decay is 0, there "
+         "0.1; clip is 2, there 0; trace is 1, there 0"},
+        {tell_plan, "rank 1 differs from rank 0: the plan is xxh3:"},
+        {tell_nothing, NULL},
+    };
+
+    for (size_t i = 0; i < sizeof row / sizeof *row; i++) {
+        struct rig_case c = {.model = rig_model(DAWN_F32),
+                             .schedule = "gpipe",
+                             .stages = 2,
+                             .microbatches = 2,
+                             .steps = 1,
+                             .tell = row[i].tell};
+        struct rig_result r;
+        rig_run(&c, &r);
+        for (int rank = 0; rank < 2; rank++)
+            ok(row[i].wanted ? r.status[rank] == DAWN_E_MISMATCH &&
+                                   !strncmp(r.error[rank].text, row[i].wanted,
+                                            strlen(row[i].wanted))
+                             : r.status[rank] == DAWN_OK,
+               "ranks that are told different things, row %d: %s", (int)i,
+               r.error[rank].text);
+    }
+}
+
 int main(void)
 {
     plan_lazy();
@@ -262,6 +335,7 @@ int main(void)
     test_bad_feed();
     test_bad_token();
     test_options();
+    test_told();
     test_no_disk();
     return done_testing();
 }

@@ -204,6 +204,8 @@ static void *run_rank(void *arg)
         .offload_dir = me->c->offload_dir,
         .checked = true,
     };
+    if (me->c->tell)
+        me->c->tell(&opts, rank);
     enum dawn_status st = plan ? dawn_exec_create(&opts, &e, err) : err->status;
     if (!st)
         st = steps(me, e, err);

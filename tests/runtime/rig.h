@@ -41,6 +41,8 @@ struct rig_case {
     void (*before)(struct dawn_exec *exec, int step);
     void (*after)(struct dawn_exec *exec); /* all steps; likewise */
     dawn_feed_fn feed;                     /* NULL: counted tokens */
+    /* NULL, or change what a rank is told; ranks run beside each other */
+    void (*tell)(struct dawn_exec_opts *opts, int rank);
 };
 
 struct rig_result {
