@@ -132,7 +132,8 @@ int main(int argc, char **argv)
     struct dawn_job *job = malloc(sizeof *job);
     enum dawn_status st;
 
-    args_parse(&(struct args){program, &o, NULL, NULL}, &argp, argc, argv);
+    args_parse(&(struct args){.program = program, .input = &o}, &argp, argc,
+               argv);
     st = job ? dawn_job_load(o.job, job, &err)
              : dawn_fail(&err, DAWN_E_NOMEM, "no memory");
     if (!st)

@@ -381,6 +381,6 @@ void options_parse(struct options *options, int argc, char **argv)
     };
 
     *options = (struct options){0};
-    args_parse(&(struct args){"dawn-plan", options, NULL, NULL}, &argp, argc,
-               argv);
+    args_parse(&(struct args){.program = "dawn-plan", .input = options}, &argp,
+               argc, argv);
 }

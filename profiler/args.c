@@ -40,10 +40,29 @@ bool args_overwrites(const char *output, const char *input)
            S_ISREG(o.st_mode) && o.st_dev == i.st_dev && o.st_ino == i.st_ino;
 }
 
-static _Noreturn void show_help(const struct argp *argp, unsigned flags)
+const char *args_asked_name(int asked)
 {
-    argp_help(argp, stdout, flags, (char *)(uintptr_t)program);
-    exit(0);
+    return asked == 'V' ? "--version" : asked == '?' ? "--help" : "--usage";
+}
+
+static void answer(const struct argp *root, int asked)
+{
+    if (asked == 'V')
+        printf("%s %s\n", program, dawn_version());
+    else
+        argp_help(root, stdout,
+                  asked == '?' ? ARGP_HELP_STD_HELP : ARGP_HELP_USAGE,
+                  (char *)(uintptr_t)program);
+}
+
+static void ask(const struct args *args, const struct argp *root, int asked)
+{
+    if (!args->asked) {
+        answer(root, asked);
+        exit(0);
+    }
+    if (!*args->asked)
+        *args->asked = asked;
 }
 
 static void tell_option(const struct args *args, const char *option)
@@ -69,32 +88,52 @@ static error_t parse_common(int key, char *arg, struct argp_state *state)
         tell_option(args, state->argv[state->next - 1]);
         return 0;
     case '?':
-    case 'h':
-        show_help(state->root_argp, ARGP_HELP_STD_HELP);
     case KEY_USAGE:
-        show_help(state->root_argp, ARGP_HELP_USAGE);
     case 'V':
-        printf("%s %s\n", program, dawn_version());
-        exit(0);
+        ask(args, state->root_argp, key);
+        return 0;
+    case 'h':
+        ask(args, state->root_argp, '?');
+        return 0;
     default:
         return ARGP_ERR_UNKNOWN;
     }
 }
 
+/* A program's options below those that all programs have. */
+struct tree {
+    struct argp root, inner;
+    struct argp_child child[2];
+};
+
+static void join(struct tree *tree, const struct argp *argp)
+{
+    *tree = (struct tree){.root = {.options = common_options,
+                                   .parser = parse_common,
+                                   .args_doc = argp->args_doc,
+                                   .doc = argp->doc,
+                                   .children = tree->child},
+                          .inner = *argp,
+                          .child = {{&tree->inner, 0, NULL, 0}}};
+    tree->inner.doc = tree->inner.args_doc = NULL; /* the root says them */
+}
+
 void args_parse(const struct args *args, const struct argp *argp, int argc,
                 char **argv)
 {
-    struct argp inner = *argp;
-    const struct argp_child child[] = {{&inner, 0, NULL, 0}, {0}};
-    const struct argp root = {.options = common_options,
-                              .parser = parse_common,
-                              .args_doc = argp->args_doc,
-                              .doc = argp->doc,
-                              .children = child};
+    struct tree tree;
 
+    join(&tree, argp);
     program = args->program;
-    inner.doc = inner.args_doc = NULL; /* the root says them */
-    if (argp_parse(&root, argc, argv, ARGP_NO_ERRS | ARGP_NO_HELP, NULL,
+    if (argp_parse(&tree.root, argc, argv, ARGP_NO_ERRS | ARGP_NO_HELP, NULL,
                    (void *)(uintptr_t)args) == ENOMEM)
         wrong("no memory");
+}
+
+void args_answer(const struct argp *argp, int asked)
+{
+    struct tree tree;
+
+    join(&tree, argp);
+    answer(&tree.root, asked);
 }

@@ -102,6 +102,6 @@ void options_parse(struct options *options, int argc, char **argv)
     };
 
     *options = (struct options){.profile = "profile.yaml", .program = -1};
-    args_parse(&(struct args){"dawn-simulate", options, NULL, NULL}, &argp,
-               argc, argv);
+    args_parse(&(struct args){.program = "dawn-simulate", .input = options},
+               &argp, argc, argv);
 }
