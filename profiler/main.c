@@ -5,6 +5,7 @@
 #include "cli.h"
 #include "feed.h"
 #include "table.h"
+#include "told.h"
 #include <dawnpiper/job.h>
 #include <dawnpiper/measure.h>
 #include <stdlib.h>
@@ -149,17 +150,27 @@ static void show_progress(void *user, int done, int all)
     fflush(stdout);
 }
 
-static enum dawn_status load(const struct options *o, struct dawn_job *job,
+static enum dawn_status load(const struct dawn_job *job,
                              struct dawn_graph **graph_p, struct feed **feed_p,
                              struct dawn_error *err)
 {
-    enum dawn_status st = dawn_job_load(o->job, job, err);
+    enum dawn_status st = dawn_model_build(&job->model, graph_p, err);
 
-    if (!st)
-        st = dawn_model_build(&job->model, graph_p, err);
-    if (!st)
-        st = feed_open(job, feed_p, err);
-    return st;
+    return st ? st : feed_open(job, feed_p, err);
+}
+
+/* Read the job; the same one on all ranks. */
+static int load_job(const struct options *o, struct dawn_job *job)
+{
+    struct told told = {0};
+    struct dawn_error err = {0};
+    int code = cli_agree(&o->cli, dawn_job_load(o->job, job, &err), &err);
+
+    if (code)
+        return code;
+    if (dawn_comm_size(o->cli.comm) > 1)
+        told_job(&told, job);
+    return cli_report(&o->cli, told_compare(&told, &o->cli, &err), &err);
 }
 
 static int write_profile(const struct options *o,
@@ -188,9 +199,10 @@ static int profile_job(struct options *o)
     struct dawn_profile *profile = NULL;
     struct asked asked = {.terminal = cli_terminal()};
     struct dawn_error err = {0};
-    int code =
-        cli_agree(&o->cli, load(o, &job, &graph, &asked.feed, &err), &err);
+    int code = load_job(o, &job);
 
+    if (!code)
+        code = cli_agree(&o->cli, load(&job, &graph, &asked.feed, &err), &err);
     if (code)
         goto done;
     if (!o->sizes)

@@ -181,8 +181,10 @@ static const struct argp argp = {
 
 int main(int argc, char **argv)
 {
-    struct trainer t = {.cli = {.program = "dawn-train"},
-                        .options = {.timeout_s = 300}};
+    static const int by_content[] = {KEY_PLAN, KEY_EVALUATE, KEY_FISHER, 0};
+    struct trainer t = {
+        .cli = {.program = "dawn-train", .by_content = by_content},
+        .options = {.timeout_s = 300}};
 
     cli_parse(&t.cli, &argp, argc, argv, &t);
     int code = cli_join(&t.cli, t.options.timeout_s);

@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* From files to something that can step. */
+#include "../profiler/told.h"
 #include "train.h"
 #include <errno.h>
 #include <fcntl.h>
@@ -102,24 +103,58 @@ static enum dawn_status evaluate_file(struct trainer *t, struct dawn_error *err)
     return DAWN_OK;
 }
 
-static enum dawn_status load(struct trainer *t, struct dawn_error *err)
+/* The job, with the files in it that options name instead. */
+static enum dawn_status load_job(struct trainer *t, struct dawn_error *err)
 {
     enum dawn_status st = dawn_job_load(t->options.job, &t->job, err);
 
     if (!st && t->options.evaluate)
         st = evaluate_file(t, err);
+    if (!st && t->options.fisher)
+        st = fisher_use_corpus(t, err);
+    return st;
+}
+
+/* Does this rank have the job, files and plan of all others? The plan may have
+ * failed to load. */
+static enum dawn_status compare(const struct trainer *t, struct dawn_error *err)
+{
+    struct told told = {0};
+
+    if (dawn_comm_size(t->cli.comm) > 1) {
+        told_digest(&told, "--plan", t->options.plan,
+                    t->plan ? dawn_plan_digest(t->plan) : 0);
+        told_file(&told, "--evaluate", t->options.evaluate);
+        told_file(&told, "--fisher", t->options.fisher);
+        told_job(&told, &t->job);
+    }
+    return told_compare(&told, &t->cli, err);
+}
+
+/* The job, the same one on all ranks, and the plan. Collective. */
+static int load_told(struct trainer *t)
+{
+    struct dawn_error err = {0}, why = {0};
+    int code = cli_agree(&t->cli, load_job(t, &err), &err);
+
+    if (code)
+        return code;
+    enum dawn_status st = dawn_model_build(&t->job.model, &t->graph, &why);
     if (!st)
-        st = dawn_model_build(&t->job.model, &t->graph, err);
-    if (!st)
-        st = load_plan(t, err);
-    if (!st)
-        st = check_ranks(t, err);
+        st = load_plan(t, &why);
+    code = cli_report(&t->cli, compare(t, &err), &err);
+    return code ? code : cli_agree(&t->cli, st, &why);
+}
+
+/* What each rank does by itself before the plan is bound. */
+static enum dawn_status load(struct trainer *t, struct dawn_error *err)
+{
+    enum dawn_status st = check_ranks(t, err);
+
     if (!st)
         warn_host(t);
     if (!st)
         st = t->options.fisher ? fisher_check(t, err) : passes_check(t, err);
-    if (!st && t->options.fisher)
-        st = fisher_use_corpus(t, err);
     if (!st)
         st = feed_open(&t->job, &t->feed, err);
     if (!st && t->job.data.eval[0] && !t->options.fisher)
@@ -270,8 +305,10 @@ static enum dawn_status bind(struct trainer *t, struct dawn_error *err)
 int train_setup(struct trainer *t)
 {
     struct dawn_error err = {0};
-    int code = cli_agree(&t->cli, load(t, &err), &err);
+    int code = load_told(t);
 
+    if (!code)
+        code = cli_agree(&t->cli, load(t, &err), &err);
     if (code)
         return code;
     count(t);
