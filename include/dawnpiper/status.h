@@ -59,6 +59,10 @@ struct dawn_error {
 DAWN_API enum dawn_status dawn_fail(struct dawn_error *err,
                                     enum dawn_status status, const char *format,
                                     ...) DAWN_PRINTF(3, 4);
+#ifdef __clang_analyzer__ /* show static analysis that it returns `status` */
+#define dawn_fail(err, status, ...)                                            \
+    ((void)(dawn_fail)(err, status, __VA_ARGS__), (status))
+#endif
 
 /* "E_INVAL" and "invalid argument"; "?" for a number that is no status. */
 DAWN_API const char *dawn_status_name(enum dawn_status status);

@@ -15,8 +15,8 @@ static void make_printable(char *text)
             *text = '?';
 }
 
-enum dawn_status dawn_fail(struct dawn_error *err, enum dawn_status status,
-                           const char *format, ...)
+enum dawn_status(dawn_fail)(struct dawn_error *err, enum dawn_status status,
+                            const char *format, ...)
 {
     char text[sizeof err->text]; /* an argument may be err->text itself */
     va_list args;
