@@ -63,6 +63,9 @@ struct dawn_checkpoint_save_opts {
     const struct dawn_checkpoint_tensor *tensor;
     int strings; /* those of rank 0 are written */
     const struct dawn_checkpoint_string *string;
+    /* or NULL: its settings, rank 0's, are written as strings "job.NAME", for
+       dawn_checkpoint_next_change */
+    const struct dawn_job *job;
 };
 
 /* Begin to write a checkpoint; a thread goes on with it. Collective, the same
@@ -138,6 +141,33 @@ DAWN_API const char *dawn_checkpoint_skipped(const struct dawn_checkpoint *ck);
 /* NULL: no such key */
 DAWN_API const char *dawn_checkpoint_string(const struct dawn_checkpoint *ck,
                                             const char *key);
+
+/* A setting of a job that a checkpoint was written under with another value. */
+struct dawn_checkpoint_change {
+    const char *then; /* its value in the checkpoint, and as long as that */
+    struct dawn_job_setting now;
+};
+
+/* The first change from setting *number of the job on, and set *number to that
+ * behind it; start with 0. False: there is none. Settings that the checkpoint
+ * does not have, as those written before there were any, are no changes. Paths
+ * are compared as they are written, whatever they hold. Thread-safe.
+ */
+DAWN_API bool dawn_checkpoint_next_change(
+    const struct dawn_checkpoint *ck, const struct dawn_job *job, int *number,
+    struct dawn_checkpoint_change *change);
+
+/* "train: lr: 0.001 then, 0.01 now"; longer values are cut. */
+DAWN_API void dawn_checkpoint_change_text(
+    const struct dawn_checkpoint_change *change, char *text, size_t room);
+
+/* How many changes there are of settings whose name begins with `prefix`, and
+ * what they are, as one line that says so where not all have room in it.
+ * room: at least 64 */
+DAWN_API int dawn_checkpoint_changes(const struct dawn_checkpoint *ck,
+                                     const struct dawn_job *job,
+                                     const char *prefix, char *text,
+                                     size_t room);
 
 /* Tensors, in the manifest's order; NULL out of range or not there. Valid until
  * the checkpoint is closed. */

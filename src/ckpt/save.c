@@ -6,6 +6,7 @@
 #include "ckpt/checkpoint.h"
 #include "ckpt/folder.h"
 #include "ckpt/rotate.h"
+#include "ckpt/settings.h"
 #include "comm/comm.h"
 #include "common/array.h"
 #include "common/file.h"
@@ -84,9 +85,12 @@ static void start(struct dawn_checkpoint_save *save)
 static bool copy_strings(struct dawn_checkpoint_save *save,
                          const struct dawn_checkpoint_save_opts *opts)
 {
+    int settings = opts->job ? dawn_job_settings() : 0;
+
     if (save->comm->rank)
         return true;
-    save->string = dawni_calloc(opts->strings, sizeof *save->string);
+    save->string =
+        dawni_calloc((int64_t)opts->strings + settings, sizeof *save->string);
     if (!save->string)
         return false;
     for (int i = 0; i < opts->strings; i++) {
@@ -96,6 +100,9 @@ static bool copy_strings(struct dawn_checkpoint_save *save,
         if (!save->string[i].key || !save->string[i].value)
             return false;
     }
+    for (int i = 0; i < settings; i++)
+        if (!dawni_setting_string(opts->job, i, &save->string[save->strings++]))
+            return false;
     return true;
 }
 

@@ -466,6 +466,71 @@ static void test_bf16(void)
     dawn_comm_destroy(comm);
 }
 
+static struct dawn_checkpoint *saved_under(const struct dawn_job *job)
+{
+    struct dawn_checkpoint_save *save = NULL;
+    struct dawn_checkpoint *ck = NULL;
+    struct dawn_comm *comm;
+
+    dawn_comm_create_loopback(1, 5, &comm, NULL);
+    struct dawn_checkpoint_save_opts opts = {
+        .comm = comm, .dir = dir, .job = job};
+    ok(!dawn_checkpoint_save_begin(&opts, &save, NULL) &&
+           !dawn_checkpoint_save_finish(save, NULL) &&
+           !dawn_checkpoint_open(NULL, dir, &ck, NULL),
+       "a checkpoint with a job's settings");
+    dawn_comm_destroy(comm);
+    return ck;
+}
+
+/* A rate of 1e-3 is no double: the text must read back as the same one. */
+static void test_settings(void)
+{
+    static const char *const wanted[] = {
+        "model: dropout: 0.1 then, 0 now", "data: format: bytes then, '' now",
+        "train: lr: 0.001 then, 0.01 now",
+        "passes: ewc: online: decay: 0 then, 0.5 now"};
+    struct dawn_job job = {.model = {.preset = "gpt2", .dropout = 0.1},
+                           .data = {.train = "a\377b", .format = "bytes"},
+                           .train = {.steps = 10, .lr = 1e-3}};
+    struct dawn_checkpoint_change change;
+    char text[300];
+    int number = 0, changes = 0;
+
+    new_dir("settings");
+    struct dawn_checkpoint *ck = saved_under(&job);
+    is_str(dawn_checkpoint_string(ck, "job.train.lr"), "0.001",
+           "they are strings");
+    is_str(dawn_checkpoint_string(ck, "job.data.train"), "a\\xffb",
+           "what is no UTF-8 is escaped");
+    is_int(dawn_checkpoint_changes(ck, &job, "", text, sizeof text), 0,
+           "the same job: nothing has changed%s", text);
+    job.model.dropout = 0;
+    job.data.format[0] = '\0';
+    job.train.lr *= 10;
+    job.ewc.decay = 0.5;
+    for (; dawn_checkpoint_next_change(ck, &job, &number, &change); changes++) {
+        dawn_checkpoint_change_text(&change, text, sizeof text);
+        is_str(text, changes < 4 ? wanted[changes] : NULL, "change %d",
+               changes);
+    }
+    is_int(changes, 4, "all are found");
+    is_int(dawn_checkpoint_changes(ck, &job, "train.", text, sizeof text), 1,
+           "one under train:");
+    is_str(text, wanted[2], "the same text");
+    is_int(dawn_checkpoint_changes(ck, &job, "", text, 100), 4, "in 100 bytes");
+    is_str(text,
+           "model: dropout: 0.1 then, 0 now; data: format: bytes then, '' now; "
+           "and 2 more",
+           "those that have room, and how many more");
+    dawn_checkpoint_close(ck);
+    new_dir("no-settings");
+    ck = saved_under(NULL);
+    is_int(dawn_checkpoint_changes(ck, &job, "", text, sizeof text), 0,
+           "a checkpoint without settings tells of no changes");
+    dawn_checkpoint_close(ck);
+}
+
 static void remove_all(void)
 {
     char command[100];
@@ -487,6 +552,7 @@ int main(void)
     test_failures();
     test_no_folder();
     test_bf16();
+    test_settings();
     remove_all();
     return done_testing();
 }
