@@ -78,18 +78,20 @@ static enum dawn_status warn_of_other(const struct dawn_checkpoint *ck,
     const char *trained = dawn_checkpoint_string(ck, "graph");
     struct dawn_graph *graph = NULL;
     enum dawn_status st = dawn_model_build(&job->model, &graph, err);
-    char here[32];
+    char here[32], what[700];
 
     if (st)
         return st;
     snprintf(here, sizeof here, "xxh3:%016llx",
              (unsigned long long)dawn_graph_digest(graph));
     dawn_graph_destroy(graph);
+    dawn_checkpoint_changes(ck, job, "model.", what, sizeof what);
     if (trained && strcmp(trained, here) != 0)
         fprintf(stderr,
                 "%s: warning: %s was not trained by this job's model: what its "
-                "shapes do not tell, such as heads, is taken from the job\n",
-                program, dawn_checkpoint_path(ck));
+                "shapes do not tell, such as heads, is taken from the "
+                "job%s%s\n",
+                program, dawn_checkpoint_path(ck), *what ? ": " : "", what);
     return DAWN_OK;
 }
 
