@@ -285,7 +285,7 @@ static enum dawn_status bind(struct trainer *t, struct dawn_error *err)
     if (st || (st = make_exec(t, err)))
         return st;
     if (t->options.evaluate)
-        return state_values(t, err);
+        return state_weights(t, err);
     if (cli_first(&t->cli))
         train_print_memory(t, t->options.json ? stderr : stdout);
     if (t->options.verify)

@@ -360,11 +360,6 @@ enum dawn_status state_init(struct trainer *t, struct dawn_error *err)
                               : dawn_exec_init(t->exec, err);
 }
 
-enum dawn_status state_values(struct trainer *t, struct dawn_error *err)
-{
-    return take_values(t, t->job.out, &t->step, err);
-}
-
 enum dawn_status state_weights(struct trainer *t, struct dawn_error *err)
 {
     bool trained = state_refuse(t->job.out, "", NULL) != DAWN_OK;
@@ -376,8 +371,14 @@ enum dawn_status state_weights(struct trainer *t, struct dawn_error *err)
                        "no trained parameters: %s has no checkpoint, and the "
                        "job no init:",
                        t->job.out);
-    st = dawn_comm_agree(t->cli.comm, st, err);
-    return st ? st : take_values(t, path, NULL, err);
+    if ((st = dawn_comm_agree(t->cli.comm, st, err)))
+        return st;
+    if (!trained && cli_first(&t->cli))
+        fprintf(stderr,
+                "dawn-train: %s has no checkpoint: the parameters are those of "
+                "init: %s\n",
+                t->job.out, path);
+    return take_values(t, path, trained ? &t->step : NULL, err);
 }
 
 enum dawn_status state_load(struct trainer *t, struct dawn_error *err)

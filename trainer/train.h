@@ -153,10 +153,8 @@ void state_clear(struct trainer *t);
 /* The parameters that the job begins with: drawn, or from another run's
  * checkpoint. */
 enum dawn_status state_init(struct trainer *t, struct dawn_error *err);
-/* The parameters of the newest complete one only; sets t->step. */
-enum dawn_status state_values(struct trainer *t, struct dawn_error *err);
 /* Trained parameters, to look at: of the newest checkpoint in the job's folder,
- * or else those that it begins with. */
+ * whose step t->step becomes, or else those that it begins with, at step 0. */
 enum dawn_status state_weights(struct trainer *t, struct dawn_error *err);
 /* Open a checkpoint; warn of newer ones that are broken. */
 enum dawn_status state_open(const struct trainer *t, const char *path,

@@ -47,10 +47,19 @@ train 1 plan1.yaml --steps 1
 [ "$(last_eval)" = "$(sed 's/.*"eval_loss_hex":"//; s/".*//' evaluated)" ]
 report $? "which is that of an evaluation on the whole file"
 rm -rf run
-ranks 1 "$bin/dawn-train" job.yaml --plan plan1.yaml --evaluate eval.txt \
+# A whole evaluation of what a run without a learning rate left: the same weights
+ranks 1 "$bin/dawn-train" job.yaml --plan plan1.yaml --evaluate eval.txt --json \
+    > begun 2> train.log
+report $? "without a checkpoint --evaluate takes init:"
+sed 's/"step":1,/"step":0,/' evaluated | cmp -s - begun
+report $? "of the same loss, at step 0"
+grep -q '^dawn-train: run has no checkpoint: the parameters are those of init: base/run$' train.log
+report $? "and says so"
+sed 's/, init: base.run//' job.yaml > none.yaml
+ranks 1 "$bin/dawn-train" none.yaml --plan plan1.yaml --evaluate eval.txt \
     > train.log 2>&1
-[ $? -eq 1 ] && grep -q '^dawn-train: .*run' train.log && [ ! -e run ]
-report $? "without a checkpoint it fails, and makes no folder"
+[ $? -eq 1 ] && grep -q '^dawn-train: no trained parameters: run has no checkpoint' train.log && [ ! -e run ]
+report $? "without both it fails, and makes no folder"
 mv job.yaml base/
 sed 's/init: base.run/init: run/; s/train: train/train: ..\/train/
     s/eval: eval/eval: ..\/eval/' base/job.yaml > base/there.yaml
