@@ -7,6 +7,7 @@ enum {
     KEY_PLAN = 2000,
     KEY_STEPS,
     KEY_RESUME,
+    KEY_ACCEPT_CHANGES,
     KEY_TIMEOUT,
     KEY_VERIFY,
     KEY_EVALUATE,
@@ -23,6 +24,11 @@ static const struct argp_option options[] = {
     {"steps", KEY_STEPS, "N", 0, "stop after N steps (the job's)", 0},
     {"resume", KEY_RESUME, NULL, 0,
      "go on from the newest complete checkpoint, on any number of stages", 0},
+    {"accept-changes", KEY_ACCEPT_CHANGES, NULL, 0,
+     "with --resume: go on although the job's data, learning rate, optimizer "
+     "or "
+     "model have changed",
+     0},
     {"timeout", KEY_TIMEOUT, "SECONDS", 0,
      "end the job when nothing moves for so long (300)", 0},
     {"verify", KEY_VERIFY, NULL, 0,
@@ -107,6 +113,8 @@ static void check(struct trainer *t)
     if (o->resume + o->verify + (o->evaluate != NULL) > 1)
         cli_usage(&t->cli,
                   "--resume, --verify and --evaluate exclude each other");
+    if (o->accept_changes && !o->resume)
+        cli_usage(&t->cli, "--accept-changes goes with --resume");
     if (!o->fisher && (o->output || o->samples || o->of_batch_mean))
         cli_usage(&t->cli, "-o, --samples and --fisher-of-batch-mean go with "
                            "--fisher");
@@ -135,6 +143,9 @@ static error_t parse(int key, char *arg, struct argp_state *state)
         return 0;
     case KEY_RESUME:
         t->options.resume = true;
+        return 0;
+    case KEY_ACCEPT_CHANGES:
+        t->options.accept_changes = true;
         return 0;
     case KEY_TIMEOUT:
         parse_timeout(t, arg);

@@ -292,7 +292,7 @@ static enum dawn_status bind(struct trainer *t, struct dawn_error *err)
         return DAWN_OK;
     if (t->options.fisher)
         return state_weights(t, err);
-    if ((st = passes_load(t, err)))
+    if ((st = passes_load(t, err)) || (st = changes_note(t, err)))
         return st;
     st = t->options.resume ? state_load(t, err) : state_init(t, err);
     if (st || (st = state_reserve(t, err)))

@@ -47,20 +47,6 @@ static void name_part(char name[NAME_ROOM], const char *param, int part)
     snprintf(name, NAME_ROOM, "%s%s", param, suffix[part]);
 }
 
-/* What must be equal for a run to repeat the same numbers. */
-struct identity {
-    char graph[32], seed[32], samples[32];
-};
-
-static void identify(const struct trainer *t, struct identity *id)
-{
-    snprintf(id->graph, sizeof id->graph, "xxh3:%016llx",
-             (unsigned long long)dawn_graph_digest(t->graph));
-    snprintf(id->seed, sizeof id->seed, "%llu",
-             (unsigned long long)t->job.train.seed);
-    snprintf(id->samples, sizeof id->samples, "%lld", (long long)t->samples);
-}
-
 /* Floats of all this rank's tensors. */
 static size_t state_floats(const struct trainer *t)
 {
@@ -135,21 +121,17 @@ static enum dawn_status write_tensors(struct trainer *t,
                                       struct dawn_checkpoint_tensor *tensor,
                                       struct dawn_error *err)
 {
-    struct identity id;
-
-    identify(t, &id);
-    struct dawn_checkpoint_string string[] = {{"graph", id.graph},
-                                              {"seed", id.seed},
-                                              {"samples_per_step", id.samples},
-                                              {"passes", t->passes}};
+    struct dawn_checkpoint_string string[MOST_FACTS];
+    int strings = changes_strings(t, string);
     struct dawn_checkpoint_save_opts opts = {.comm = t->cli.comm,
                                              .dir = t->job.out,
                                              .step = t->step,
                                              .keep = t->job.train.keep,
                                              .tensors = state_tensors(t),
                                              .tensor = tensor,
-                                             .strings = *t->passes ? 4 : 3,
-                                             .string = string};
+                                             .strings = strings,
+                                             .string = string,
+                                             .job = &t->job};
     return dawn_checkpoint_save_begin(&opts, &t->save, err);
 }
 
@@ -212,47 +194,6 @@ void state_clear(struct trainer *t)
 {
     dawn_checkpoint_save_destroy(t->save); /* it reads the copy */
     free(t->copy);
-}
-
-static enum dawn_status same(const struct dawn_checkpoint *ck, const char *key,
-                             const char *wanted, struct dawn_error *err)
-{
-    const char *found = dawn_checkpoint_string(ck, key);
-
-    if (!strcmp(found ? found : "", wanted))
-        return DAWN_OK;
-    return dawn_fail(
-        err, DAWN_E_MISMATCH, "%s is of another run: %s is %s there, %s here",
-        dawn_checkpoint_path(ck), key, found ? found : "missing", wanted);
-}
-
-static enum dawn_status same_passes(const struct trainer *t,
-                                    const struct dawn_checkpoint *ck,
-                                    struct dawn_error *err)
-{
-    const char *found = dawn_checkpoint_string(ck, "passes");
-    char there[PASSES_ROOM], here[PASSES_ROOM];
-
-    if (!strcmp(found ? found : "", t->passes))
-        return DAWN_OK;
-    return dawn_fail(err, DAWN_E_MISMATCH,
-                     "%s is of another run: passes is %s there, %s here",
-                     dawn_checkpoint_path(ck), passes_text(found, there),
-                     passes_text(t->passes, here));
-}
-
-static enum dawn_status check(const struct trainer *t,
-                              const struct dawn_checkpoint *ck,
-                              struct dawn_error *err)
-{
-    struct identity id;
-    enum dawn_status st;
-
-    identify(t, &id);
-    if ((st = same(ck, "graph", id.graph, err)) ||
-        (st = same(ck, "seed", id.seed, err)) || (st = same_passes(t, ck, err)))
-        return st;
-    return same(ck, "samples_per_step", id.samples, err);
 }
 
 /* Read moments piece by piece into the tier. */
@@ -348,6 +289,8 @@ static enum dawn_status take_values(struct trainer *t, const char *path,
     st = dawn_comm_agree(t->cli.comm, read_tensors(t, ck, 1, err), err);
     if (!st)
         st = dawn_exec_params_changed(t->exec, err);
+    if (!st)
+        changes_warn_of_model(t, ck);
     if (!st && step_p)
         *step_p = dawn_checkpoint_step(ck);
     dawn_checkpoint_close(ck);
@@ -384,17 +327,21 @@ enum dawn_status state_weights(struct trainer *t, struct dawn_error *err)
 enum dawn_status state_load(struct trainer *t, struct dawn_error *err)
 {
     struct dawn_checkpoint *ck = NULL;
+    struct changes *changes = NULL;
     enum dawn_status st = state_open(t, t->job.out, &ck, err);
 
     if (st)
         return st;
-    if (!(st = check(t, ck, err)))
+    if (!(st = changes_check(t, ck, &changes, err)))
         st = read_tensors(t, ck, PARTS, err);
     st = dawn_comm_agree(t->cli.comm, st, err);
     if (!st) {
         t->step = dawn_checkpoint_step(ck);
         st = dawn_exec_params_changed(t->exec, err);
     }
+    if (!st)
+        changes_print(changes);
+    changes_free(changes);
     dawn_checkpoint_close(ck);
     return st;
 }

@@ -22,9 +22,19 @@ struct options {
     const char *output;      /* of --fisher */
     int64_t samples;         /* 0: the whole corpus */
     bool of_batch_mean;
-    bool resume, verify, checked, json;
+    bool resume, accept_changes, verify, checked, json;
 };
 
+/* What a checkpoint has of its run besides the job's settings. */
+#define FACT_ROOM 512
+#define MOST_FACTS 8 /* strings in a checkpoint */
+struct facts {
+    char graph[FACT_ROOM], seed[FACT_ROOM], samples[FACT_ROOM];
+    char microbatches[FACT_ROOM], schedule[FACT_ROOM];
+    char train[FACT_ROOM], eval[FACT_ROOM]; /* rank 0: which data */
+};
+
+struct changes;
 struct metrics;
 struct progress;
 struct dawn_checkpoint;
@@ -52,6 +62,7 @@ struct trainer {
     int64_t units;            /* of a sample */
     int eval_microbatches;    /* of an evaluation; 0: nothing is held out */
     char passes[PASSES_ROOM]; /* what they are and hold; "": none */
+    struct facts facts;
     uint64_t fisher_samples;
 };
 
@@ -166,6 +177,27 @@ enum dawn_status state_load(struct trainer *t, struct dawn_error *err);
  * one. hint: what to do. */
 enum dawn_status state_refuse(const char *dir, const char *hint,
                               struct dawn_error *err);
+
+/* changes.c: what is told of a run in its checkpoints. */
+/* Fill t->facts. Collective; behind passes_load. */
+enum dawn_status changes_note(struct trainer *t, struct dawn_error *err);
+struct dawn_checkpoint_string;
+/* string: out, room for MOST_FACTS, which live as long as the trainer. Returns
+ * how many there are. */
+int changes_strings(const struct trainer *t,
+                    struct dawn_checkpoint_string *string);
+/* Rank 0: compare the run that wrote a checkpoint with this one, which is to go
+ * on from it. DAWN_E_MISMATCH: steps that are done would have been others, and
+ * that was not accepted. changes_p: out, NULL on other ranks; uses ck. */
+enum dawn_status changes_check(const struct trainer *t,
+                               const struct dawn_checkpoint *ck,
+                               struct changes **changes_p,
+                               struct dawn_error *err);
+void changes_print(const struct changes *c); /* takes NULL */
+void changes_free(struct changes *c);        /* takes NULL */
+/* Rank 0: say what differs where only the parameters must be the same. */
+void changes_warn_of_model(const struct trainer *t,
+                           const struct dawn_checkpoint *ck);
 
 /* metrics.c: out/metrics.jsonl. Opened for a run that has done `step` steps:
  * lines of later steps are removed, all of them when step is 0. */
