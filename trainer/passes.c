@@ -101,7 +101,8 @@ enum dawn_status passes_load(struct trainer *t, struct dawn_error *err)
                                  .lambda = t->job.ewc.lambda,
                                  .relative = t->job.ewc.relative,
                                  .proximal =
-                                     !strcmp(t->job.ewc.form, "proximal")};
+                                     !strcmp(t->job.ewc.form, "proximal"),
+                                 .job = &t->job};
     struct dawn_ewc_info info;
     struct dawn_error why = {0};
     enum dawn_status st;
@@ -123,6 +124,8 @@ enum dawn_status passes_load(struct trainer *t, struct dawn_error *err)
             info.fisher.max);
     if (*info.skipped)
         fprintf(stderr, "dawn-train: warning: ewc: %s\n", info.skipped);
+    if (*info.differs)
+        fprintf(stderr, "dawn-train: warning: ewc: %s\n", info.differs);
     warn_fisher(t, &info);
     warn_unstable(t, &info);
     return DAWN_OK;

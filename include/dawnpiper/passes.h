@@ -13,6 +13,7 @@
 #define DAWNPIPER_PASSES_H
 
 #include <dawnpiper/exec.h>
+#include <dawnpiper/job.h>
 
 #ifdef __cplusplus
 extern "C" {
@@ -31,6 +32,7 @@ struct dawn_fisher_save_opts {
     uint64_t samples;     /* that were observed, >= 1; ... steps */
     const char *previous; /* NULL, or an earlier one that is added, ... */
     double decay;         /* ... times this: online EWC */
+    const struct dawn_job *job; /* as of dawn_checkpoint_save_opts */
 };
 
 /* Make F of what the executor's pass observed, sum / samples, in place, and
@@ -47,10 +49,11 @@ DAWN_API enum dawn_status dawn_fisher_save(
 
 struct dawn_ewc_opts {
     const char *fisher; /* what dawn_fisher_save wrote */
-    const char *anchor; /* a checkpoint of the same model */
+    const char *anchor; /* a checkpoint of the same parameters */
     double lambda;      /* >= 0 */
     bool relative;      /* lambda is divided by the mean of F */
     bool proximal;      /* else the penalty's gradient joins the task's */
+    const struct dawn_job *job; /* or NULL: to tell what differs */
 };
 
 struct dawn_ewc_info {
@@ -59,14 +62,17 @@ struct dawn_ewc_info {
     uint64_t digest;    /* of F and anchor: the same on any number of ranks */
     bool other_anchor;  /* F was taken at other weights than the anchor's */
     char skipped[1000]; /* as dawn_checkpoint_skipped, of both folders */
+    char differs[2000]; /* where F or the anchor are of another graph with
+                           parameters of the same names and shapes: what differs
+                           in opts.job's model; "": they are of this one */
 };
 
 /* Fill the pass "ewc" or "ewc-bf16" of an executor. Every rank reads what it
  * owns. Collective; before the first step.
  *
  * Returns DAWN_OK, DAWN_E_INVAL (no such pass; a mean of 0 where lambda is
- * relative to it; a lambda beyond f32), DAWN_E_MISMATCH (of another graph; no
- * such tensor, another shape, no f32), DAWN_E_FORMAT (broken files; F below 0
+ * relative to it; a lambda beyond f32), DAWN_E_MISMATCH (parameters of other
+ * names or shapes, no f32), DAWN_E_FORMAT (broken files; F below 0
  * or not finite), DAWN_E_IO, DAWN_E_NOMEM, DAWN_E_COMM.
  */
 DAWN_API enum dawn_status dawn_ewc_load(struct dawn_exec *exec,

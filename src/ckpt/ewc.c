@@ -125,7 +125,7 @@ static enum dawn_status open_one(struct dawn_exec *e, const char *path,
                                  struct dawn_error *err)
 {
     struct dawn_error why = {0};
-    enum dawn_status st = dawni_open_of_graph(e, path, fisher, ck_p, &why);
+    enum dawn_status st = dawni_open_suiting(e, path, fisher, ck_p, &why);
 
     if (!st)
         return DAWN_OK;
@@ -147,6 +147,24 @@ static void read_strings(const struct loading *l, struct dawn_ewc_info *info)
     info->fisher.samples = samples ? strtoull(samples, NULL, 10) : 0;
     dawni_digest_text(l->weights, wanted);
     info->other_anchor = weights && strcmp(weights, wanted) != 0;
+}
+
+/* Add to info->differs what is another in the model of F or of the anchor. */
+static void say_differs(const struct dawn_exec *e,
+                        const struct dawn_checkpoint *ck,
+                        const struct dawn_ewc_opts *opts,
+                        struct dawn_ewc_info *info)
+{
+    size_t n = strlen(info->differs);
+    char what[400] = "";
+
+    if (!dawni_is_of_other_graph(e, ck))
+        return;
+    if (opts->job)
+        dawn_checkpoint_changes(ck, opts->job, "model.", what, sizeof what);
+    snprintf(info->differs + n, sizeof info->differs - n,
+             "%s%.400s is of another model with the same parameters%s%s",
+             n ? "; " : "", dawn_checkpoint_path(ck), *what ? ": " : "", what);
 }
 
 static void say_skipped(const struct loading *l, struct dawn_ewc_info *info)
@@ -175,6 +193,8 @@ static enum dawn_status load(struct dawn_exec *e, struct loading *l,
     read_strings(l, info);
     info->digest = l->digest;
     say_skipped(l, info);
+    say_differs(e, l->fisher, opts, info);
+    say_differs(e, l->anchor, opts, info);
     return find_lambda(opts, info, err);
 }
 

@@ -22,11 +22,16 @@ enum dawn_status dawni_share_digest(struct dawn_exec *e, uint64_t *digest,
 /* Is parameter i of those that the rank owns a weight? */
 bool dawni_owns_weight(const struct dawn_exec *e, int i);
 
-/* Open a checkpoint that must be of this graph, and Fisher information or not.
- * Collective. Returns what dawn_checkpoint_open does, or DAWN_E_MISMATCH. */
-enum dawn_status dawni_open_of_graph(struct dawn_exec *e, const char *path,
-                                     bool fisher, struct dawn_checkpoint **ck_p,
-                                     struct dawn_error *err);
+/* Open a checkpoint whose tensors must be those of this graph's parameters, and
+ * Fisher information or not; shapes are looked at as they are read. Collective.
+ * Returns what dawn_checkpoint_open does, or DAWN_E_MISMATCH. */
+enum dawn_status dawni_open_suiting(struct dawn_exec *e, const char *path,
+                                    bool fisher, struct dawn_checkpoint **ck_p,
+                                    struct dawn_error *err);
+
+/* Was a checkpoint written under another graph than the executor's? */
+bool dawni_is_of_other_graph(const struct dawn_exec *e,
+                             const struct dawn_checkpoint *ck);
 
 struct dawni_weight_part {
     int i;       /* number among the owned parameters */

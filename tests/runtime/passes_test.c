@@ -716,14 +716,26 @@ static const struct {
      {NULL, "w", DAWN_F32, WIDTH, 1, false},
      2,
      false,
-     DAWN_E_MISMATCH,
-     "is of the graph xxh3:"},
+     DAWN_OK,
+     ""},
     {{F, "w.fisher", DAWN_F32, WIDTH, 1, false},
      {NULL, "w", DAWN_F32, WIDTH, 1, true},
      2,
      false,
+     DAWN_OK,
+     ""},
+    {{F, "v.fisher", DAWN_F32, WIDTH, 1, true},
+     {NULL, "w", DAWN_F32, WIDTH, 1, false},
+     2,
+     false,
      DAWN_E_MISMATCH,
-     "is of the graph xxh3:"},
+     "this one has no parameter for tensor v.fisher"},
+    {{F, "w.fisher", DAWN_F32, WIDTH, 1, false},
+     {NULL, "w", DAWN_F32, WIDTH - 1, 1, true},
+     2,
+     false,
+     DAWN_E_MISMATCH,
+     "has shape [5,6], [5,7] is wanted"},
     {{F, "v.fisher", DAWN_F32, WIDTH, 1, false},
      {NULL, "w", DAWN_F32, WIDTH, 1, false},
      2,
@@ -763,6 +775,20 @@ static const struct {
 };
 #undef F
 
+/* Another graph is taken, since the weight is the same, and told. other: which
+ * of both folders is of one; NULL: neither. */
+static void test_differs(const struct dawn_ewc_info *info, const char *other)
+{
+    char wanted[400] = "";
+
+    if (other)
+        snprintf(wanted, sizeof wanted,
+                 "%s/step-00000000 is of another model with the same "
+                 "parameters",
+                 other);
+    is_str(info->differs, wanted, "what is of another graph");
+}
+
 static void test_files(void)
 {
     struct direct d;
@@ -783,6 +809,10 @@ static void test_files(void)
         is_int(dawn_ewc_load(d.exec, &opts, &info, &err), files[i].status,
                "files %zu", i);
         ok(strstr(err.text, files[i].text) != NULL, "%s", err.text);
+        if (files[i].status == DAWN_OK)
+            test_differs(&info, files[i].fisher.other_graph   ? fisher
+                                : files[i].anchor.other_graph ? anchor
+                                                              : NULL);
         if (i)
             continue;
         double mean = (1 + 0.25 * (CLASSES * WIDTH - 1)) / (CLASSES * WIDTH);
