@@ -129,36 +129,6 @@ static enum dawn_status want(const struct dawn_checkpoint *ck, const char *key,
         dawn_checkpoint_path(ck), key, there ? there : "missing", wanted);
 }
 
-/* Has it the tensors that will be read in the end, and no others? */
-static enum dawn_status check_tensors(const struct trainer *t,
-                                      const struct dawn_checkpoint *ck,
-                                      struct dawn_error *err)
-{
-    char name[256];
-    enum dawn_status st = DAWN_OK;
-
-    for (int i = 0; i < dawn_checkpoint_tensors(ck); i++) {
-        const char *tensor = dawn_checkpoint_tensor(ck, i)->name;
-        snprintf(name, sizeof name, "%.*s",
-                 (int)(strlen(tensor) - strlen(".fisher")), tensor);
-        if (dawn_graph_find_param(t->graph, name) < 0)
-            return dawn_fail(err, DAWN_E_MISMATCH,
-                             "%s cannot be added: this model has no parameter "
-                             "for its tensor %s",
-                             dawn_checkpoint_path(ck), tensor);
-    }
-    for (int i = 0; !st && i < dawn_exec_params(t->exec); i++) {
-        const struct dawn_exec_param *p = dawn_exec_param(t->exec, i);
-        const struct dawn_param_desc *d = dawn_graph_param(t->graph, p->param);
-        const struct dawn_checkpoint_part nothing = {
-            .name = name, .dims = d->dims, .shape = d->shape};
-        snprintf(name, sizeof name, "%s.fisher", p->name);
-        if (d->average <= 0)
-            st = dawn_checkpoint_read_part(ck, &nothing, NULL, err);
-    }
-    return st;
-}
-
 /* Is what is added in the end such information? Its numbers are looked at
  * then. */
 static enum dawn_status check_previous(const struct trainer *t,
@@ -172,7 +142,7 @@ static enum dawn_status check_previous(const struct trainer *t,
     if ((st = state_open(t, t->job.ewc.fisher, &ck, err)))
         return st;
     if (!(st = want(ck, "estimator", train_passes(t), err)))
-        st = dawn_comm_agree(t->cli.comm, check_tensors(t, ck, err), err);
+        st = dawn_checkpoint_suits(ck, t->graph, ".fisher", err);
     if (!st)
         changes_warn_of_model(t, ck);
     dawn_checkpoint_close(ck);

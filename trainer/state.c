@@ -286,7 +286,8 @@ static enum dawn_status take_values(struct trainer *t, const char *path,
 
     if (st || (st = state_open(t, path, &ck, err)))
         return st;
-    st = dawn_comm_agree(t->cli.comm, read_tensors(t, ck, 1, err), err);
+    if (!(st = dawn_checkpoint_suits(ck, t->graph, "", err)))
+        st = dawn_comm_agree(t->cli.comm, read_tensors(t, ck, 1, err), err);
     if (!st)
         st = dawn_exec_params_changed(t->exec, err);
     if (!st)
@@ -332,7 +333,8 @@ enum dawn_status state_load(struct trainer *t, struct dawn_error *err)
 
     if (st)
         return st;
-    if (!(st = changes_check(t, ck, &changes, err)))
+    if (!(st = changes_check(t, ck, &changes, err)) &&
+        !(st = dawn_checkpoint_suits(ck, t->graph, "", err)))
         st = read_tensors(t, ck, PARTS, err);
     st = dawn_comm_agree(t->cli.comm, st, err);
     if (!st) {

@@ -177,6 +177,20 @@ DAWN_API const struct dawn_checkpoint_tensor *dawn_checkpoint_tensor(
 DAWN_API const struct dawn_checkpoint_tensor *dawn_checkpoint_find(
     const struct dawn_checkpoint *ck, const char *name);
 
+/* Does a checkpoint have the graph's parameters? Names and shapes decide, which
+ * graphs that differ in dropout, say, have in common.
+ *
+ *   suffix  what is behind the parameters' names: "", or ".fisher", ".adam_m",
+ *           ".adam_v", which parameters that are averages do not have
+ *
+ * Thread-safe. Returns DAWN_OK, or DAWN_E_MISMATCH with the name of a tensor:
+ * it is missing, has another shape, is neither f32 nor bf16, or belongs to no
+ * parameter of the graph, whatever of these suffixes it has.
+ */
+DAWN_API enum dawn_status dawn_checkpoint_suits(
+    const struct dawn_checkpoint *ck, const struct dawn_graph *graph,
+    const char *suffix, struct dawn_error *err);
+
 /* Copy a tensor as f32; bf16 is widened. Thread-safe.
  *
  *   dims, shape  what it must have

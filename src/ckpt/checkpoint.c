@@ -3,10 +3,14 @@
 #include "ckpt/checkpoint.h"
 #include "ckpt/folder.h"
 #include "common/array.h"
+#include "graph/graph.h"
 
 #include <inttypes.h>
 #include <math.h>
+#include <stdio.h>
 #include <string.h>
+
+#define NAME_ROOM 256 /* bytes of a tensor's name with its suffix */
 
 static enum dawn_status open_file(struct dawn_checkpoint *ck, int i,
                                   bool with_checksum, struct dawn_error *err)
@@ -217,6 +221,59 @@ static enum dawn_status find_wanted(const struct dawn_checkpoint *ck,
     *t_p = tensor;
     return DAWN_OK;
 }
+
+/* Suiting a graph */
+
+/* Does a tensor belong to a parameter of the graph, as itself or with a suffix?
+ */
+static bool is_of_graph(const struct dawn_graph *graph, const char *tensor)
+{
+    static const char *const suffix[] = {"", ".fisher", ".adam_m", ".adam_v"};
+    size_t bytes = strlen(tensor);
+    char name[NAME_ROOM];
+
+    for (size_t i = 0; i < sizeof suffix / sizeof *suffix; i++) {
+        size_t end = strlen(suffix[i]);
+        if (end > bytes || bytes - end >= sizeof name ||
+            strcmp(tensor + bytes - end, suffix[i]) != 0)
+            continue;
+        memcpy(name, tensor, bytes - end);
+        name[bytes - end] = '\0';
+        if (dawn_graph_find_param(graph, name) >= 0)
+            return true;
+    }
+    return false;
+}
+
+enum dawn_status dawn_checkpoint_suits(const struct dawn_checkpoint *ck,
+                                       const struct dawn_graph *graph,
+                                       const char *suffix,
+                                       struct dawn_error *err)
+{
+    const struct dawn_checkpoint_tensor *tensor;
+    enum dawn_status st;
+    char name[NAME_ROOM];
+
+    for (int i = 0; i < graph->params; i++) {
+        const struct dawni_param *p = &graph->param[i];
+        const struct dawn_checkpoint_part part = {
+            .name = name, .dims = p->desc.dims, .shape = p->desc.shape};
+        if (!p->users || (p->desc.average > 0 && *suffix))
+            continue;
+        snprintf(name, sizeof name, "%s%s", p->desc.name, suffix);
+        if ((st = find_wanted(ck, &part, &tensor, err)))
+            return st;
+    }
+    for (int i = 0; i < dawn_checkpoint_tensors(ck); i++)
+        if (!is_of_graph(graph, ck->tensor[i]->name))
+            return dawn_fail(err, DAWN_E_MISMATCH,
+                             "%s is of another model: this one has no "
+                             "parameter for tensor %.200s",
+                             ck->path, ck->tensor[i]->name);
+    return DAWN_OK;
+}
+
+/* Copying */
 
 static int64_t elements_of(const struct dawn_checkpoint_tensor *tensor)
 {

@@ -70,47 +70,6 @@ bool dawni_is_of_other_graph(const struct dawn_exec *e,
     return !graph || strcmp(graph, here) != 0;
 }
 
-/* Does a tensor belong to a parameter of the graph, as itself or with a suffix?
- */
-static bool is_of_graph(const struct dawn_graph *graph, const char *tensor)
-{
-    static const char *const suffix[] = {"", ".fisher", ".adam_m", ".adam_v"};
-    size_t bytes = strlen(tensor);
-    char name[DAWNI_TENSOR_NAME];
-
-    for (size_t i = 0; i < sizeof suffix / sizeof *suffix; i++) {
-        size_t end = strlen(suffix[i]);
-        if (end > bytes || bytes - end >= sizeof name ||
-            strcmp(tensor + bytes - end, suffix[i]) != 0)
-            continue;
-        memcpy(name, tensor, bytes - end);
-        name[bytes - end] = '\0';
-        if (dawn_graph_find_param(graph, name) >= 0)
-            return true;
-    }
-    return false;
-}
-
-/* Graphs that differ in dropout, say, have the same parameters. Tensors that
- * this graph has no use for are of another model; those that are missing are
- * seen when they are read. */
-static enum dawn_status check_names(const struct dawn_exec *e,
-                                    const struct dawn_checkpoint *ck,
-                                    struct dawn_error *err)
-{
-    if (!dawni_is_of_other_graph(e, ck))
-        return DAWN_OK;
-    for (int i = 0; i < dawn_checkpoint_tensors(ck); i++) {
-        const char *name = dawn_checkpoint_tensor(ck, i)->name;
-        if (!is_of_graph(e->graph, name))
-            return dawn_fail(err, DAWN_E_MISMATCH,
-                             "%s is of another model: this one has no "
-                             "parameter for tensor %.200s",
-                             dawn_checkpoint_path(ck), name);
-    }
-    return DAWN_OK;
-}
-
 enum dawn_status dawni_open_suiting(struct dawn_exec *e, const char *path,
                                     bool fisher, struct dawn_checkpoint **ck_p,
                                     struct dawn_error *err)
@@ -120,7 +79,9 @@ enum dawn_status dawni_open_suiting(struct dawn_exec *e, const char *path,
 
     if (st)
         return st;
-    if ((st = check_kind(ck, fisher, err)) || (st = check_names(e, ck, err)))
+    if ((st = check_kind(ck, fisher, err)) ||
+        (st =
+             dawn_checkpoint_suits(ck, e->graph, fisher ? ".fisher" : "", err)))
         dawn_checkpoint_close(ck);
     else
         *ck_p = ck;

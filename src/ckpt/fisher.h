@@ -22,9 +22,9 @@ enum dawn_status dawni_share_digest(struct dawn_exec *e, uint64_t *digest,
 /* Is parameter i of those that the rank owns a weight? */
 bool dawni_owns_weight(const struct dawn_exec *e, int i);
 
-/* Open a checkpoint whose tensors must be those of this graph's parameters, and
- * Fisher information or not; shapes are looked at as they are read. Collective.
- * Returns what dawn_checkpoint_open does, or DAWN_E_MISMATCH. */
+/* Open a checkpoint that must suit the executor's graph, and be Fisher
+ * information or not. Collective. Returns what dawn_checkpoint_open does, or
+ * DAWN_E_MISMATCH. */
 enum dawn_status dawni_open_suiting(struct dawn_exec *e, const char *path,
                                     bool fisher, struct dawn_checkpoint **ck_p,
                                     struct dawn_error *err);

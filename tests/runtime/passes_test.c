@@ -729,7 +729,7 @@ static const struct {
      2,
      false,
      DAWN_E_MISMATCH,
-     "this one has no parameter for tensor v.fisher"},
+     "no tensor w.fisher"},
     {{F, "w.fisher", DAWN_F32, WIDTH, 1, false},
      {NULL, "w", DAWN_F32, WIDTH - 1, 1, true},
      2,

@@ -126,6 +126,21 @@ train 2 plan.yaml --accept-changes
 [ $? -eq 2 ] && grep -q '^dawn-train: --accept-changes goes with --resume' train.log
 check $? "--accept-changes without --resume: wrong usage"
 
+# Parameters that do not fit are refused, whatever is accepted
+cp profile.yaml kept.yaml
+for layers in 1 3; do
+    again "s/layers: 2/layers: $layers/"
+    make_profile
+    plan 2 1f1b other.yaml
+    train 2 other.yaml --resume
+    [ $? -eq 1 ] && grep -qxF "dawn-train: run/step-00000010${from}model: layers: 2 then, $layers now" train.log
+    check $? "refused: $layers layers"
+    train 2 other.yaml --resume --accept-changes
+    [ $? -eq 1 ] && grep -qE '^dawn-train: run/step-00000010(: no tensor h.2.| is of another model: .* for tensor h.1.)' train.log
+    check $? "$layers layers cannot be accepted"
+done
+mv kept.yaml profile.yaml
+
 # Kept checkpoints: 5 and 10, of which 10 is damaged
 again 's/steps: 10/steps: 20/'
 for file in run/step-00000010/rank-1.safetensors; do
@@ -177,8 +192,15 @@ train 2 fisher-plan.yaml --fisher eval.txt --samples 8 -o online
     "dawn-train: warning: fisher/step-00000008 is of another model with the same parameters: $differs" train.log
 check $? "and so does what adds to it"
 rm -rf run
-sed 's/layers: 2/layers: 1/; s/init: base/keep: 2/; s/keep: 2, keep/keep/' job.yaml > small.yaml
-cp small.yaml job.yaml
+cp job.yaml ewc.yaml
+sed -i 's/layers: 2/layers: 1/' plain.yaml
+sed 's/: base/: run/; s/keep: 2/keep: 2, init: base/' plain.yaml > job.yaml
+make_profile
+plan 2 1f1b plan.yaml
+train 2 plan.yaml
+[ $? -eq 1 ] && grep -q '^dawn-train: base/step-00000010 is of another model: this one has no parameter for tensor h.1' train.log
+check $? "init: of more layers is refused"
+sed 's/layers: 2/layers: 1/; s/init: base/keep: 2/; s/keep: 2, keep/keep/' ewc.yaml > job.yaml
 make_profile 1,2
 plan 1 1f1b plan.yaml --passes=ewc
 train 1 plan.yaml
