@@ -6,14 +6,18 @@
  *            `ID -- DESCRIPTION -- forward_compute_time=F,
  *            backward_compute_time=B, activation_size=A, parameter_size=W`, in
  *            ms and bytes of one minibatch, A perhaps a list `[A; A]` that is
- *            summed; a line an edge, `ID -- ID`. Nodes that are inputs
- *            (DESCRIPTION begins with Input), and __getitem__ that nobody
- * takes, are left out. Variants, by the rules of Piper's authors: vanilla F +
- * B, A, 2W; activation recomp 2F + B, 0.09 A, 2W + 0.91 A. piper      JSON of
- * Piper: nodes with TMPCs, of which those without tensor parallelism ("1") are
- * read: timePerSample (s), memoryUsageA and memoryUsageB (bytes) of "vanilla"
- * and of "activation recomp"; edges with communicationCost (bytes). F is what
- * recompute adds, a third of the time where a node has no such variant.
+ *            summed; a line an edge, `ID -- ID`. Left out, as by PipeDream's
+ *            own planner, are nodes that take nothing and whose DESCRIPTION is
+ *            Input or Input0, Input1, ..., and nodes that nobody takes and whose
+ *            DESCRIPTION is __getitem__, with or without arguments. Variants,
+ *            by the rules of Piper's authors: vanilla F + B, A, 2W; activation
+ *            recomp 2F + B, 0.09 A, 2W + 0.91 A.
+ *
+ * piper      JSON of Piper: nodes with TMPCs, of which those without tensor
+ *            parallelism ("1") are read: timePerSample (s), memoryUsageA and
+ *            memoryUsageB (bytes) of "vanilla" and of "activation recomp";
+ *            edges with communicationCost (bytes). F is what recompute adds, a
+ *            third of the time where a node has no such variant.
  *
  * A node of the graph has the file's id as its name, the description as its
  * label, one f32 output of the size of its activation, or of its largest edge,

@@ -230,22 +230,45 @@ static enum dawn_status read_line(struct text *t, const struct line *line,
                              "ID'");
 }
 
-/* Inputs take the time of loading data; what is picked from a list and never
- * used takes none. */
+/* Is the label that word, perhaps numbered, alone or before arguments? "Input0"
+ * and "__getitem__(1)" are, the layer "InputEmbedding(50257, 1024)" is not. */
+static bool is_called(const char *label, const char *word)
+{
+    size_t bytes = strlen(word);
+
+    if (strncmp(label, word, bytes) != 0)
+        return false;
+    bytes += strspn(label + bytes, "0123456789");
+    return label[bytes] == '\0' || label[bytes] == '(';
+}
+
+/* Leave out what PipeDream's planner leaves out: inputs, which have the time of
+ * loading data and no inputs of their own; and what is picked from a list and
+ * never used. */
 static enum dawn_status drop(struct dawni_import *in, struct dawn_error *err)
 {
+    struct {
+        bool takes, taken;
+    } *edge = dawni_calloc(in->nodes, sizeof *edge);
     bool *out = dawni_calloc(in->nodes, sizeof *out);
     enum dawn_status st;
 
-    if (!out)
+    if (!out || !edge) {
+        free(edge);
+        free(out);
         return dawni_import_no_memory(err);
-    for (int i = 0; i < in->nodes; i++)
-        out[i] = strncmp(in->node[i].label, "__getitem__", 11) == 0;
-    for (int i = 0; i < in->edges; i++)
-        out[in->edge[i].from] = false;
-    for (int i = 0; i < in->nodes; i++)
-        out[i] = out[i] || strncmp(in->node[i].label, "Input", 5) == 0;
+    }
+    for (int i = 0; i < in->edges; i++) {
+        edge[in->edge[i].from].taken = true;
+        edge[in->edge[i].to].takes = true;
+    }
+    for (int i = 0; i < in->nodes; i++) {
+        const char *label = in->node[i].label;
+        out[i] = (!edge[i].takes && is_called(label, "Input")) ||
+                 (!edge[i].taken && is_called(label, "__getitem__"));
+    }
     st = dawni_import_drop(in, out, err);
+    free(edge);
     free(out);
     return st;
 }

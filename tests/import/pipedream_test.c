@@ -110,6 +110,44 @@ static void test_same(const struct dawn_profile *p)
     dawn_profile_destroy(q);
 }
 
+/* Layers whose names begin like those of inputs and picked items. */
+static void test_roles(void)
+{
+    static const char named[] =
+        "n1 -- Input0 -- forward_compute_time=7, backward_compute_time=0, "
+        "activation_size=5, parameter_size=0\n"
+        "n2 -- InputEmbedding(50257, 1024) -- forward_compute_time=100, "
+        "backward_compute_time=249, activation_size=8, parameter_size=16\n"
+        "n3 -- Input1 -- " NUMBERS "\n"
+        "n4 -- InputNorm -- " NUMBERS "\n"
+        "n5 -- __getitem__s -- " NUMBERS "\n"
+        "n6 -- __getitem__ -- " NUMBERS "\n"
+        "n7 -- Input -- " NUMBERS "\n"
+        "\tn1 -- n2\n\tn2 -- n3\n\tn4 -- n3\n\tn3 -- n5\n\tn3 -- n6\n"
+        "\tn7 -- n3\n";
+    static const char *const kept[] = {"n2", "n4", "n3", "n5"};
+    struct dawn_profile *p = NULL;
+    struct dawn_error err = {0};
+    double ns = 0;
+
+    is_int(read_graph(named, &p, &err), DAWN_OK, "layers by such names %s",
+           err.text);
+    if (!p)
+        return;
+    const struct dawn_graph *g = dawn_profile_graph(p);
+    is_int(dawn_graph_nodes(g), 4,
+           "only inputs that take nothing and items that nobody takes go");
+    for (int i = 0; i < dawn_graph_nodes(g) && i < 4; i++) {
+        bool there = false;
+        for (int k = 0; k < 4; k++)
+            there |= !strcmp(dawn_graph_node(g, k)->name, kept[i]);
+        ok(there, "%s is a layer", kept[i]);
+        ns += dawn_profile_variant(p, i, 0)->ns;
+    }
+    is_near(ns, 358e6, 1, "349 ms of the embedding and 3 of three others");
+    dawn_profile_destroy(p);
+}
+
 #define NODE(id, numbers) id " -- op -- " numbers "\n"
 
 static const struct {
@@ -236,6 +274,7 @@ int main(void)
         test_same(p);
     }
     dawn_profile_destroy(p);
+    test_roles();
     test_order();
     test_bad();
     test_formats();
