@@ -162,14 +162,37 @@ static void add(struct changes *c, bool past, const char *format, ...)
     line->past = past;
 }
 
-static uint64_t whole_number(const struct dawn_checkpoint *ck, const char *key)
+/* The number that a setting was, or `otherwise` where that is not said. */
+static uint64_t whole_number(const struct dawn_checkpoint *ck, const char *key,
+                             uint64_t otherwise)
 {
-    return strtoull(dawn_checkpoint_string(ck, key), NULL, 10);
+    const char *text = dawn_checkpoint_string(ck, key);
+
+    return text ? strtoull(text, NULL, 10) : otherwise;
 }
 
-static double number(const struct dawn_checkpoint *ck, const char *key)
+static double number(const struct dawn_checkpoint *ck, const char *key,
+                     double otherwise)
 {
-    return strtod(dawn_checkpoint_string(ck, key), NULL);
+    const char *text = dawn_checkpoint_string(ck, key);
+
+    return text ? strtod(text, NULL) : otherwise;
+}
+
+/* The job with the learning rates that the checkpoint's had. */
+static struct dawn_job job_of(const struct changes *c)
+{
+    const char *decay = dawn_checkpoint_string(c->ck, "job.train.decay");
+    struct dawn_job then = c->t->job;
+
+    then.train.steps = whole_number(c->ck, "job.train.steps", then.train.steps);
+    then.train.warmup =
+        whole_number(c->ck, "job.train.warmup", then.train.warmup);
+    then.train.lr = number(c->ck, "job.train.lr", then.train.lr);
+    then.train.min_lr = number(c->ck, "job.train.min_lr", then.train.min_lr);
+    if (decay)
+        snprintf(then.train.decay, sizeof then.train.decay, "%s", decay);
+    return then;
 }
 
 /* Another learning rate in some past step? Where there are very many, of as
@@ -178,14 +201,8 @@ static void compare_rates(struct changes *c)
 {
     uint64_t done = dawn_checkpoint_step(c->ck);
     uint64_t looks = done < MOST_RATES ? done : MOST_RATES;
-    struct dawn_job then = c->t->job;
+    struct dawn_job then = job_of(c);
 
-    then.train.steps = whole_number(c->ck, "job.train.steps");
-    then.train.lr = number(c->ck, "job.train.lr");
-    then.train.warmup = whole_number(c->ck, "job.train.warmup");
-    then.train.min_lr = number(c->ck, "job.train.min_lr");
-    snprintf(then.train.decay, sizeof then.train.decay, "%s",
-             dawn_checkpoint_string(c->ck, "job.train.decay"));
     for (uint64_t i = 1; i <= looks && !c->other_rates; i++) {
         uint64_t step = done / looks * i + done % looks * i / looks - 1;
         c->other_rates =

@@ -114,6 +114,12 @@ train 3 other.yaml --resume
 check $? "and so is another shape of the microbatches"
 
 again ''
+plan 2 async-1f1b async.yaml
+train 2 async.yaml --resume
+[ $? -eq 1 ] && grep -q "$from"'plan: schedule: one update a step then, async-1f1b, .* stages from tok_embed, .* now$' train.log
+check $? "refused: updates within the step"
+
+again ''
 sed -i '/"job\./d; /_data"/d; /"microbatches"/d; /"schedule"/d
     s/\("samples_per_step": "[0-9]*"\),/\1/' run/step-00000010/manifest.json
 sed -i 's/lr: 1.0e-3/lr: 1.0e-2/' job.yaml
