@@ -21,7 +21,8 @@ struct dawn_comm;
  * the communicator is destroyed; otherwise duplicates MPI_COMM_WORLD.
  * Collective.
  *
- *   timeout_s  a wait without progress for so long is DAWN_E_TIMEOUT; > 0
+ *   timeout_s  a wait without progress for so long is DAWN_E_TIMEOUT; > 0. Time
+ *              in which the process was stopped does not count
  *
  * Returns DAWN_OK, DAWN_E_COMM, or DAWN_E_INVAL when the launch is broken (one
  * rank although the job scheduler says several).

@@ -10,8 +10,8 @@
  * a request's state then tells its owner when it is done.
  */
 #include "comm/comm.h"
+#include "common/clock.h"
 
-#include <errno.h>
 #include <pthread.h>
 #include <sched.h>
 #include <stdatomic.h>
@@ -361,20 +361,18 @@ static void break_hub(struct hub *hub, const struct dawn_error *why)
     pthread_cond_broadcast(&hub->wake);
 }
 
-static struct timespec deadline_after(double seconds)
+/* When to look again: soon enough for all the time to count, and not later than
+ * the wait may last. */
+static struct timespec next_look(const struct dawni_wait *wait,
+                                 double timeout_s)
 {
-    struct timespec t;
+    double left = timeout_s * 1e9 - (double)wait->ns + 1;
+    uint64_t most = DAWNI_MOST_BETWEEN_LOOKS_NS / 2;
+    uint64_t at =
+        wait->looked_ns + (left < (double)most ? (uint64_t)left : most);
 
-    if (seconds > 1e9)
-        seconds = 1e9;
-    clock_gettime(CLOCK_MONOTONIC, &t);
-    t.tv_sec += (time_t)seconds;
-    t.tv_nsec += (long)((seconds - (double)(time_t)seconds) * 1e9);
-    if (t.tv_nsec >= 1000000000) {
-        t.tv_nsec -= 1000000000;
-        t.tv_sec++;
-    }
-    return t;
+    return (struct timespec){.tv_sec = (time_t)(at / 1000000000u),
+                             .tv_nsec = (long)(at % 1000000000u)};
 }
 
 static void time_out(struct loop_comm *comm)
@@ -399,12 +397,15 @@ static void time_out(struct loop_comm *comm)
 static void wait_turn(struct loop_comm *comm)
 {
     struct hub *hub = comm->hub;
-    struct timespec deadline = deadline_after(comm->base.timeout_s);
+    struct dawni_wait wait = dawni_wait_begin();
+    double most_ns = comm->base.timeout_s * 1e9;
     uint64_t turn = hub->turn;
 
     while (hub->turn == turn && !hub->broken) {
-        int rc = pthread_cond_timedwait(&hub->wake, &hub->lock, &deadline);
-        if (rc == ETIMEDOUT && hub->turn == turn && !hub->broken)
+        struct timespec until = next_look(&wait, comm->base.timeout_s);
+        pthread_cond_timedwait(&hub->wake, &hub->lock, &until);
+        if (dawni_wait_look(&wait, dawni_now_ns()) > most_ns &&
+            hub->turn == turn && !hub->broken)
             time_out(comm);
     }
 }

@@ -41,13 +41,13 @@ static enum dawn_status wait(const struct pair *pair, struct dawni_req *req,
                              struct dawn_error *err)
 {
     const struct dawni_comm_ops *ops = pair->comm->ops;
-    uint64_t from = dawni_now_ns();
+    struct dawni_wait patience = dawni_wait_begin();
     enum dawn_status st;
     bool done;
 
     while (!(st = ops->test(req, &done, err)) && !done) {
-        uint64_t waited_ns = dawni_now_ns() - from;
-        if ((double)waited_ns > pair->comm->timeout_s * 1e9)
+        double waited_ns = dawni_wait_look(&patience, dawni_now_ns());
+        if (waited_ns > pair->comm->timeout_s * 1e9)
             return dawn_fail(err, DAWN_E_TIMEOUT,
                              "link of rank %d and rank %d: no message for "
                              "%.1f s",

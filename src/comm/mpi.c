@@ -3,9 +3,10 @@
  *
  * MPI moves a large message only while somebody calls it, so progress() is one
  * cheap call that cannot match anything: a probe of a communicator on which
- * nobody sends. Collectives are non-blocking ones polled until a deadline.
+ * nobody sends. Collectives are non-blocking ones polled until they have taken
+ * too long.
  *
- * A collective that ran into its deadline is still known to MPI, which may
+ * A collective that took too long is still known to MPI, which may
  * write to its buffers whenever it is called. So the communicator is dead from
  * then on: every call fails without calling MPI, and destroy leaves MPI and the
  * buffer of the reductions as they are. A process that initialised MPI here
@@ -246,21 +247,19 @@ static enum dawn_status test(struct dawni_req *base, bool *done_p,
     return check_length(req, rc, &status, err);
 }
 
-static uint64_t deadline(const struct mpi_comm *comm)
+static bool is_too_long(const struct mpi_comm *comm, struct dawni_wait *wait)
 {
-    double ns = comm->base.timeout_s * 1e9;
-
-    return ns < 1e18 ? dawni_now_ns() + (uint64_t)ns : UINT64_MAX;
+    return dawni_wait_look(wait, dawni_now_ns()) > comm->base.timeout_s * 1e9;
 }
 
 /* A receive still open would write into freed memory: take it back. */
 static void cancel(struct mpi_req *req)
 {
-    uint64_t until = deadline(req->comm);
+    struct dawni_wait wait = dawni_wait_begin();
     int flag = 0;
 
     MPI_Cancel(&req->request);
-    while (!flag && dawni_now_ns() < until)
+    while (!flag && !is_too_long(req->comm, &wait))
         if (MPI_Test(&req->request, &flag, MPI_STATUS_IGNORE) != MPI_SUCCESS)
             return;
 }
@@ -312,7 +311,7 @@ static enum dawn_status finish(struct mpi_comm *comm, int rc,
                                uint64_t bytes, struct dawn_error *err)
 {
     enum dawn_status st;
-    uint64_t until = 0;
+    struct dawni_wait wait = {0};
     int flag = 0;
 
     if ((st = from_mpi(err, rc, name)))
@@ -323,9 +322,9 @@ static enum dawn_status finish(struct mpi_comm *comm, int rc,
             return from_mpi(err, rc, name);
         if (flag)
             return DAWN_OK;
-        if (!until)
-            until = deadline(comm);
-        else if (dawni_now_ns() > until)
+        if (!wait.looked_ns)
+            wait = dawni_wait_begin();
+        else if (is_too_long(comm, &wait))
             return die(comm, name, bytes, err);
         dawni_comm_idle(&comm->base);
     }

@@ -32,7 +32,8 @@ enum dawn_status dawni_exec_wait(struct dawn_exec *e, int instr,
                                  struct dawn_error *err)
 {
     struct dawni_req *req = e->req[e->waits_for[instr]];
-    uint64_t begin = dawni_now_ns(), now = begin;
+    uint64_t begin = dawni_now_ns();
+    struct dawni_wait wait = {.looked_ns = begin};
     enum dawn_status st = DAWN_OK;
     bool done = false;
     for (int spin = 0; !st && !done; spin++) {
@@ -40,8 +41,7 @@ enum dawn_status dawni_exec_wait(struct dawn_exec *e, int instr,
         if (done || st || spin < SPINS)
             continue;
         dawni_comm_idle(e->comm);
-        now = dawni_now_ns();
-        double seconds = (double)(now - begin) * 1e-9;
+        double seconds = dawni_wait_look(&wait, dawni_now_ns()) * 1e-9;
         if (seconds > e->opts.timeout_s)
             st = too_long(e, instr, seconds, err);
     }

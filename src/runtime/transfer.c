@@ -217,11 +217,12 @@ static enum dawn_status wait(struct dawn_exec *e, int k, int start,
 {
     struct dawni_tier *tier = e->tier[e->program->instr[k].peer];
     uint64_t from = dawni_now_ns();
+    struct dawni_wait patience = {.looked_ns = from};
     enum dawn_status st = DAWN_OK;
     struct dawn_error why;
     for (int spin = 0; !dawni_tier_test(tier, &e->io[start], &st, &why);
          spin++) {
-        double seconds = (double)(dawni_now_ns() - from) * 1e-9;
+        double seconds = dawni_wait_look(&patience, dawni_now_ns()) * 1e-9;
         e->comm->ops->progress(e->comm);
         if (spin >= SPINS)
             dawni_comm_idle(e->comm);

@@ -4,6 +4,7 @@
 #include "tap.h"
 
 #include <pthread.h>
+#include <signal.h>
 #include <string.h>
 #include <sys/wait.h>
 #include <time.h>
@@ -187,6 +188,36 @@ static void test_create(void)
     dawn_comm_destroy(NULL);
 }
 
+/* Rank 1 comes after 40 naps of 10 ms, however long it was stopped between. */
+static bool one_is_late(struct dawn_comm *comm, struct dawn_error *err)
+{
+    double x = 1;
+
+    for (int i = 0; i < 40 && comm->rank == 1; i++)
+        usleep(10000);
+    return !comm->ops->allreduce_sum(comm, &x, 1, err) && x == 2;
+}
+
+/* A process whose ranks wait for 2 s at most is stopped for 2.5. */
+static void test_stopped(void)
+{
+    struct dawn_comm *comms[2];
+    int status = 0;
+    pid_t child = fork();
+
+    if (child == 0) {
+        dawn_comm_create_loopback(2, 2, comms, NULL);
+        _exit(!run_all(comms, 2, one_is_late));
+    }
+    usleep(100000);
+    kill(child, SIGSTOP);
+    usleep(2500000);
+    kill(child, SIGCONT);
+    ok(waitpid(child, &status, 0) == child && WIFEXITED(status) &&
+           WEXITSTATUS(status) == 0,
+       "time in which a process was stopped is no waiting");
+}
+
 int main(void)
 {
     plan_lazy();
@@ -195,6 +226,7 @@ int main(void)
         test_cases(size);
     test_rendezvous();
     test_timeout();
+    test_stopped();
     test_differ();
     test_abort();
     return done_testing();

@@ -160,6 +160,19 @@ static void test_namemap(void)
     dawni_namemap_destroy(NULL);
 }
 
+/* Three looks 30 ms, 8 s and 70 ms after the one before: 30 + 100 + 70 ms. */
+static void test_wait(void)
+{
+    const uint64_t ms = 1000000, begin = 123 * ms;
+    struct dawni_wait wait = {.looked_ns = begin};
+
+    ok(dawni_wait_look(&wait, begin + 30 * ms) == 30e6, "30 ms count");
+    ok(dawni_wait_look(&wait, begin + 8030 * ms) == 130e6,
+       "of 8 s in which nobody looked, 100 ms do");
+    ok(dawni_wait_look(&wait, begin + 8100 * ms) == 200e6,
+       "and then all time again");
+}
+
 int main(void)
 {
     plan_lazy();
@@ -169,6 +182,7 @@ int main(void)
     test_random();
     test_sort();
     test_namemap();
+    test_wait();
     uint64_t before = dawni_now_ns();
     ok(dawni_now_ns() >= before && before > 0, "the clock does not go back");
     return done_testing();
