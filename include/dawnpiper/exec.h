@@ -139,7 +139,9 @@ DAWN_API enum dawn_status dawn_exec_init(struct dawn_exec *exec,
  *
  * A loss or gradient that is not finite is no failure: see result->nonfinite.
  * Returns DAWN_OK, DAWN_E_TIMEOUT, DAWN_E_COMM, DAWN_E_USER, DAWN_E_INVAL (the
- * feed gave a number that is no place in a table: named), DAWN_E_IO (a tier).
+ * feed gave a number that is no place in a table: named; ranks were given other
+ * steps or learning rates, which is noticed when they have updated),
+ * DAWN_E_IO (a tier).
  */
 DAWN_API enum dawn_status dawn_exec_step(struct dawn_exec *exec, uint64_t step,
                                          double lr,

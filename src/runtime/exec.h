@@ -13,6 +13,8 @@
 /* What a rank tells the others at the end of a step. */
 struct dawni_rank_stats {
     int64_t status;
+    uint64_t step; /* what dawn_exec_step was given */
+    double lr;
     double wall_ns, kernel_ns, wait_ns, stall_ns;
     uint64_t peak_bytes, arena_bytes;
 };

@@ -216,6 +216,8 @@ static enum dawn_status share_stats(struct dawn_exec *e, uint64_t wall_ns,
 {
     struct dawni_rank_stats mine = {
         .status = e->status,
+        .step = e->step,
+        .lr = e->lr,
         .wall_ns = (double)wall_ns,
         .kernel_ns = (double)e->kernel_ns,
         .wait_ns = (double)e->wait_ns,
@@ -273,6 +275,24 @@ static enum dawn_status work_status(struct dawn_exec *e, struct dawn_error *err)
     return dawn_fail(err, st, "%s", e->error.text);
 }
 
+/* The caller must have given all ranks the same; a NaN is the same as a NaN. */
+static enum dawn_status check_arguments(const struct dawn_exec *e,
+                                        struct dawn_error *err)
+{
+    const struct dawni_rank_stats *first = &e->stats[0];
+    for (int i = 1; i < e->comm->size; i++) {
+        const struct dawni_rank_stats *s = &e->stats[i];
+        if (s->step != first->step ||
+            memcmp(&s->lr, &first->lr, sizeof s->lr) != 0)
+            return dawn_fail(err, DAWN_E_INVAL,
+                             "rank %d was given step %llu and lr %.17g, rank 0 "
+                             "step %llu and lr %.17g",
+                             i, (unsigned long long)s->step, s->lr,
+                             (unsigned long long)first->step, first->lr);
+    }
+    return DAWN_OK;
+}
+
 enum dawn_status dawn_exec_step(struct dawn_exec *e, uint64_t step, double lr,
                                 struct dawn_step_result *result,
                                 struct dawn_error *err)
@@ -283,6 +303,8 @@ enum dawn_status dawn_exec_step(struct dawn_exec *e, uint64_t step, double lr,
     enum dawn_status st = dawni_exec_run(e, 0, e->program->step_instrs, err);
     if (!st)
         st = share_stats(e, dawni_now_ns() - start, err);
+    if (!st)
+        st = check_arguments(e, err);
     if (!st)
         st = work_status(e, err);
     if (!st)

@@ -322,6 +322,36 @@ static void test_told(void)
     }
 }
 
+static void test_other_steps(void)
+{
+    static const struct {
+        double lr;
+        uint64_t late;
+        const char *wanted;
+    } row[] = {
+        {0.5, 0,
+         "rank 1 was given step 0 and lr 0.5, rank 0 step 0 and lr 0.25"},
+        {0, 3,
+         "rank 1 was given step 3 and lr 0.25, rank 0 step 0 and lr 0.25"},
+    };
+
+    for (size_t i = 0; i < sizeof row / sizeof *row; i++) {
+        struct rig_case c = {.model = rig_model(DAWN_F32),
+                             .schedule = "1f1b",
+                             .stages = 2,
+                             .microbatches = 2,
+                             .lr = 0.25,
+                             .lr_of_rank_1 = row[i].lr,
+                             .late_of_rank_1 = row[i].late};
+        struct rig_result r;
+        rig_run(&c, &r);
+        for (int rank = 0; rank < 2; rank++) {
+            is_int(r.status[rank], DAWN_E_INVAL, "rank %d ends", rank);
+            is_str(r.error[rank].text, row[i].wanted, "it says why");
+        }
+    }
+}
+
 int main(void)
 {
     plan_lazy();
@@ -336,6 +366,7 @@ int main(void)
     test_bad_token();
     test_options();
     test_told();
+    test_other_steps();
     test_no_disk();
     return done_testing();
 }

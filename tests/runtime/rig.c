@@ -128,11 +128,16 @@ static enum dawn_status steps(struct rank *me, struct dawn_exec *e,
     struct rig_result *r = me->r;
     enum dawn_status st = dawn_exec_init(e, err);
     double lr = me->c->lr > 0 ? me->c->lr : 1e-2;
+    uint64_t late = 0;
     int steps = me->c->steps ? me->c->steps : RIG_STEPS;
+    if (dawn_comm_rank(me->comm) == 1) {
+        lr = me->c->lr_of_rank_1 > 0 ? me->c->lr_of_rank_1 : lr;
+        late = me->c->late_of_rank_1;
+    }
     for (int i = 0; !st && !me->c->no_steps && i < steps; i++) {
         if (me->c->before)
             me->c->before(e, i);
-        st = dawn_exec_step(e, (uint64_t)i, lr, &res, err);
+        st = dawn_exec_step(e, (uint64_t)i + late, lr, &res, err);
         if (st || dawn_comm_rank(me->comm))
             continue;
         r->loss[i] = res.loss;

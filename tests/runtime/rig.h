@@ -34,6 +34,8 @@ struct rig_case {
     const char *offload_dir;
     double clip;
     double lr; /* 0: 1e-2 */
+    double lr_of_rank_1;     /* 0: the same */
+    uint64_t late_of_rank_1; /* added to its steps */
     bool trace;
     bool no_steps;    /* evaluate only */
     double timeout_s; /* 0: 120 */
