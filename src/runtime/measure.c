@@ -11,6 +11,7 @@
 #include "graph/graph.h"
 #include "runtime/exec.h"
 #include "runtime/measure_rig.h"
+#include "runtime/measure_room.h"
 #include "runtime/measure_time.h"
 #include <dawnpiper/measure.h>
 #include <stdio.h>
@@ -50,20 +51,6 @@ static int share_start(const struct measuring *m, int i, int n)
     while (node < m->graph->nodes && m->work[node] < before)
         node++;
     return node;
-}
-
-/* What the ranks of this node leave each other, with a reserve. */
-static uint64_t memory_room(const struct dawn_comm *comm)
-{
-    FILE *file = fopen("/proc/meminfo", "r");
-    char line[128];
-    unsigned long long kib = 0;
-
-    while (file && !kib && fgets(line, sizeof line, file))
-        sscanf(line, "MemAvailable: %llu", &kib);
-    if (file)
-        fclose(file);
-    return kib * 1024 / 10 * 9 / (uint64_t)comm->local_size;
 }
 
 static void report(struct measuring *m, int timings)
@@ -112,14 +99,13 @@ static enum dawn_status rigs_create(struct measuring *m, const struct part *p,
     return DAWN_OK;
 }
 
-static bool fits(const struct measuring *m, struct dawni_rig *const *rig,
-                 int sizes)
+static uint64_t bytes_of(struct dawni_rig *const *rig, int sizes)
 {
     uint64_t bytes = 0;
 
     for (int k = 0; k < sizes && rig[k]; k++)
         bytes += rig[k]->bytes;
-    return !m->room || bytes <= m->room;
+    return bytes;
 }
 
 static enum dawn_status time_part(struct measuring *m, const struct part *p,
@@ -150,15 +136,25 @@ static enum dawn_status measure_part(struct measuring *m, const struct part *p,
     struct dawni_rig **rig = NULL;
     int nodes = nodes_of(p);
     int64_t verdict[2]; /* least of: all fit; minus the longest run of nodes */
+    uint64_t bytes = 0;
     enum dawn_status st = rigs_create(m, p, &rig, err);
 
     if ((st = dawni_agree(m->comm, st, err)))
         goto done;
-    verdict[0] = fits(m, rig, p->sizes);
+    bytes = bytes_of(rig, p->sizes);
+    verdict[0] = !m->room || bytes <= m->room;
     verdict[1] = -nodes;
     if ((st = m->comm->ops->allreduce_min(m->comm, verdict, 2, err)))
         goto done;
-    if (verdict[0] || (verdict[1] >= -1 && p->sizes == 1)) {
+    if (!verdict[0] && verdict[1] >= -1 && p->sizes == 1) {
+        if (m->room && bytes > m->room)
+            st = dawni_measure_no_room(m->graph, p->first,
+                                       m->opts->size[p->size], bytes, m->room,
+                                       err);
+        st = dawni_agree(m->comm, st, err);
+        goto done;
+    }
+    if (verdict[0]) {
         st = time_part(m, p, rig, err);
         if (!st && nodes > 0)
             report(m, nodes * p->sizes);
@@ -308,11 +304,13 @@ static enum dawn_status measure_all(struct measuring *m, struct dawn_error *err)
     if (!st && (!m->cost || !m->work))
         st = dawn_fail(err, DAWN_E_NOMEM, "no memory to measure %d nodes",
                        nodes);
+    m->room = dawni_measure_room(m->comm);
+    if (!st)
+        st = dawni_measure_check_room(m->graph, m->opts, m->room, err);
     if ((st = dawni_agree(m->comm, st, err)))
         return st;
     for (int i = 0; i < nodes; i++)
         m->work[i + 1] = m->work[i] + work_of(m->graph, i);
-    m->room = memory_room(m->comm);
     struct part mine = {share_start(m, rank, size),
                         share_start(m, rank + 1, size) - 1, 0, m->opts->sizes};
     m->all = nodes_of(&mine) * m->opts->sizes;

@@ -72,6 +72,13 @@ refused 1 'nowhere/p.yaml' job.yaml --repeats 1 --microbatch 1 -o nowhere/p.yaml
 ! grep measured out
 report $? "before anything is measured"
 refused 1 'nowhere/m.yaml' --machine -o nowhere/m.yaml
+# A sample's input of the head, 32 x 32 bf16, and its output, 32 x 256 bf16, with
+# the gradient: 34 KiB, 2^30 times; and 256 x 32 weights, f32, with the gradient.
+began=$(date +%s)
+refused 1 "node 'head' takes at least 35651584\.1 MiB .*microbatch 1073741824" \
+    job.yaml --repeats 1 --microbatch 1,1073741824
+! grep '^measured' out && [ $(($(date +%s) - began)) -lt 60 ]
+report $? "a model that is too large, before anything is measured"
 mkdir folder
 refused 1 'folder: is a folder' --machine -o folder
 profile 1 --machine -o /dev/stdout
