@@ -59,6 +59,17 @@ static enum dawn_status load_profile(struct program *p, struct dawn_error *err)
     return st;
 }
 
+static void warn_unsteady(const struct program *p)
+{
+    char text[400];
+
+    if (*dawn_machine_unsteady(p->machine, text, sizeof text))
+        fprintf(stderr,
+                "dawn-plan: warning: %s: measured while other work ran: %s: "
+                "measure again\n",
+                p->options.machine, text);
+}
+
 static enum dawn_status load(struct program *p, struct dawn_error *err)
 {
     struct dawn_planner_opts *o = &p->options.plan;
@@ -70,6 +81,8 @@ static enum dawn_status load(struct program *p, struct dawn_error *err)
         st = dawn_machine_load(p->options.machine, &p->machine, err);
     if (st)
         return st;
+    if (p->machine)
+        warn_unsteady(p);
     if (!o->stages && !o->devices)
         o->stages = p->machine ? dawn_machine_devices(p->machine) : 1;
     if (!o->microbatches)

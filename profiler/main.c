@@ -12,6 +12,7 @@
 #include <string.h>
 
 #define MOST_SIZES 32
+#define MOST_NODE_SPREAD 0.15 /* of the time of all nodes */
 
 struct options {
     struct cli cli;
@@ -173,6 +174,31 @@ static int load_job(const struct options *o, struct dawn_job *job)
     return cli_report(&o->cli, told_compare(&told, &o->cli, &err), &err);
 }
 
+/* Did calls of one node take very different times? `spread_ns` is half the
+ * distance between the quartiles of a phase's times. */
+static void warn_nodes(const struct dawn_profile *profile)
+{
+    const struct dawn_graph *graph = dawn_profile_graph(profile);
+    int size = dawn_profile_sizes(profile) - 1, worst = 0;
+    double ns = 0, spread = 0, most = 0;
+
+    for (int i = 0; i < dawn_graph_nodes(graph); i++) {
+        const struct dawn_node_cost *c = dawn_profile_cost_of(profile, i, size);
+        double own = c->spread_ns[0] + c->spread_ns[1] + c->spread_ns[2];
+        ns += c->ns[0] + c->ns[1] + c->ns[2];
+        spread += own;
+        if (own > most) {
+            most = own;
+            worst = i;
+        }
+    }
+    if (spread > MOST_NODE_SPREAD * ns)
+        fprintf(stderr,
+                "dawn-profile: warning: times of nodes vary by %.0f%%, most of "
+                "all those of '%s': measure again when fewer processes run\n",
+                100 * spread / ns, dawn_graph_node(graph, worst)->name);
+}
+
 static int write_profile(const struct options *o,
                          const struct dawn_profile *profile)
 {
@@ -187,6 +213,7 @@ static int write_profile(const struct options *o,
                dawn_graph_name(dawn_profile_graph(profile)),
                dawn_profile_description(profile));
         table_print(profile, stdout);
+        warn_nodes(profile);
         printf("written to %s\n", o->output);
     }
     return code;
@@ -235,7 +262,6 @@ done:
     return code;
 }
 
-#define MOST_SPREAD 10 /* of rounds that measure a link */
 #define MOST_NS 100000 /* that a small message within a host takes */
 
 /* "vm:0" and "vm:1" */
@@ -248,21 +274,26 @@ static bool same_host(const struct dawn_machine *machine, int a, int b)
     return strcspn(y, ":") == n && strncmp(x, y, n) == 0;
 }
 
-/* Did ranks wait for the processor and not for messages? */
-static void warn_links(const struct dawn_machine *machine, double spread)
+/* Were there others who used the processor, the memory or the disk? */
+static void warn_unsteady(const struct dawn_machine *machine)
 {
+    char text[400];
     int slow = 0;
 
     for (int i = 1; i < dawn_machine_devices(machine); i++)
         slow += same_host(machine, i - 1, i) &&
                 dawn_machine_link(machine, i - 1, i)->latency_ns >= MOST_NS;
-    if (spread < MOST_SPREAD && !slow)
-        return;
-    fprintf(stderr,
-            "dawn-profile: warning: ranks waited for a processor while links "
-            "were measured (slowest round / best: %.1f): measure again when "
-            "fewer processes run\n",
-            spread);
+    if (*dawn_machine_unsteady(machine, text, sizeof text))
+        fprintf(stderr,
+                "dawn-profile: warning: measured times of %s differ that much "
+                "(upper by lower quartile): measure again when fewer processes "
+                "run\n",
+                text);
+    else if (slow)
+        fprintf(stderr,
+                "dawn-profile: warning: ranks waited for a processor while "
+                "links were measured: measure again when fewer processes "
+                "run\n");
 }
 
 static void print_machine(const struct dawn_machine *machine)
@@ -278,15 +309,15 @@ static void print_machine(const struct dawn_machine *machine)
     for (int i = 1; i < devices; i++) {
         const struct dawn_machine_link *l =
             dawn_machine_link(machine, i - 1, i);
-        printf("link %d-%d   %.2f GB/s, %.1f us\n", i - 1, i,
-               l->bytes_per_s / 1e9, l->latency_ns / 1e3);
+        printf("link %d-%d   %.2f GB/s (spread %.2f), %.1f us\n", i - 1, i,
+               l->bytes_per_s / 1e9, l->spread, l->latency_ns / 1e3);
     }
     for (int i = 0; i < dawn_machine_tiers(machine); i++) {
         const struct dawn_machine_tier *t = dawn_machine_tier(machine, i);
-        printf("%-10s read %.2f GB/s, write %.2f GB/s, %.2f ns of computing a "
-               "byte: %s\n",
+        printf("%-10s read %.2f GB/s, write %.2f GB/s (spread %.2f), %.2f ns "
+               "of computing a byte: %s\n",
                t->kind, t->read_bytes_per_s / 1e9, t->write_bytes_per_s / 1e9,
-               t->compute_ns_per_byte, t->path);
+               t->spread, t->compute_ns_per_byte, t->path);
     }
 }
 
@@ -294,9 +325,8 @@ static int profile_machine(const struct options *o)
 {
     struct dawn_machine *machine = NULL;
     struct dawn_error err = {0};
-    double spread;
     enum dawn_status st =
-        dawn_machine_measure(o->cli.comm, o->dir, &machine, &spread, &err);
+        dawn_machine_measure(o->cli.comm, o->dir, &machine, NULL, &err);
     int code = cli_agree(&o->cli, st, &err);
 
     if (!code) {
@@ -306,7 +336,7 @@ static int profile_machine(const struct options *o)
     }
     if (!code && cli_first(&o->cli)) {
         print_machine(machine);
-        warn_links(machine, spread);
+        warn_unsteady(machine);
         printf("written to %s\n", o->output);
     }
     dawn_machine_destroy(machine);

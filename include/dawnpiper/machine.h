@@ -6,6 +6,7 @@
 #define DAWNPIPER_MACHINE_H
 
 #include <dawnpiper/status.h>
+#include <stddef.h>
 #include <stdint.h>
 
 #ifdef __cplusplus
@@ -22,9 +23,15 @@ struct dawn_machine_device {
     double speed;          /* relative to the profiled device; 1 */
 };
 
+/* spread: of measurements that were repeated, the upper quartile of the times
+ * over the lower one. 1: all were alike; 0: not measured. Above
+ * DAWN_MACHINE_STEADY other work, or another machine, had a part in it. */
+#define DAWN_MACHINE_STEADY 1.5
+
 struct dawn_machine_link {
     double latency_ns;
     double bytes_per_s; /* > 0 */
+    double spread;      /* of large messages */
 };
 
 struct dawn_machine_tier {
@@ -36,6 +43,7 @@ struct dawn_machine_tier {
      * device; 0: transfers run beside computations */
     double compute_ns_per_byte;
     uint64_t capacity_bytes; /* 0: unknown */
+    double spread;           /* of reading or writing, the larger one */
 };
 
 /* Make a machine of `devices` equal host devices, unknown memory, links of
@@ -65,6 +73,15 @@ DAWN_API enum dawn_status dawn_machine_set_notes(struct dawn_machine *machine,
                                                  const char *notes,
                                                  struct dawn_error *err);
 DAWN_API const char *dawn_machine_notes(const struct dawn_machine *machine);
+
+/* Name the links and tiers whose spread is above DAWN_MACHINE_STEADY, such as
+ * "link 0-1 (spread 3.2), ssd (spread 2.0)", the first few of them, for a
+ * warning. Returns `text`, which is "" where there is none.
+ *
+ *   text, room  out: at most `room` bytes
+ */
+DAWN_API const char *dawn_machine_unsteady(const struct dawn_machine *machine,
+                                           char *text, size_t room);
 
 /* Make a machine of some devices of another, in that order, with its tiers and
  * notes: device i is device[i] of `machine`, 0 <= device[i] < devices, each at

@@ -47,9 +47,10 @@ DAWN_API enum dawn_status dawn_profile_measure(
 /* Measure this machine: hwloc's tree, memory, links between the ranks, the disk
  * behind `dir` (NULL: no disk). Collective; every rank gets the result.
  *
- *   spread_p  out, may be NULL: how far the rounds of measuring a link differ,
- *             the slowest over the best, which counts; the most of all links.
- *             Much above 1: other work ran meanwhile. 1: one rank
+ * Links and tiers are measured several times; the lower quartile of a link's
+ * times and the median of a tier's count, and their spread is noted.
+ *
+ *   spread_p  out, may be NULL: the most of all links' spreads
  */
 DAWN_API enum dawn_status dawn_machine_measure(struct dawn_comm *comm,
                                                const char *dir,

@@ -12,6 +12,7 @@
 #include <dawnpiper/measure.h>
 #include <stdio.h>
 #include <string.h>
+#include <time.h>
 
 enum {
     TAG = 32000,
@@ -21,7 +22,10 @@ enum {
     LARGE_TURNS = 3,
     COPY_TURNS = 7,
     WARM_UP = 2, /* turns before those that count */
-    ROUNDS = 5,
+    /* Every pair is visited so often, with a pause before each time, so that
+     * other work that runs for a while disturbs a few of the visits only. */
+    VISITS = 9,
+    PAUSE_NS = 20000000,
     NUMBERS = 3, /* of a pair: time of a small and of a large message, spread */
 };
 /* Who yields the processor to other work gets it back a time slice later. */
@@ -93,16 +97,13 @@ static enum dawn_status time_round(const struct pair *pair, int turns,
     return DAWN_OK;
 }
 
-/* The best round's time of a message of `bytes` bytes: in others the processor
- * may have been with other work. *spread: at least the slowest round over the
- * best. */
+/* The median time of a message of `bytes` bytes. */
 static enum dawn_status time_messages(struct pair *pair, char *buffer,
-                                      int bytes, double *ns_p, double *spread,
+                                      int bytes, double *ns_p,
                                       struct dawn_error *err)
 {
     const struct dawni_comm_ops *ops = pair->comm->ops;
     int turns = bytes == SMALL ? SMALL_TURNS : LARGE_TURNS;
-    double ns[ROUNDS];
     enum dawn_status st;
 
     if ((st = ops->send_init(pair->comm, buffer, (uint64_t)bytes,
@@ -115,13 +116,7 @@ static enum dawn_status time_messages(struct pair *pair, char *buffer,
     for (int i = 0; i < WARM_UP; i++)
         if ((st = turn(pair, err)))
             goto out;
-    for (int i = 0; i < ROUNDS; i++)
-        if ((st = time_round(pair, turns, &ns[i], err)))
-            goto out;
-    dawni_sort_doubles(ns, ROUNDS);
-    *ns_p = ns[0];
-    if (*spread < ns[ROUNDS - 1] / ns[0])
-        *spread = ns[ROUNDS - 1] / ns[0];
+    st = time_round(pair, turns, ns_p, err);
 out:
     ops->req_destroy(pair->send);
     ops->req_destroy(pair->recv);
@@ -130,7 +125,7 @@ out:
 }
 
 /* The link of a rank with itself: a copy. */
-static void time_copy(char *buffer, double numbers[NUMBERS])
+static double time_copy(char *buffer)
 {
     double ns[COPY_TURNS];
 
@@ -140,52 +135,84 @@ static void time_copy(char *buffer, double numbers[NUMBERS])
         if (i >= 0)
             ns[i] = (double)(dawni_now_ns() - from);
     }
-    numbers[1] = dawni_median(ns, COPY_TURNS);
+    return dawni_median(ns, COPY_TURNS);
 }
 
-static enum dawn_status measure_pair(struct pair *pair, char *buffer,
-                                     double numbers[NUMBERS],
-                                     struct dawn_error *err)
+/* Times of all visits to one pair. */
+struct visits {
+    double small[VISITS], large[VISITS];
+};
+
+static enum dawn_status visit(struct pair *pair, char *buffer, int number,
+                              struct visits *v, struct dawn_error *err)
 {
     enum dawn_status st;
 
-    numbers[0] = 0;
-    numbers[2] = 1;
+    v->small[number] = 0;
     if (pair->peer == pair->comm->rank) {
-        time_copy(buffer, numbers);
+        v->large[number] = time_copy(buffer);
         return DAWN_OK;
     }
-    st = time_messages(pair, buffer, SMALL, &numbers[0], &numbers[2], err);
-    return st ? st
-              : time_messages(pair, buffer, LARGE, &numbers[1], &numbers[2],
-                              err);
+    st = time_messages(pair, buffer, SMALL, &v->small[number], err);
+    return st ? st : time_messages(pair, buffer, LARGE, &v->large[number], err);
 }
 
-/* Pair after pair, so that none disturbs another. numbers: NUMBERS of each
- * ordered pair of ranks; this rank fills those of its pairs with itself and
- * higher ranks. */
-static enum dawn_status measure_pairs(struct dawn_comm *comm, double *numbers,
-                                      struct dawn_error *err)
+/* Pair after pair, so that none disturbs another. v: by rank, of the pairs with
+ * itself and higher ranks. */
+static enum dawn_status visit_pairs(struct dawn_comm *comm, char *buffer,
+                                    int number, struct visits *v,
+                                    struct dawn_error *err)
 {
+    const struct timespec pause = {0, PAUSE_NS};
     enum dawn_status st = DAWN_OK;
-    char *buffer = calloc(2, LARGE);
-    double unused[NUMBERS];
+    struct visits unused;
 
-    if (!buffer)
-        st = dawn_fail(err, DAWN_E_NOMEM, "no memory for the link test");
-    st = dawni_agree(comm, st, err);
+    nanosleep(&pause, NULL);
     for (int a = 0; a < comm->size && !st; a++)
         for (int b = a; b < comm->size && !st; b++) {
             bool is_mine = comm->rank == a || comm->rank == b;
             struct pair pair = {comm, comm->rank == a ? b : a, NULL, NULL};
-            double *to = &numbers[NUMBERS *
-                                  ((size_t)a * (size_t)comm->size + (size_t)b)];
             if (is_mine)
-                st = measure_pair(&pair, buffer, comm->rank == a ? to : unused,
-                                  err);
+                st = visit(&pair, buffer, number,
+                           comm->rank == a ? &v[b] : &unused, err);
             st = dawni_agree(comm, st, err);
         }
+    return st;
+}
+
+/* What other work does to a message makes it slower, never quicker, so the
+ * lower quartile of the visits' times counts: a quarter of them undisturbed is
+ * enough, and one lucky visit is not. */
+static void sum_up(struct visits *v, double numbers[NUMBERS])
+{
+    struct dawni_quartiles small = dawni_quartiles(v->small, VISITS);
+    struct dawni_quartiles large = dawni_quartiles(v->large, VISITS);
+
+    numbers[0] = small.low;
+    numbers[1] = large.low;
+    numbers[2] = large.high / large.low;
+}
+
+/* numbers: NUMBERS of each ordered pair of ranks; this rank fills those of its
+ * pairs with itself and higher ranks. */
+static enum dawn_status measure_pairs(struct dawn_comm *comm, double *numbers,
+                                      struct dawn_error *err)
+{
+    struct visits *v = dawni_calloc(comm->size, sizeof *v);
+    char *buffer = calloc(2, LARGE);
+    enum dawn_status st = DAWN_OK;
+
+    if (!buffer || !v)
+        st = dawn_fail(err, DAWN_E_NOMEM, "no memory for the link test");
+    st = dawni_agree(comm, st, err);
+    for (int number = 0; number < VISITS && !st; number++)
+        st = visit_pairs(comm, buffer, number, v, err);
+    for (int b = comm->rank; b < comm->size && !st; b++)
+        sum_up(&v[b],
+               &numbers[NUMBERS *
+                        ((size_t)comm->rank * (size_t)comm->size + (size_t)b)]);
     free(buffer);
+    free(v);
     return st;
 }
 
@@ -221,7 +248,7 @@ static enum dawn_status measure_links(struct dawn_comm *comm,
             /* on a busy machine a small message may wait for its turn as long
              * as a large one takes */
             double moving = n[1] > 2 * n[0] ? n[1] - n[0] : n[1];
-            struct dawn_machine_link link = {n[0], LARGE / moving * 1e9};
+            struct dawn_machine_link link = {n[0], LARGE / moving * 1e9, n[2]};
             *dawn_machine_link(machine, a, b) = link;
             *dawn_machine_link(machine, b, a) = link;
             *spread = *spread > n[2] ? *spread : n[2];

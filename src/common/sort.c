@@ -32,3 +32,9 @@ double dawni_median(double *x, int n)
     dawni_sort_doubles(x, n);
     return n % 2 ? x[n / 2] : (x[n / 2 - 1] + x[n / 2]) / 2;
 }
+
+struct dawni_quartiles dawni_quartiles(double *x, int n)
+{
+    dawni_sort_doubles(x, n);
+    return (struct dawni_quartiles){x[n / 4], x[n - 1 - n / 4]};
+}

@@ -11,4 +11,10 @@ void dawni_sort_doubles(double *x, int n);
  * the two in the middle. */
 double dawni_median(double *x, int n);
 
+/* Numbers number n / 4 from below and from above, of n >= 1 that are sorted. */
+struct dawni_quartiles {
+    double low, high;
+};
+struct dawni_quartiles dawni_quartiles(double *x, int n);
+
 #endif

@@ -73,10 +73,10 @@ struct summary {
 /* Of n numbers, which are sorted in place. */
 static struct summary summarise(double *x, int n)
 {
-    double median = dawni_median(x, n);
+    struct dawni_quartiles q = dawni_quartiles(x, n);
 
-    return (struct summary){.median = median,
-                            .spread = (x[(n - 1) - n / 4] - x[n / 4]) / 2};
+    return (struct summary){.median = dawni_median(x, n),
+                            .spread = (q.high - q.low) / 2};
 }
 
 static double (*row(const struct timing *t, int size, int round))[DAWNI_PHASES]

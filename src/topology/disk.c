@@ -160,6 +160,13 @@ static enum dawn_status go_round(const struct disk *disk,
     return DAWN_OK;
 }
 
+static double spread_of(double *ns, int n)
+{
+    struct dawni_quartiles q = dawni_quartiles(ns, n);
+
+    return q.high / q.low;
+}
+
 static enum dawn_status measure(const struct disk *disk,
                                 struct dawn_machine_tier *tier,
                                 struct dawn_error *err)
@@ -175,6 +182,7 @@ static enum dawn_status measure(const struct disk *disk,
         st = go_round(disk, busy, &r, n++, err);
     if (!st) {
         double write = dawni_median(r.write, n), read = dawni_median(r.read, n);
+        tier->spread = fmax(spread_of(r.write, n), spread_of(r.read, n));
         double alone = fmax(dawni_median(r.alone, n), DBL_MIN);
         double lost = fmax(0, 1 - dawni_median(r.beside, n) / alone);
         tier->write_bytes_per_s = bytes / write * 1e9;

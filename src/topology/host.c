@@ -111,6 +111,9 @@ static enum dawn_status fill(hwloc_topology_t topology, struct dawni_host *host,
     host->tree = text.data;
     host->cores = count_cores(topology);
     host->memory_bytes = root->total_memory;
+    host->all_nodes =
+        hwloc_bitmap_isequal(hwloc_topology_get_allowed_nodeset(topology),
+                             hwloc_topology_get_complete_nodeset(topology));
     return DAWN_OK;
 }
 
@@ -163,10 +166,30 @@ static uint64_t group_limit(void)
     return limit;
 }
 
+/* 0: not known. */
+static uint64_t meminfo_total(void)
+{
+    FILE *file = fopen("/proc/meminfo", "re");
+    uint64_t kib = 0;
+
+    if (file && fscanf(file, "MemTotal: %" SCNu64, &kib) != 1)
+        kib = 0;
+    if (file)
+        fclose(file);
+    return kib * 1024;
+}
+
+uint64_t dawni_host_memory(uint64_t nodes, bool all, uint64_t meminfo,
+                           uint64_t limit)
+{
+    uint64_t bytes = all && meminfo > nodes ? meminfo : nodes;
+
+    return bytes < limit ? bytes : limit;
+}
+
 enum dawn_status dawni_host_read(struct dawni_host *host,
                                  struct dawn_error *err)
 {
-    uint64_t limit = group_limit();
     enum dawn_status st;
 
     *host = (struct dawni_host){.name = ""};
@@ -174,7 +197,7 @@ enum dawn_status dawni_host_read(struct dawni_host *host,
         strcpy(host->name, "host");
     if ((st = read_topology(NULL, host, err)))
         return st;
-    if (host->memory_bytes > limit)
-        host->memory_bytes = limit;
+    host->memory_bytes = dawni_host_memory(host->memory_bytes, host->all_nodes,
+                                           meminfo_total(), group_limit());
     return DAWN_OK;
 }

@@ -5,9 +5,11 @@
 #include "common/yaml.h"
 
 #include <dawnpiper/machine.h>
+#include <stdio.h>
 
 #define COUNT(array) ((int)(sizeof(array) / sizeof *(array)))
 #define MAX_DEVICES 4096
+#define MOST_SPREAD 1e9
 #define MAX_TIERS 64
 #define LATENCY_NS 2000
 #define BYTES_PER_S 5e9
@@ -43,7 +45,7 @@ enum dawn_status dawn_machine_create(int devices,
         m->device[i] = (struct dawn_machine_device){
             .name = "", .kind = "host", .speed = 1};
     for (size_t i = 0; i < links; i++)
-        m->link[i] = (struct dawn_machine_link){LATENCY_NS, BYTES_PER_S};
+        m->link[i] = (struct dawn_machine_link){LATENCY_NS, BYTES_PER_S, 0};
     *machine_p = m;
     return DAWN_OK;
 }
@@ -162,6 +164,42 @@ const char *dawn_machine_notes(const struct dawn_machine *m)
     return m->notes;
 }
 
+/* Append to the text what is unsteady; false: it is full. */
+static bool name_unsteady(char *text, size_t room, const char *name,
+                          double spread)
+{
+    size_t used = strlen(text);
+    int n = snprintf(text + used, room - used, "%s%s (spread %.1f)",
+                     used ? ", " : "", name, spread);
+
+    if (n >= 0 && (size_t)n < room - used)
+        return true;
+    text[used] = '\0';
+    return false;
+}
+
+const char *dawn_machine_unsteady(const struct dawn_machine *m, char *text,
+                                  size_t room)
+{
+    bool space = room > 0;
+    char name[48];
+
+    if (room)
+        *text = '\0';
+    for (int a = 0; a < m->devices; a++)
+        for (int b = a; b < m->devices && space; b++) {
+            double spread = dawn_machine_link(m, a, b)->spread;
+            snprintf(name, sizeof name, "link %d-%d", a, b);
+            if (spread > DAWN_MACHINE_STEADY)
+                space = name_unsteady(text, room, name, spread);
+        }
+    for (int i = 0; i < m->tiers && space; i++)
+        if (m->tier[i].spread > DAWN_MACHINE_STEADY)
+            space =
+                name_unsteady(text, room, m->tier[i].kind, m->tier[i].spread);
+    return text;
+}
+
 /* Writing */
 
 static void write_device(struct dawni_text *t,
@@ -177,12 +215,21 @@ static void write_device(struct dawni_text *t,
     dawni_text_add(t, "}\n");
 }
 
+static void write_spread(struct dawni_text *t, double spread)
+{
+    if (spread > 0) {
+        dawni_text_add(t, ", spread: ");
+        dawni_text_add_double(t, spread);
+    }
+}
+
 static void write_link(struct dawni_text *t, const struct dawn_machine_link *l)
 {
     dawni_text_add(t, "latency_ns: ");
     dawni_text_add_double(t, l->latency_ns);
     dawni_text_add(t, ", bytes_per_s: ");
     dawni_text_add_double(t, l->bytes_per_s);
+    write_spread(t, l->spread);
     dawni_text_add(t, "}\n");
 }
 
@@ -199,7 +246,8 @@ static void write_links(struct dawni_text *t, const struct dawn_machine *m)
         for (int b = 0; b < m->devices; b++) {
             const struct dawn_machine_link *l = dawn_machine_link(m, a, b);
             if (l->latency_ns == base->latency_ns &&
-                l->bytes_per_s == base->bytes_per_s)
+                l->bytes_per_s == base->bytes_per_s &&
+                l->spread == base->spread)
                 continue;
             dawni_text_addf(t, "%s  - {from: %d, to: %d, ",
                             first ? "  pairs:\n" : "", a, b);
@@ -222,8 +270,10 @@ static void write_tier(struct dawni_text *t, const struct dawn_machine_tier *x)
     dawni_text_add_double(t, x->latency_ns);
     dawni_text_add(t, ", compute_ns_per_byte: ");
     dawni_text_add_double(t, x->compute_ns_per_byte);
-    dawni_text_addf(t, ", capacity_bytes: %llu}\n",
+    dawni_text_addf(t, ", capacity_bytes: %llu",
                     (unsigned long long)x->capacity_bytes);
+    write_spread(t, x->spread);
+    dawni_text_add(t, "}\n");
 }
 
 enum dawn_status dawn_machine_save(const struct dawn_machine *m,
@@ -288,6 +338,7 @@ static const struct dawni_yaml_field tier_fields[] = {
     FIELD("compute_ns_per_byte", DOUBLE, compute_ns_per_byte, .lo = 0,
           .hi = DBL_MAX),
     FIELD("capacity_bytes", SIZE, capacity_bytes),
+    FIELD("spread", DOUBLE, spread, .lo = 0, .hi = MOST_SPREAD),
 };
 #undef FIELD
 
@@ -303,6 +354,7 @@ static const struct dawni_yaml_field pair_fields[] = {
     FIELD("latency_ns", DOUBLE, link.latency_ns, .lo = 0, .hi = DBL_MAX),
     FIELD("bytes_per_s", DOUBLE, link.bytes_per_s, .lo = DBL_MIN,
           .hi = DBL_MAX),
+    FIELD("spread", DOUBLE, link.spread, .lo = 0, .hi = MOST_SPREAD),
 };
 #undef FIELD
 
@@ -337,6 +389,7 @@ static enum dawn_status read_links(const struct dawni_yaml *map,
     const struct dawni_yaml *at = links.pairs ? links.pairs->first : NULL;
     for (; at; at = at->next) {
         struct pair pair = base;
+        pair.link.spread = 0;
         if ((st = dawni_yaml_read(at, pair_fields, COUNT(pair_fields), &pair,
                                   err)))
             return st;

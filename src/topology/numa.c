@@ -68,8 +68,9 @@ int dawni_numa_far_synthetic(const char *description, const char *cores)
 
 /* Measuring */
 
-/* Bytes per second, the median. */
-static double copy_speed(char *to, const char *from, size_t bytes)
+/* Bytes per second, the median. *spread: at least that of the passes. */
+static double copy_speed(char *to, const char *from, size_t bytes,
+                         double *spread)
 {
     double speed[PASSES];
 
@@ -80,6 +81,9 @@ static double copy_speed(char *to, const char *from, size_t bytes)
         double ns = (double)(dawni_now_ns() - begin);
         speed[i] = (double)bytes / (ns > 1 ? ns : 1) * 1e9;
     }
+    struct dawni_quartiles q = dawni_quartiles(speed, PASSES);
+    if (*spread < q.high / q.low)
+        *spread = q.high / q.low;
     return dawni_median(speed, PASSES);
 }
 
@@ -96,8 +100,8 @@ enum dawn_status dawni_numa_measure(size_t bytes,
     if (*found_p) {
         memset(near, 1, bytes);
         *tier = (struct dawn_machine_tier){.kind = "host"};
-        tier->write_bytes_per_s = copy_speed(far, near, bytes);
-        tier->read_bytes_per_s = copy_speed(near, far, bytes);
+        tier->write_bytes_per_s = copy_speed(far, near, bytes, &tier->spread);
+        tier->read_bytes_per_s = copy_speed(near, far, bytes, &tier->spread);
         /* a core copies, and does not compute meanwhile */
         tier->compute_ns_per_byte =
             (1 / tier->write_bytes_per_s + 1 / tier->read_bytes_per_s) * 1e9 /

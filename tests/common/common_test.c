@@ -139,6 +139,22 @@ static void test_sort(void)
     ok(dawni_median(one, 1) == 6, "of one");
 }
 
+/* Nine times of a message, three of them undisturbed, the others eight times as
+ * long: number 9 / 4 = 2 from below is the third, 1.02. */
+static void test_quartiles(void)
+{
+    double disturbed[] = {8, 8.5, 1.02, 8, 9, 1.01, 70, 1, 8};
+    double even[] = {4, 1, 3, 2};
+    struct dawni_quartiles q = dawni_quartiles(disturbed, 9);
+
+    ok(q.low == 1.02 && q.high == 8.5,
+       "quartiles of nine: the third from below and from above");
+    q = dawni_quartiles(even, 4);
+    ok(q.low == 2 && q.high == 3, "of four: the second ones");
+    q = dawni_quartiles(even, 1);
+    ok(q.low == 1 && q.high == 1, "of one: that one");
+}
+
 static void test_namemap(void)
 {
     static char name[20000][16];
@@ -181,6 +197,7 @@ int main(void)
     test_hash();
     test_random();
     test_sort();
+    test_quartiles();
     test_namemap();
     test_wait();
     uint64_t before = dawni_now_ns();

@@ -204,6 +204,12 @@ ok "nothing is offloaded where that is forbidden"
 run 0 profile.yaml -m slow.yaml -s 2 -M 100KiB --offload host --recompute none \
     --explain && grep -q 'each way, stalls' out
 ok "or how long it stalls"
+sed 's/latency_ns: 10/&, spread: 3.04/' machine.yaml >unsteady.yaml
+run 0 profile.yaml -m unsteady.yaml -s 2 -o plan.yaml &&
+    [ "$(cat err)" = "dawn-plan: warning: unsteady.yaml: measured while other \
+work ran: host (spread 3.0): measure again" ] &&
+    run 0 profile.yaml -m machine.yaml -s 2 -o plan.yaml && [ ! -s err ]
+ok "a machine that was measured while other work ran is told of"
 sed 's/latency_ns: 10/&, compute_ns_per_byte: 2/' machine.yaml >busy.yaml
 run 0 profile.yaml -m busy.yaml -s 2 -M 80KiB --offload host --recompute none \
     --explain -o busy.plan &&

@@ -41,6 +41,23 @@ static void test_malformed(void)
            "no topology: %s", err.text);
 }
 
+/* A virtual machine of 24 GiB whose NUMA node 0 tells of 7.8. */
+static void test_memory(void)
+{
+    const uint64_t node = (uint64_t)7800 << 20, all = (uint64_t)24 << 30;
+
+    is_u64(dawni_host_memory(node, true, all, UINT64_MAX), all,
+           "where all nodes may be used, what the host has counts");
+    is_u64(dawni_host_memory(node, false, all, UINT64_MAX), node,
+           "where some may, what these have");
+    is_u64(dawni_host_memory(all, true, node, UINT64_MAX), all,
+           "the larger one of both");
+    is_u64(dawni_host_memory(node, true, 0, UINT64_MAX), node,
+           "the nodes' where nobody else can be asked");
+    is_u64(dawni_host_memory(node, true, all, 1 << 30), 1 << 30,
+           "and never more than the control group may have");
+}
+
 static void test_this_host(void)
 {
     struct dawni_host host = {.tree = NULL};
@@ -59,6 +76,7 @@ int main(void)
     plan_lazy();
     test_made_up();
     test_malformed();
+    test_memory();
     test_this_host();
     return done_testing();
 }

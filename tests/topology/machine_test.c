@@ -42,7 +42,8 @@ static struct dawn_machine *make(void)
                                           .write_bytes_per_s = 1e9 / 3,
                                           .latency_ns = 1e5,
                                           .compute_ns_per_byte = 0.1,
-                                          .capacity_bytes = UINT64_MAX};
+                                          .capacity_bytes = UINT64_MAX,
+                                          .spread = 1.25};
     struct dawn_machine *m = NULL;
 
     if (dawn_machine_create(3, &m, NULL) ||
@@ -54,8 +55,9 @@ static struct dawn_machine *make(void)
     dawn_machine_device(m, 1)->memory_bytes = (uint64_t)80 << 30;
     dawn_machine_device(m, 1)->cores = 132;
     dawn_machine_device(m, 1)->speed = 0.1;
-    *dawn_machine_link(m, 0, 1) = (struct dawn_machine_link){10, 1e10};
-    *dawn_machine_link(m, 2, 0) = (struct dawn_machine_link){0.5, 1e10 / 3};
+    *dawn_machine_link(m, 0, 1) = (struct dawn_machine_link){10, 1e10, 0};
+    *dawn_machine_link(m, 2, 0) =
+        (struct dawn_machine_link){0.5, 1e10 / 3, 1.1};
     return m;
 }
 
@@ -90,6 +92,26 @@ static void test_round_trip(void)
     is_str(dawn_machine_notes(n), dawn_machine_notes(m), "and notes");
     dawn_machine_destroy(m);
     dawn_machine_destroy(n);
+}
+
+static void test_unsteady(void)
+{
+    struct dawn_machine *m = make();
+    char text[100], none[1] = "x", few[30];
+
+    is_str(dawn_machine_unsteady(m, text, sizeof text), "",
+           "no spread is above 1.5");
+    dawn_machine_link(m, 0, 2)->spread = 8.02;
+    dawn_machine_link(m, 1, 2)->spread = 1.5;
+    dawn_machine_link(m, 1, 1)->spread = 2;
+    dawn_machine_tier(m, 0)->spread = 1.75;
+    is_str(dawn_machine_unsteady(m, text, sizeof text),
+           "link 0-2 (spread 8.0), link 1-1 (spread 2.0), ssd (spread 1.8)",
+           "what is measured badly is named");
+    is_str(dawn_machine_unsteady(m, few, sizeof few), "link 0-2 (spread 8.0)",
+           "as much of it as there is room for");
+    is_str(dawn_machine_unsteady(m, none, 1), "", "or nothing");
+    dawn_machine_destroy(m);
 }
 
 static void test_hand(void)
@@ -184,6 +206,7 @@ int main(void)
     scratch_make();
     test_defaults();
     test_round_trip();
+    test_unsteady();
     test_hand();
     test_bad();
     return done_testing();
