@@ -10,10 +10,18 @@
 #define DAWNI_COMMON_YAML_H
 
 #include <dawnpiper/status.h>
-#include <float.h>
 #include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
+
+/* Ranges of what files say, wide enough for any machine and narrow enough that
+ * sums and products stay finite and whole: 30 years, an exbibyte, and what a
+ * tensor, a parameter or a node has of it, a pebibyte. */
+#define DAWNI_MOST_NS 1e18
+#define DAWNI_MOST_BYTES ((int64_t)1 << 60)
+#define DAWNI_MOST_NODE_BYTES ((int64_t)1 << 50)
+#define DAWNI_LEAST_BYTES_PER_S 1
+#define DAWNI_MOST_BYTES_PER_S 1e18
 
 struct dawni_yaml_doc;
 
@@ -63,11 +71,13 @@ enum dawn_status dawni_yaml_int(const struct dawni_yaml *node, int64_t lo,
                                 int64_t hi, int64_t *x, struct dawn_error *err);
 enum dawn_status dawni_yaml_u64(const struct dawni_yaml *node, uint64_t *x,
                                 struct dawn_error *err);
-/* Bytes: an integer, perhaps with kB, MB, GB, TB (1000s), KiB, MiB, GiB or TiB
- * (1024s) behind it; with a suffix also a fraction, "1.5GiB". */
-enum dawn_status dawni_yaml_size(const struct dawni_yaml *node, uint64_t *x,
+/* Bytes, lo..hi, both >= 0: an integer, perhaps with kB, MB, GB, TB (1000s),
+ * KiB, MiB, GiB or TiB (1024s) behind it; with a suffix also a fraction,
+ * "1.5GiB". */
+enum dawn_status dawni_yaml_size(const struct dawni_yaml *node, int64_t lo,
+                                 int64_t hi, uint64_t *x,
                                  struct dawn_error *err);
-/* Finite, lo <= x <= hi. lo DBL_MIN is "above 0", hi DBL_MAX has no bound. */
+/* Finite, lo <= x <= hi. */
 enum dawn_status dawni_yaml_double(const struct dawni_yaml *node, double lo,
                                    double hi, double *x,
                                    struct dawn_error *err);
@@ -88,7 +98,7 @@ enum dawni_yaml_type {
     DAWNI_YAML_INT,    /* int, ilo..ihi */
     DAWNI_YAML_I64,    /* int64_t, ilo..ihi */
     DAWNI_YAML_U64,    /* uint64_t */
-    DAWNI_YAML_SIZE,   /* uint64_t, bytes */
+    DAWNI_YAML_SIZE,   /* uint64_t, bytes, ilo..ihi; ihi 0: DAWNI_MOST_BYTES */
     DAWNI_YAML_DOUBLE, /* double, lo..hi */
     DAWNI_YAML_BOOL,   /* bool */
     DAWNI_YAML_DIGEST, /* uint64_t */

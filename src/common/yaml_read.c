@@ -132,28 +132,40 @@ static double unit_of(const char *suffix)
     return 0;
 }
 
-enum dawn_status dawni_yaml_size(const struct dawni_yaml *node, uint64_t *x,
+/* Bytes of a text that begins like a number >= 0; false: it is no size. */
+static bool parse_size(const char *s, double *bytes_p, uint64_t *x)
+{
+    char *end, *point;
+
+    errno = 0;
+    *x = strtoull(s, &end, 10);
+    *bytes_p = (double)*x;
+    if (!errno && !*end)
+        return true;
+    double value = dawni_double_parse(s, &point), unit = unit_of(point);
+    *bytes_p = value * unit;
+    if (*bytes_p < 0x1p63)
+        *x = (uint64_t)llrint(*bytes_p);
+    return unit > 0 && (unit > 1 || point == end);
+}
+
+enum dawn_status dawni_yaml_size(const struct dawni_yaml *node, int64_t lo,
+                                 int64_t hi, uint64_t *x,
                                  struct dawn_error *err)
 {
     const char *s = number_text(node);
-    char *end = NULL, *point = NULL;
+    uint64_t value = 0;
+    double bytes = 0; /* also where `value` has no room for it */
 
-    if (s && *s != '-' && !strpbrk(s, "xX")) {
-        errno = 0;
-        unsigned long long whole = strtoull(s, &end, 10);
-        if (!errno && !*end) {
-            *x = whole;
-            return DAWN_OK;
-        }
-        double value = dawni_double_parse(s, &point);
-        double unit = unit_of(point);
-        if (unit > 0 && (unit > 1 || point == end) && value * unit < 0x1p63) {
-            *x = (uint64_t)llrint(value * unit);
-            return DAWN_OK;
-        }
+    if (!s || *s == '-' || strpbrk(s, "xX") || !parse_size(s, &bytes, &value))
+        return dawni_yaml_expected(
+            node, "a size such as 1048576, 600MiB or 1.5GB", err);
+    if (bytes < 0x1p63 && value >= (uint64_t)lo && value <= (uint64_t)hi) {
+        *x = value;
+        return DAWN_OK;
     }
-    return dawni_yaml_expected(node, "a size such as 1048576, 600MiB or 1.5GB",
-                               err);
+    return expectedf(node, err, "a size from %" PRId64 " to %" PRId64 " bytes",
+                     lo, hi);
 }
 
 enum dawn_status dawni_yaml_double(const struct dawni_yaml *node, double lo,
@@ -170,17 +182,8 @@ enum dawn_status dawni_yaml_double(const struct dawni_yaml *node, double lo,
             return DAWN_OK;
         }
     }
-    if (hi < DBL_MAX && lo != DBL_MIN)
-        return expectedf(node, err, "a number from %s to %s",
-                         dawni_double_text(lo, a), dawni_double_text(hi, b));
-    if (hi < DBL_MAX)
-        return expectedf(node, err, "a number above 0, at most %s",
-                         dawni_double_text(hi, b));
-    if (lo == DBL_MIN)
-        return expectedf(node, err, "a number above 0");
-    if (lo > -DBL_MAX)
-        return expectedf(node, err, "a number >= %s", dawni_double_text(lo, a));
-    return expectedf(node, err, "a number");
+    return expectedf(node, err, "a number from %s to %s",
+                     dawni_double_text(lo, a), dawni_double_text(hi, b));
 }
 
 /* Other values */
@@ -302,7 +305,8 @@ static enum dawn_status read_field(const struct dawni_yaml *node,
     case DAWNI_YAML_U64:
         return dawni_yaml_u64(node, to, err);
     case DAWNI_YAML_SIZE:
-        return dawni_yaml_size(node, to, err);
+        return dawni_yaml_size(node, f->ilo, f->ihi ? f->ihi : DAWNI_MOST_BYTES,
+                               to, err);
     case DAWNI_YAML_DOUBLE:
         return dawni_yaml_double(node, f->lo, f->hi, to, err);
     case DAWNI_YAML_BOOL:

@@ -6,11 +6,8 @@
 #define DAWNI_IMPORT_IMPORT_H
 
 #include "common/namemap.h"
+#include "common/yaml.h" /* ranges */
 #include <dawnpiper/import.h>
-
-/* Numbers above these are no measurements: 30 years, a pebibyte. */
-#define DAWNI_IMPORT_MOST_NS 1e18
-#define DAWNI_IMPORT_MOST_BYTES 0x1p50
 
 struct dawni_import_node {
     char *name, *label; /* owned copies; label may be NULL */

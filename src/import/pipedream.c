@@ -22,10 +22,10 @@ static const struct {
     const char *key;
     double factor, most; /* after the factor */
 } number[NUMBERS] = {
-    [FORWARD] = {"forward_compute_time", 1e6, DAWNI_IMPORT_MOST_NS},
-    [BACKWARD] = {"backward_compute_time", 1e6, DAWNI_IMPORT_MOST_NS},
-    [ACTIVATION] = {"activation_size", 1, DAWNI_IMPORT_MOST_BYTES},
-    [PARAMETER] = {"parameter_size", 1, DAWNI_IMPORT_MOST_BYTES},
+    [FORWARD] = {"forward_compute_time", 1e6, DAWNI_MOST_NS},
+    [BACKWARD] = {"backward_compute_time", 1e6, DAWNI_MOST_NS},
+    [ACTIVATION] = {"activation_size", 1, DAWNI_MOST_NODE_BYTES},
+    [PARAMETER] = {"parameter_size", 1, DAWNI_MOST_NODE_BYTES},
 };
 
 struct line {

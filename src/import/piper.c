@@ -129,14 +129,14 @@ static enum dawn_status read_variant(const struct dawni_import *in,
                                  node->name, id ? id : "", variant_id[0],
                                  variant_id[1]);
     struct dawn_node_variant *v = &node->variant[k];
-    if ((st = get_number(in, line, json, "timePerSample",
-                         DAWNI_IMPORT_MOST_NS / 1e9, &s, err)) ||
-        (st = get_number(in, line, json, "memoryUsageA",
-                         DAWNI_IMPORT_MOST_BYTES, &v->saved_bytes, err)) ||
-        (st = get_number(in, line, json, "memoryUsageB",
-                         DAWNI_IMPORT_MOST_BYTES, &v->fixed_bytes, err)) ||
-        (st = get_number(in, line, json, "parameterSize",
-                         DAWNI_IMPORT_MOST_BYTES, &node->param_bytes, err)))
+    if ((st = get_number(in, line, json, "timePerSample", DAWNI_MOST_NS / 1e9,
+                         &s, err)) ||
+        (st = get_number(in, line, json, "memoryUsageA", DAWNI_MOST_NODE_BYTES,
+                         &v->saved_bytes, err)) ||
+        (st = get_number(in, line, json, "memoryUsageB", DAWNI_MOST_NODE_BYTES,
+                         &v->fixed_bytes, err)) ||
+        (st = get_number(in, line, json, "parameterSize", DAWNI_MOST_NODE_BYTES,
+                         &node->param_bytes, err)))
         return st;
     v->name = variant_id[k];
     v->ns = dawni_import_scale(s, 1e9);
@@ -214,7 +214,7 @@ static enum dawn_status read_edge(struct dawni_import *in, const json_t *json,
     if ((st = get_id(in, line, json, "sourceId", from, err)) ||
         (st = get_id(in, line, json, "destId", to, err)) ||
         (st = get_number(in, line, json, "communicationCost",
-                         DAWNI_IMPORT_MOST_BYTES, &bytes, err)) ||
+                         DAWNI_MOST_NODE_BYTES, &bytes, err)) ||
         (st = dawni_import_add_edge(in, from, to, line, err)))
         return st;
     int node = in->edge[in->edges - 1].from;

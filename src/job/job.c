@@ -7,6 +7,7 @@
 
 #include <assert.h>
 #include <dawnpiper/job.h>
+#include <float.h>
 #include <inttypes.h>
 #include <math.h>
 #include <stdio.h>
@@ -85,7 +86,7 @@ static const struct dawni_yaml_field train_fields[] = {
     FIELD("decay", WORD, train.decay, .choices = decays),
     FIELD("min_lr", DOUBLE, train.min_lr, .lo = 0, .hi = 100),
     FIELD("weight_decay", DOUBLE, train.weight_decay, .lo = 0, .hi = 100),
-    FIELD("clip", DOUBLE, train.clip, .lo = 0, .hi = DBL_MAX),
+    FIELD("clip", DOUBLE, train.clip, .lo = 0, .hi = 1e38),
     FIELD("beta1", DOUBLE, train.beta1, .lo = 0, .hi = 0.9999999),
     FIELD("beta2", DOUBLE, train.beta2, .lo = 0, .hi = 0.9999999),
     FIELD("eps", DOUBLE, train.eps, .lo = FLT_MIN, .hi = 1),
@@ -125,7 +126,7 @@ static const struct dawni_yaml_field ewc_fields[] = {
 };
 
 static const struct dawni_yaml_field online_fields[] = {
-    FIELD("decay", DOUBLE, job.ewc.decay, .lo = DBL_MIN, .hi = 1,
+    FIELD("decay", DOUBLE, job.ewc.decay, .lo = 1e-6, .hi = 1,
           .required = true),
 };
 #undef FIELD

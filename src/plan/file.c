@@ -11,6 +11,9 @@
 #include <inttypes.h>
 
 #define COUNT(array) ((int)(sizeof(array) / sizeof *(array)))
+/* Of times and rates that a plan predicts: more than profile, machine and
+ * numbers of microbatches can add up to, see common/yaml.h. */
+#define MOST_PREDICTED 1e40
 
 /* Writing */
 
@@ -204,10 +207,10 @@ static const struct dawni_yaml_field schedule_fields[] = {
 };
 
 static const struct dawni_yaml_field predicted_fields[] = {
-    FIELD("step_ns", DOUBLE, step_ns, .hi = DBL_MAX),
-    FIELD("bottleneck_ns", DOUBLE, bottleneck_ns, .hi = DBL_MAX),
-    FIELD("bound_ns", DOUBLE, bound_ns, .hi = DBL_MAX),
-    FIELD("tokens_per_s", DOUBLE, tokens_per_s, .hi = DBL_MAX),
+    FIELD("step_ns", DOUBLE, step_ns, .hi = MOST_PREDICTED),
+    FIELD("bottleneck_ns", DOUBLE, bottleneck_ns, .hi = MOST_PREDICTED),
+    FIELD("bound_ns", DOUBLE, bound_ns, .hi = MOST_PREDICTED),
+    FIELD("tokens_per_s", DOUBLE, tokens_per_s, .hi = MOST_PREDICTED),
     FIELD("of", DIGEST, priced_digest),
     FIELD("size_low", I64, size_low, .ilo = 1, .ihi = 1 << 20),
     FIELD("size_high", I64, size_high, .ilo = 1, .ihi = 1 << 20),
@@ -231,24 +234,26 @@ static const struct dawni_yaml_field stage_fields[] = {
 };
 
 static const struct dawni_yaml_field cost_fields[] = {
-    FIELD("f_ns", DOUBLE, stage.predicted.f_ns, .hi = DBL_MAX),
-    FIELD("b_ns", DOUBLE, stage.predicted.b_ns, .hi = DBL_MAX),
-    FIELD("w_ns", DOUBLE, stage.predicted.w_ns, .hi = DBL_MAX),
-    FIELD("recompute_ns", DOUBLE, stage.predicted.recompute_ns, .hi = DBL_MAX),
-    FIELD("stall_ns", DOUBLE, stage.predicted.stall_ns, .hi = DBL_MAX),
-    FIELD("transfer_ns", DOUBLE, stage.predicted.transfer_ns, .hi = DBL_MAX),
-    FIELD("step_ns", DOUBLE, stage.predicted.step_ns, .hi = DBL_MAX),
-    FIELD("update_ns", DOUBLE, stage.predicted.update_ns, .hi = DBL_MAX),
-    FIELD("reduce_ns", DOUBLE, stage.predicted.reduce_ns, .hi = DBL_MAX),
-    FIELD("peak_bytes", SIZE, stage.predicted.peak_bytes),
-    FIELD("arena_bytes", SIZE, stage.predicted.arena_bytes),
+    FIELD("f_ns", DOUBLE, stage.predicted.f_ns, .hi = MOST_PREDICTED),
+    FIELD("b_ns", DOUBLE, stage.predicted.b_ns, .hi = MOST_PREDICTED),
+    FIELD("w_ns", DOUBLE, stage.predicted.w_ns, .hi = MOST_PREDICTED),
+    FIELD("recompute_ns", DOUBLE, stage.predicted.recompute_ns,
+          .hi = MOST_PREDICTED),
+    FIELD("stall_ns", DOUBLE, stage.predicted.stall_ns, .hi = MOST_PREDICTED),
+    FIELD("transfer_ns", DOUBLE, stage.predicted.transfer_ns,
+          .hi = MOST_PREDICTED),
+    FIELD("step_ns", DOUBLE, stage.predicted.step_ns, .hi = MOST_PREDICTED),
+    FIELD("update_ns", DOUBLE, stage.predicted.update_ns, .hi = MOST_PREDICTED),
+    FIELD("reduce_ns", DOUBLE, stage.predicted.reduce_ns, .hi = MOST_PREDICTED),
+    FIELD("peak_bytes", SIZE, stage.predicted.peak_bytes, .ihi = INT64_MAX),
+    FIELD("arena_bytes", SIZE, stage.predicted.arena_bytes, .ihi = INT64_MAX),
     FIELD("by", A_MAP, by),
 };
 #undef FIELD
 
 #define CATEGORY(name, text)                                                   \
     DAWNI_YAML_FIELD(struct dawn_plan_stage, text, SIZE,                       \
-                     predicted.by[DAWN_CATEGORY_##name]),
+                     predicted.by[DAWN_CATEGORY_##name], .ihi = INT64_MAX),
 static const struct dawni_yaml_field by_fields[] = {
     DAWN_CATEGORY_MAP(CATEGORY)};
 #undef CATEGORY

@@ -4,12 +4,14 @@
 #include "profile/profile.h"
 
 #include <dawnpiper/op.h>
+#include <float.h>
 #include <inttypes.h>
 #include <string.h>
 
 #define COUNT(array) ((int)(sizeof(array) / sizeof *(array)))
 #define MAX_EXTENT ((int64_t)1 << 50)
 #define MAX_ATTRS 64
+#define MOST_FLOPS 1e27 /* of a sample */
 
 static int no_callback(void *user, const struct dawn_op_args *args)
 {
@@ -90,7 +92,7 @@ static const struct dawni_yaml_field param_fields[] = {
     FIELD("name", TEXT, desc.name, .required = true),
     FIELD("shape", A_LIST, shape, .required = true),
     FIELD("init", CHOICE, init, .required = true, .choices = inits),
-    FIELD("std", DOUBLE, desc.std, .lo = 0, .hi = DBL_MAX),
+    FIELD("std", DOUBLE, desc.std, .hi = 1e6),
     FIELD("decay", BOOL, desc.decay),
     FIELD("average", DOUBLE, desc.average, .lo = 0, .hi = 0.9999999),
 };
@@ -129,9 +131,9 @@ static const struct dawni_yaml_field node_fields[] = {
                      .required = true, __VA_ARGS__)
 static const struct dawni_yaml_field variant_fields[] = {
     FIELD(name, TEXT, ),
-    FIELD(ns, DOUBLE, .lo = 0, .hi = DBL_MAX),
-    FIELD(saved_bytes, DOUBLE, .lo = 0, .hi = DBL_MAX),
-    FIELD(fixed_bytes, DOUBLE, .lo = 0, .hi = DBL_MAX),
+    FIELD(ns, DOUBLE, .hi = DAWNI_MOST_NS),
+    FIELD(saved_bytes, DOUBLE, .hi = DAWNI_MOST_NODE_BYTES),
+    FIELD(fixed_bytes, DOUBLE, .hi = DAWNI_MOST_NODE_BYTES),
 };
 #undef FIELD
 
@@ -145,8 +147,9 @@ static const struct dawni_yaml_field cost_fields[] = {
     FIELD("ns", A_LIST, ns, .required = true),
     FIELD("spread_ns", A_LIST, spread_ns),
     FIELD("scratch_bytes", A_LIST, scratch_bytes),
-    FIELD("update_ns", DOUBLE, cost.update_ns, .lo = 0, .hi = DBL_MAX),
-    FIELD("prepared_bytes", SIZE, cost.prepared_bytes),
+    FIELD("update_ns", DOUBLE, cost.update_ns, .hi = DAWNI_MOST_NS),
+    FIELD("prepared_bytes", SIZE, cost.prepared_bytes,
+          .ihi = DAWNI_MOST_NODE_BYTES),
 };
 #undef FIELD
 
@@ -177,14 +180,14 @@ static enum dawn_status check_three(const struct dawni_yaml *list,
                            list->key, list->items);
 }
 
-static enum dawn_status read_three(const struct dawni_yaml *list, double x[3],
-                                   struct dawn_error *err)
+static enum dawn_status read_three(const struct dawni_yaml *list, double most,
+                                   double x[3], struct dawn_error *err)
 {
     enum dawn_status st = list ? check_three(list, err) : DAWN_OK;
     const struct dawni_yaml *at = list ? list->first : NULL;
 
     for (; at && !st; at = at->next)
-        st = dawni_yaml_double(at, 0, DBL_MAX, x++, err);
+        st = dawni_yaml_double(at, 0, most, x++, err);
     return st;
 }
 
@@ -195,7 +198,7 @@ static enum dawn_status read_three_sizes(const struct dawni_yaml *list,
     const struct dawni_yaml *at = list ? list->first : NULL;
 
     for (; at && !st; at = at->next)
-        st = dawni_yaml_size(at, x++, err);
+        st = dawni_yaml_size(at, 0, DAWNI_MOST_NODE_BYTES, x++, err);
     return st;
 }
 
@@ -383,7 +386,7 @@ static enum dawn_status read_node(const struct dawni_yaml *map,
     if ((st = read_bits(in.save_in, d.inputs < 32 ? d.inputs : 32,
                         &d.save_inputs, err)) ||
         (st = read_bits(in.save_out, d.outputs, &d.save_outputs, err)) ||
-        (st = read_three(in.flops, d.flops, err)))
+        (st = read_three(in.flops, MOST_FLOPS, d.flops, err)))
         return st;
     return dawn_graph_add_node(graph, &d) < 0 ? fail_graph(map, graph, err)
                                               : DAWN_OK;
@@ -440,8 +443,9 @@ static enum dawn_status read_cost(const struct dawni_yaml *map,
 
     if ((st =
              dawni_yaml_read(map, cost_fields, COUNT(cost_fields), &in, err)) ||
-        (st = read_three(in.ns, in.cost.ns, err)) ||
-        (st = read_three(in.spread_ns, in.cost.spread_ns, err)) ||
+        (st = read_three(in.ns, DAWNI_MOST_NS, in.cost.ns, err)) ||
+        (st =
+             read_three(in.spread_ns, DAWNI_MOST_NS, in.cost.spread_ns, err)) ||
         (st = read_three_sizes(in.scratch_bytes, in.cost.scratch_bytes, err)))
         return st;
     *cost = in.cost;

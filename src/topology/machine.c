@@ -322,7 +322,7 @@ static const struct dawni_yaml_field device_fields[] = {
     FIELD("kind", WORD, kind, .choices = device_kinds),
     FIELD("memory_bytes", SIZE, memory_bytes),
     FIELD("cores", INT, cores, .ihi = 1 << 20),
-    FIELD("speed", DOUBLE, speed, .lo = DBL_MIN, .hi = DBL_MAX),
+    FIELD("speed", DOUBLE, speed, .lo = 1e-6, .hi = 1e6),
 };
 #undef FIELD
 
@@ -330,13 +330,14 @@ static const struct dawni_yaml_field device_fields[] = {
 static const struct dawni_yaml_field tier_fields[] = {
     FIELD("kind", WORD, kind, .choices = tier_kinds, .required = true),
     FIELD("path", STRING, path),
-    FIELD("read_bytes_per_s", DOUBLE, read_bytes_per_s, .lo = DBL_MIN,
-          .hi = DBL_MAX, .required = true),
-    FIELD("write_bytes_per_s", DOUBLE, write_bytes_per_s, .lo = DBL_MIN,
-          .hi = DBL_MAX, .required = true),
-    FIELD("latency_ns", DOUBLE, latency_ns, .lo = 0, .hi = DBL_MAX),
-    FIELD("compute_ns_per_byte", DOUBLE, compute_ns_per_byte, .lo = 0,
-          .hi = DBL_MAX),
+    FIELD("read_bytes_per_s", DOUBLE, read_bytes_per_s,
+          .lo = DAWNI_LEAST_BYTES_PER_S, .hi = DAWNI_MOST_BYTES_PER_S,
+          .required = true),
+    FIELD("write_bytes_per_s", DOUBLE, write_bytes_per_s,
+          .lo = DAWNI_LEAST_BYTES_PER_S, .hi = DAWNI_MOST_BYTES_PER_S,
+          .required = true),
+    FIELD("latency_ns", DOUBLE, latency_ns, .hi = DAWNI_MOST_NS),
+    FIELD("compute_ns_per_byte", DOUBLE, compute_ns_per_byte, .hi = 1e9),
     FIELD("capacity_bytes", SIZE, capacity_bytes),
     FIELD("spread", DOUBLE, spread, .lo = 0, .hi = MOST_SPREAD),
 };
@@ -351,9 +352,9 @@ struct pair {
 static const struct dawni_yaml_field pair_fields[] = {
     FIELD("from", INT, from, .ihi = MAX_DEVICES - 1, .required = true),
     FIELD("to", INT, to, .ihi = MAX_DEVICES - 1, .required = true),
-    FIELD("latency_ns", DOUBLE, link.latency_ns, .lo = 0, .hi = DBL_MAX),
-    FIELD("bytes_per_s", DOUBLE, link.bytes_per_s, .lo = DBL_MIN,
-          .hi = DBL_MAX),
+    FIELD("latency_ns", DOUBLE, link.latency_ns, .hi = DAWNI_MOST_NS),
+    FIELD("bytes_per_s", DOUBLE, link.bytes_per_s,
+          .lo = DAWNI_LEAST_BYTES_PER_S, .hi = DAWNI_MOST_BYTES_PER_S),
     FIELD("spread", DOUBLE, link.spread, .lo = 0, .hi = MOST_SPREAD),
 };
 #undef FIELD

@@ -87,7 +87,7 @@ static void test_sizes(void)
         uint64_t wanted;
     } row[] = {{"size: 0", 0},
                {"size: 1048576", 1048576},
-               {"size: 18446744073709551615", UINT64_MAX},
+               {"size: 1152921504606846976", (uint64_t)1 << 60},
                {"size: 5B", 5},
                {"size: 2kB", 2000},
                {"size: 3MB", 3000000},
@@ -130,7 +130,11 @@ static const struct {
                   "1.5GB, found '1.5'"},
     {"size: -1", "found '-1'"},
     {"size: 12 parsecs", "found '12 parsecs'"},
-    {"size: 1e30GiB", "found '1e30GiB'"},
+    {"size: 1e30GiB", "key 'size': expected a size from 0 to "
+                      "1152921504606846976 bytes, found '1e30GiB'"},
+    {"size: 1152921504606846977", "found '1152921504606846977'"},
+    {"size: 18446744073709551616", "expected a size from 0 to"},
+    {"size: 1e300TiB", "expected a size from 0 to"},
     {"size: 0x10KiB", "found '0x10KiB'"},
     {"digest: xxh3:00000000000000FF", "expected xxh3: and 16 hexadecimal"},
     {"digest: xxh3:ff", "expected xxh3: and 16 hexadecimal"},

@@ -25,8 +25,8 @@ static void read_all(const struct dawni_yaml *node)
 
     dawni_yaml_int(node, -5, 1 << 20, &i, &err);
     dawni_yaml_u64(node, &u, &err);
-    dawni_yaml_size(node, &u, &err);
-    dawni_yaml_double(node, 0, DBL_MAX, &x, &err);
+    dawni_yaml_size(node, 0, DAWNI_MOST_BYTES, &u, &err);
+    dawni_yaml_double(node, 0, DAWNI_MOST_NS, &x, &err);
     dawni_yaml_bool(node, &b, &err);
     dawni_yaml_digest(node, &u, &err);
     dawni_yaml_choice(node, words, &choice, &err);

@@ -352,7 +352,7 @@ static const struct {
     {SCHEDULE "stages:\n" STAGE0 "  predicted: {by: {parms: 1}}\n" STAGE1,
      ":6: unknown key 'parms'; did you mean 'params'?"},
     {SCHEDULE "stages:\n" STAGE0 "  predicted: {f_ns: x}\n" STAGE1,
-     ":6: key 'f_ns': expected a number >= 0, found 'x'"},
+     ":6: key 'f_ns': expected a number from 0 to 1.0e+40, found 'x'"},
     {SCHEDULE "memory: lots\nstages:\n" STAGE0 STAGE1,
      ":4: key 'memory': expected a size"},
     {SCHEDULE "stages:\n" STAGE0 STAGE1 "predicted: {step: 1}\n",

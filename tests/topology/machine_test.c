@@ -42,7 +42,7 @@ static struct dawn_machine *make(void)
                                           .write_bytes_per_s = 1e9 / 3,
                                           .latency_ns = 1e5,
                                           .compute_ns_per_byte = 0.1,
-                                          .capacity_bytes = UINT64_MAX,
+                                          .capacity_bytes = (uint64_t)1 << 60,
                                           .spread = 1.25};
     struct dawn_machine *m = NULL;
 
@@ -154,14 +154,21 @@ static const struct {
     {HEAD "devices:\n- {kind: tpu}\n",
      ":3: key 'kind': expected host or cuda, found 'tpu'"},
     {HEAD "devices:\n- {speed: 0}\n",
-     ":3: key 'speed': expected a number above "
-     "0, found '0'"},
+     ":3: key 'speed': expected a number from 1.0e-06 to 1000000, found '0'"},
     {HEAD "devices:\n- {memory: 1}\n",
      ":3: unknown key 'memory'; known here: name, kind, memory_bytes"},
     {HEAD "devices: [{}]\nlinks: {default: {from: 1}}\n",
      ":3: unknown key 'from'; known here: latency_ns, bytes_per_s"},
     {HEAD "devices: [{}]\nlinks: {default: {bytes_per_s: 0}}\n",
-     ":3: key 'bytes_per_s': expected a number above 0"},
+     ":3: key 'bytes_per_s': expected a number from 1 to 1.0e+18"},
+    {HEAD "devices: [{}]\nlinks: {default: {bytes_per_s: 1e-300}}\n",
+     ":3: key 'bytes_per_s': expected a number from 1 to 1.0e+18, found "
+     "'1e-300'"},
+    {HEAD "devices: [{}]\nlinks: {default: {latency_ns: 1e300}}\n",
+     ":3: key 'latency_ns': expected a number from 0 to 1.0e+18"},
+    {HEAD "devices:\n- {memory_bytes: 9223372036854775808}\n",
+     ":3: key 'memory_bytes': expected a size from 0 to 1152921504606846976 "
+     "bytes, found '9223372036854775808'"},
     {HEAD "devices: [{}]\nlinks:\n  pairs:\n  - {from: 0}\n",
      ":5: key 'to' is missing"},
     {HEAD "devices: [{}]\nlinks:\n  pairs:\n  - {from: 0, to: 1}\n",
