@@ -98,7 +98,7 @@ static enum dawn_status plan_own(struct check *c, struct dawn_error *err)
     p.options.plan.objective = info->objective;
     if (!p.options.plan.cap_bytes && info->cap_bytes < most_memory(c->p))
         p.options.plan.cap_bytes = info->cap_bytes;
-    st = program_plan(&p, NULL, &c->own, NULL, &why);
+    st = program_plan(&p, NULL, &c->own, &why);
     if (st && st != DAWN_E_NOFIT)
         return dawn_fail(err, st, "%s", why.text);
     return DAWN_OK;

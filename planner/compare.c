@@ -65,10 +65,11 @@ static void print_row(const struct row *row)
     uint64_t caps;
 
     if (!row->r.plan && row->nofit.works_bytes)
-        printf("%-14s does not fit: needs %s, for stage %d\n", row->policy,
+        printf(": needs %s%s, for stage %d\n",
+               row->nofit.cut_off ? "at most " : "",
                SIZE(row->nofit.works_bytes), row->nofit.stage);
     else if (!row->r.plan)
-        printf("%-14s does not fit, whatever the memory\n", row->policy);
+        printf(row->nofit.cut_off ? "\n" : ", whatever the memory\n");
     if (!row->r.plan)
         return;
     info = dawn_plan_info(row->r.plan);
@@ -82,6 +83,23 @@ static void print_row(const struct row *row)
            (long long)info->microbatch, TIME(info->step_ns),
            TIME(info->bottleneck_ns), above, idle, TIME(row->r.plan_ns));
     print_peaks(&row->r);
+}
+
+/* Begin the row of a policy that has no plan, and find the cap that it needs.
+ */
+static enum dawn_status begin_unfit(const struct program *p, struct row *row)
+{
+    struct dawn_error why;
+    enum dawn_status st;
+
+    if (!p->options.json) {
+        printf("%-14s does not fit", row->policy);
+        fflush(stdout);
+    }
+    st = find_cap(p, row->policy, &row->nofit, &why);
+    if (st)
+        row->why = why;
+    return st;
 }
 
 /* As JSON */
@@ -184,10 +202,11 @@ enum dawn_status compare(const struct program *p, struct report *best,
         print_head(p);
     for (int i = 0; !st && dawn_planner_policy(i); i++) {
         row = (struct row){.policy = dawn_planner_policy(i)};
-        st = program_plan(p, row.policy, &row.r, &row.nofit, &row.why);
-        if (st && st != DAWN_E_NOFIT)
+        st = program_plan(p, row.policy, &row.r, &row.why);
+        if (st == DAWN_E_NOFIT)
+            st = begin_unfit(p, &row);
+        if (st)
             break;
-        st = DAWN_OK;
         print(p, &row, i == 0);
         keep_better(best, &row.r);
     }

@@ -160,7 +160,8 @@ void report_json_nofit(const struct dawn_planner_nofit *nofit, const char *why)
 {
     printf("\"feasible\": false, \"why\": \"");
     print_text(why);
-    printf("\",\n  \"works_bytes\": %" PRIu64 ", \"stage\": %d, "
-           "\"stage_bytes\": %" PRIu64,
-           nofit->works_bytes, nofit->stage, nofit->stage_bytes);
+    printf("\",\n  \"works_bytes\": %" PRIu64 ", \"fails_bytes\": %" PRIu64
+           ", \"cut_off\": %s, \"stage\": %d, \"stage_bytes\": %" PRIu64,
+           nofit->works_bytes, nofit->fails_bytes,
+           nofit->cut_off ? "true" : "false", nofit->stage, nofit->stage_bytes);
 }

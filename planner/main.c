@@ -92,16 +92,13 @@ static enum dawn_status load(struct program *p, struct dawn_error *err)
 }
 
 enum dawn_status program_plan(const struct program *p, const char *policy,
-                              struct report *r,
-                              struct dawn_planner_nofit *nofit,
-                              struct dawn_error *err)
+                              struct report *r, struct dawn_error *err)
 {
     struct dawn_planner_opts opts = p->options.plan;
     double begin = now_ns();
     enum dawn_status st;
 
     opts.policy = policy;
-    opts.nofit = nofit;
     *r = (struct report){
         .options = &p->options, .profile = p->profile, .machine = p->machine};
     st = dawn_planner_run(p->profile, p->machine, &opts, &r->plan, err);
@@ -132,20 +129,28 @@ static enum dawn_status report(struct report *r, struct dawn_error *err)
     return st;
 }
 
-/* Plan with one policy. */
-static enum dawn_status plan(const struct program *p, struct report *r,
-                             struct dawn_error *err)
+/* Say at once that nothing fits, then look for a cap that would do. */
+static enum dawn_status tell_nofit(const struct program *p,
+                                   const struct report *r,
+                                   struct dawn_error *err)
 {
     struct dawn_planner_nofit nofit = {0};
-    enum dawn_status st =
-        program_plan(p, p->options.plan.policy, r, &nofit, err);
+    struct dawn_error verdict = *err;
+    bool wants_cap = !p->options.plan.devices;
+    enum dawn_status st = DAWN_OK;
 
-    if (st != DAWN_E_NOFIT || !p->options.json)
+    if (wants_cap) {
+        fprintf(stderr, "dawn-plan: %s\n", verdict.text);
+        st = find_cap(p, p->options.plan.policy, &nofit, err);
+    }
+    if (st)
         return st;
-    printf("{\n  ");
-    report_json_nofit(&nofit, err->text);
-    printf(", \"solve_ns\": %.0f\n}\n", r->plan_ns);
-    return st;
+    if (p->options.json) {
+        printf("{\n  ");
+        report_json_nofit(&nofit, verdict.text);
+        printf(", \"solve_ns\": %.0f\n}\n", r->plan_ns);
+    }
+    return wants_cap ? report_nofit(&nofit, err) : DAWN_E_NOFIT;
 }
 
 static enum dawn_status run(struct program *p, struct dawn_error *err)
@@ -160,10 +165,10 @@ static enum dawn_status run(struct program *p, struct dawn_error *err)
     st = write_allowed(p, err);
     if (st)
         return st;
-    if (!p->options.compare)
-        st = plan(p, &r, err);
-    else
-        st = compare(p, &r, err);
+    st = p->options.compare ? compare(p, &r, err)
+                            : program_plan(p, p->options.plan.policy, &r, err);
+    if (st == DAWN_E_NOFIT && !p->options.compare)
+        return tell_nofit(p, &r, err);
     if (!st && (!p->options.compare || p->options.output))
         st = report(&r, err);
     dawn_plan_destroy(r.plan);

@@ -20,11 +20,17 @@ struct report { /* a plan and what it was made from */
     double plan_ns; /* how long it took to make */
 };
 
-/* main.c: plan with a policy (NULL: the planner's choice). nofit may be NULL.
- */
+/* main.c: plan with a policy (NULL: the planner's choice). */
 enum dawn_status program_plan(const struct program *p, const char *policy,
-                              struct report *r,
-                              struct dawn_planner_nofit *nofit,
+                              struct report *r, struct dawn_error *err);
+
+/* nofit.c: find the cap under which it has a plan; a line on a terminal tells
+ * how far it is. Not with --devices. */
+enum dawn_status find_cap(const struct program *p, const char *policy,
+                          struct dawn_planner_nofit *nofit,
+                          struct dawn_error *err);
+/* Fail with what was found. */
+enum dawn_status report_nofit(const struct dawn_planner_nofit *nofit,
                               struct dawn_error *err);
 
 /* compare.c: plan with every policy, print a table or JSON. *best: the best

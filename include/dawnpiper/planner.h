@@ -20,11 +20,23 @@ enum dawn_offload {
     DAWN_OFFLOAD_SSD,  /* to disk only */
 };
 
-/* What would do where nothing fits. */
+/* Which cap would do where nothing fits. */
 struct dawn_planner_nofit {
     uint64_t works_bytes; /* smallest cap that was found to work; 0: none was */
-    int stage;            /* that needs the most under it ... */
+    uint64_t fails_bytes; /* largest cap that is known not to */
+    bool cut_off;         /* the search ended at its limit of work */
+    int stage;            /* that needs the most under works_bytes ... */
     uint64_t stage_bytes; /* ... and how much that is */
+    int versions;         /* of its weights; 1 but for asynchronous schedules */
+    /* names of its first and last node, which are the profile's; NULL: not said
+     */
+    const char *first, *last;
+};
+
+/* Told by dawn_planner_find_cap what it knows after each cap that it tried. */
+struct dawn_planner_watch {
+    void (*tell)(void *user, const struct dawn_planner_nofit *now);
+    void *user;
 };
 
 struct dawn_planner_opts {
@@ -45,9 +57,7 @@ struct dawn_planner_opts {
     enum dawn_objective objective;
     enum dawn_offload offload;
     bool no_recompute;
-    int64_t tokens_per_sample;        /* for tokens_per_s; 0: not said */
-    struct dawn_planner_nofit *nofit; /* out, on DAWN_E_NOFIT; NULL: not wanted
-                                       */
+    int64_t tokens_per_sample; /* for tokens_per_s; 0: not said */
 };
 
 /* Make a plan. Deterministic: same input, same plan. No MPI, no device.
@@ -55,9 +65,9 @@ struct dawn_planner_opts {
  *   machine   NULL: equal devices, default links
  *   plan_p    out; refers to the profile's graph, which must outlive it
  *
- * Returns DAWN_OK; DAWN_E_NOFIT: no plan of this policy fits the cap (text: the
- * smallest cap that was found to work, and the stage that needs it);
- * DAWN_E_INVAL: an unknown policy, more stages than nodes, a microbatch of
+ * Returns DAWN_OK; DAWN_E_NOFIT: no plan of this policy fits the cap, which is
+ * found out about as soon as a plan (dawn_planner_find_cap: which one would
+ * do); DAWN_E_INVAL: an unknown policy, more stages than nodes, a microbatch of
  * another size than the only one profiled, ...; DAWN_E_NOMEM.
  */
 DAWN_API enum dawn_status dawn_planner_run(const struct dawn_profile *profile,
@@ -65,6 +75,24 @@ DAWN_API enum dawn_status dawn_planner_run(const struct dawn_profile *profile,
                                            const struct dawn_planner_opts *opts,
                                            struct dawn_plan **plan_p,
                                            struct dawn_error *err);
+
+/* Look for the smallest cap on every rank that works, after dawn_planner_run
+ * returned DAWN_E_NOFIT. Deterministic, as is its end: it is cut off after as
+ * much work as to price 100 million nodes, 10 to 30 s. A plan under the cap
+ * that is named was really made.
+ *
+ *   opts     those of dawn_planner_run; not with devices
+ *   watch    NULL: nobody is told how far it is
+ *   nofit_p  out
+ *
+ * Returns DAWN_OK, also where no cap was found to work; DAWN_E_INVAL;
+ * DAWN_E_NOMEM.
+ */
+DAWN_API enum dawn_status dawn_planner_find_cap(
+    const struct dawn_profile *profile, const struct dawn_machine *machine,
+    const struct dawn_planner_opts *opts,
+    const struct dawn_planner_watch *watch, struct dawn_planner_nofit *nofit_p,
+    struct dawn_error *err);
 
 /* Fill in all that is predicted of a plan: times, memory, simulated step. */
 DAWN_API enum dawn_status dawn_planner_price(struct dawn_plan *plan,

@@ -29,6 +29,8 @@
 /* Shares of the room of a stage with one microbatch in flight */
 #define ROUGH 512 /* while partitioning */
 #define FINE 2048 /* when the partition is made */
+/* Shares that are gone through in the time in which a node is priced */
+#define A_PRICE 256
 /* Rooms that are tried until a stage fits by its exact price */
 #define TRIES 12
 
@@ -197,6 +199,7 @@ static void begin_at(struct adapipe *s, int first, double limit)
 {
     struct dawni_planner *pl = s->pl;
     double bytes = 0, moment = 0;
+    int units = 0;
 
     memset(s->spared, 0, (ROUGH + 1) * sizeof *s->spared);
     for (int last = first; last < pl->n; last++) {
@@ -206,12 +209,14 @@ static void begin_at(struct adapipe *s, int first, double limit)
         bytes += s->unit[last].bytes;
         moment = fmax(moment, s->moment[last]);
         add_unit(s, &s->unit[last]);
+        units++;
         for (int x = 0; x < pl->l; x++)
             if ((x == 0) == (first == 0) &&
                 (x == pl->l - 1) == (last == pl->n - 1))
                 consider(s, first, last, x,
                          again_ns(s, first, last, x, moment, bytes));
     }
+    dawni_planner_work(pl, (uint64_t)units * ROUGH / A_PRICE);
 }
 
 static void choose(struct adapipe *s, double limit)
@@ -221,7 +226,7 @@ static void choose(struct adapipe *s, double limit)
     for (int x = 0; x < pl->l; x++)
         for (int i = 0; i <= pl->n; i++)
             at(s, x, i)->step = INFINITY;
-    for (int i = pl->n - 1; i >= 0; i--)
+    for (int i = pl->n - 1; i >= 0 && !pl->status; i--)
         begin_at(s, i, limit);
 }
 
@@ -243,11 +248,12 @@ static bool search(struct adapipe *s, int *cut)
     double total = dawni_sum_t(pl, pl->n);
     double limit = 2 * total / pl->l;
 
-    for (choose(s, limit); isinf(at(s, 0, 0)->step) && limit < total;) {
+    for (choose(s, limit);
+         isinf(at(s, 0, 0)->step) && limit < total && !pl->status;) {
         limit *= 2;
         choose(s, limit);
     }
-    if (isinf(at(s, 0, 0)->step))
+    if (isinf(at(s, 0, 0)->step) || pl->status)
         return false;
     for (int x = 0; x < pl->l - 1; x++)
         cut[x + 1] = at(s, x, cut[x])->end;
@@ -329,6 +335,7 @@ static struct dawni_decided try_room(struct dawni_planner *pl,
                                      struct knapsack *k, int x, double room,
                                      uint8_t *decision)
 {
+    dawni_planner_work(pl, (uint64_t)k->units * FINE / A_PRICE);
     solve(k, room);
     write_decisions(pl, k, decision);
     return dawni_price_decisions(pl, k->first, k->first + k->units - 1, x,

@@ -46,15 +46,17 @@ bool dawni_additive_transfers(struct dawni_planner *pl, int first, int last,
 /* dawni_bound: of the objective, for any cuts in any order. */
 double dawni_additive_bound(struct dawni_planner *pl);
 
-/* dawni_plan_best and dawni_plan_nofit by the solver, for the policies whose
+/* dawni_plan_best and dawni_plan_find_cap by the solver, for the policies whose
  * aim is the best plan: `dawnpiper`, `exact`, both. The plan may use fewer
  * stages, and its nodes may stand in an order of their own. */
 bool dawni_additive_solves(const struct dawni_planner *pl);
 enum dawn_status dawni_additive_best(struct dawni_planner *pl,
                                      struct dawn_plan **plan_p,
                                      struct dawn_error *err);
-enum dawn_status dawni_additive_nofit(struct dawni_planner *pl,
-                                      struct dawn_planner_nofit *nofit,
-                                      struct dawn_error *err);
+/* need: in: fails_bytes */
+enum dawn_status dawni_additive_find_cap(struct dawni_planner *pl,
+                                         const struct dawn_planner_watch *watch,
+                                         struct dawn_planner_nofit *need,
+                                         struct dawn_error *err);
 
 #endif

@@ -408,36 +408,23 @@ static enum dawn_status try_cap(struct dawni_planner *pl, uint64_t cap,
     return DAWN_OK;
 }
 
-enum dawn_status dawni_additive_nofit(struct dawni_planner *pl,
-                                      struct dawn_planner_nofit *nofit,
-                                      struct dawn_error *err)
+enum dawn_status dawni_additive_find_cap(struct dawni_planner *pl,
+                                         const struct dawn_planner_watch *watch,
+                                         struct dawn_planner_nofit *need,
+                                         struct dawn_error *err)
 {
-    struct dawn_planner_nofit need = {0};
-    char asked[32], works[32];
-    uint64_t cap = UINT64_MAX;
-    enum dawn_status st;
+    enum dawn_status st = try_cap(pl, UINT64_MAX, need, err);
 
-    for (int x = 0; x < pl->l; x++)
-        if (pl->stage[x].cap < cap)
-            cap = pl->stage[x].cap;
-    uint64_t low = cap;
-    st = try_cap(pl, UINT64_MAX, &need, err);
-    for (int i = 0; i < MOST_HALVINGS && !st && need.works_bytes > low; i++) {
-        uint64_t before = need.works_bytes;
-        uint64_t middle = low + (before - low) / 2;
-        st = try_cap(pl, middle, &need, err);
-        if (need.works_bytes == before)
-            low = middle;
+    for (int i = 0; i < MOST_HALVINGS && !st; i++) {
+        uint64_t before = need->works_bytes;
+        if (before <= need->fails_bytes + 1)
+            break;
+        uint64_t middle = need->fails_bytes + (before - need->fails_bytes) / 2;
+        st = try_cap(pl, middle, need, err);
+        if (need->works_bytes == before)
+            need->fails_bytes = middle;
+        if (!st && watch)
+            watch->tell(watch->user, need);
     }
-    if (st)
-        return st;
-    if (nofit)
-        *nofit = need;
-    return dawn_fail(
-        err, DAWN_E_NOFIT,
-        "no plan of %d stage%s fits %s%s; the smallest cap found to "
-        "work is about %s, which stage %d takes",
-        pl->l, pl->l == 1 ? "" : "s", dawni_size_text(cap, asked, sizeof asked),
-        pl->no_recompute ? " without recompute" : "",
-        dawni_size_text(need.works_bytes, works, sizeof works), need.stage);
+    return st;
 }

@@ -65,6 +65,11 @@ static enum dawn_status search(struct batch *s, int64_t top, int64_t *most_p,
     return DAWN_OK;
 }
 
+int64_t dawni_least_batch(const struct dawn_profile *profile)
+{
+    return dawn_profile_sizes(profile) > 1 ? 1 : dawn_profile_size(profile, 0);
+}
+
 enum dawn_status dawni_largest_batch(const struct dawn_profile *profile,
                                      const struct dawn_machine *machine,
                                      const struct dawn_planner_opts *opts,

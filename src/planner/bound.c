@@ -89,6 +89,23 @@ static double drop_ns(const struct bound *s, int first, int last, double excess)
     return excess > 0 ? INFINITY : ns;
 }
 
+/* Memory of a run with so many versions of its weights and without its moments
+ * where they can go to a tier. False: pl->status is set. */
+static bool least_memory(struct dawni_planner *pl, int first, int last,
+                         int versions, struct dawni_stage_memory *m)
+{
+    enum dawn_status st;
+
+    dawni_stage_pricer_optimizer(pl->pricer,
+                                 dawni_may_offload(pl) && !pl->update_every
+                                     ? pl->all_to[DAWN_TO_SSD]
+                                     : NULL);
+    dawni_stage_pricer_versions(pl->pricer, versions);
+    st = dawni_stage_price(pl->pricer, first, last, NULL, m, NULL, &pl->error);
+    dawni_stage_pricer_optimizer(pl->pricer, NULL);
+    return !st || dawni_planner_fail(pl, st, NULL);
+}
+
 static double step_of(void *arg, int first, int last, int x, double limit)
 {
     const struct bound *s = arg;
@@ -97,22 +114,11 @@ static double step_of(void *arg, int first, int last, int x, double limit)
     double time = dawni_base_time(pl, first, last, x);
     double step = dawni_step_of(pl, first, last, x, time);
     struct dawni_stage_memory m;
-    enum dawn_status st;
 
     if (step > limit || spec->cap == UINT64_MAX || pl->status)
         return step;
-    dawni_stage_pricer_optimizer(pl->pricer,
-                                 dawni_may_offload(pl) && !pl->update_every
-                                     ? pl->all_to[DAWN_TO_SSD]
-                                     : NULL);
-    dawni_stage_pricer_versions(pl->pricer, spec->versions);
-    st = dawni_stage_price(pl->pricer, first, last, NULL, &m, NULL, &pl->error);
-    dawni_stage_pricer_optimizer(pl->pricer, NULL);
-    if (st) {
-        dawni_planner_fail(pl, st, NULL);
-        return INFINITY;
-    }
-    if (m.kept > spec->cap)
+    if (!least_memory(pl, first, last, spec->versions, &m) ||
+        m.kept > spec->cap)
         return INFINITY;
     uint64_t room = (spec->cap - m.kept) / (uint64_t)spec->in_flight;
     if (m.saved <= room || dawni_may_offload(pl))
@@ -149,4 +155,68 @@ double dawni_bound(struct dawni_planner *pl)
     free(s.bytes);
     free(s.worth);
     return isinf(bound) ? 0 : bound;
+}
+
+/* Nothing fits */
+
+/* First node behind the longest run from `first` of which stage x has room for
+ * what is kept. A longer run never keeps less. */
+static int reach(struct dawni_planner *pl, int first, int x)
+{
+    const struct dawni_stage_spec *spec = &pl->stage[x];
+    int low = first, high = pl->n + 1;
+
+    while (high - low > 1) {
+        int end = low + (high - low) / 2;
+        struct dawni_stage_memory m;
+        if (!least_memory(pl, first, end - 1, spec->versions, &m))
+            return pl->n; /* nothing is proven */
+        if (m.kept <= spec->cap)
+            low = end;
+        else
+            high = end;
+    }
+    return low;
+}
+
+/* Stages that take all that they have room for get furthest. They may be empty
+ * here: what cannot be one stage's node may be the next one's. */
+static bool surely_unfit_in_order(struct dawni_planner *pl)
+{
+    int end = 0;
+
+    for (int x = 0; x < pl->l; x++)
+        end = reach(pl, end, x);
+    return end < pl->n;
+}
+
+/* The same for nodes in any order: all of them together and each alone. */
+static bool surely_unfit_in_any_order(struct dawni_planner *pl)
+{
+    struct dawni_stage_memory m;
+    uint64_t most = 0;
+    double all = 0;
+
+    for (int x = 0; x < pl->l; x++) {
+        most = pl->stage[x].cap > most ? pl->stage[x].cap : most;
+        all += (double)pl->stage[x].cap;
+    }
+    if (!least_memory(pl, 0, pl->n - 1, 1, &m))
+        return false;
+    bool unfit = (double)m.kept > all;
+    for (int i = 0; i < pl->n && !unfit; i++) {
+        if (!least_memory(pl, i, i, 1, &m))
+            return false;
+        unfit = m.kept > most;
+    }
+    return unfit;
+}
+
+bool dawni_surely_unfit(struct dawni_planner *pl)
+{
+    if (pl->additive || pl->status)
+        return false;
+    if (pl->policy->orders && !dawni_graph_is_chain(pl->graph))
+        return surely_unfit_in_any_order(pl);
+    return surely_unfit_in_order(pl);
 }

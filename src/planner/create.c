@@ -259,6 +259,14 @@ void dawni_planner_destroy(struct dawni_planner *pl)
     free(pl);
 }
 
+bool dawni_planner_work(struct dawni_planner *pl, uint64_t nodes)
+{
+    pl->work += nodes;
+    if (!pl->limit_work || pl->work < pl->limit_work)
+        return true;
+    return dawni_planner_fail(pl, DAWN_E_NOFIT, "too much work");
+}
+
 void dawni_planner_set_cap(struct dawni_planner *pl, uint64_t cap)
 {
     for (int x = 0; x < pl->l; x++)

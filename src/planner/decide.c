@@ -88,6 +88,12 @@ static uint64_t plus(uint64_t bytes, int64_t more)
     return bytes + (uint64_t)more;
 }
 
+/* False: pl->status is set. */
+static bool count_work(const struct search *s)
+{
+    return dawni_planner_work(s->pl, (uint64_t)(s->last - s->first + 1));
+}
+
 /* Without messages, and price->peak without what is kept. */
 static bool price_anew(struct search *s, const uint8_t *decision,
                        struct price *price)
@@ -97,6 +103,8 @@ static bool price_anew(struct search *s, const uint8_t *decision,
     struct dawni_stage_memory m;
     enum dawn_status st;
 
+    if (!count_work(s))
+        return false;
     memset(again + s->first, 0, (size_t)s->last - (size_t)s->first + 1);
     dawni_stage_pricer_expect(pl->pricer, s->in_flight);
     dawni_stage_pricer_optimizer(pl->pricer, s->optimizer);
@@ -148,6 +156,8 @@ static bool price_decisions(struct search *s, const uint8_t *decision,
     add_kept(s, price);
     price->stall_ns = 0;
     bool stall = needs_stall(s, price);
+    if (stall && dawni_may_offload(pl) && !count_work(s))
+        return false;
     if (stall && !dawni_stall(pl, s->x, &price->stall_ns))
         return false;
     price->ns = price->recompute_ns + price->stall_ns * pl->stage[s->x].speed;

@@ -78,6 +78,23 @@ static enum dawn_status find_memory(struct dawni_planner *pl,
     return st;
 }
 
+/* To lower and pack a rank's step takes so many times longer than to price its
+ * nodes once for each microbatch. */
+#define PACKING 50
+
+static void count_packing(struct dawni_planner *pl, struct dawn_plan *plan,
+                          const struct query *q)
+{
+    int microbatches = q->microbatches ? q->microbatches : pl->m;
+    uint64_t nodes = 0;
+
+    for (int x = q->rank; x < pl->l; x += pl->ranks) {
+        const struct dawn_plan_stage *s = dawn_plan_stage(plan, x);
+        nodes += (uint64_t)(s->last - s->first + 1);
+    }
+    dawni_planner_work(pl, PACKING * nodes * (uint64_t)microbatches);
+}
+
 static enum dawn_status answer(struct dawni_planner *pl, struct dawn_plan *plan,
                                const struct query *q,
                                struct dawn_memory *memory,
@@ -95,6 +112,7 @@ static enum dawn_status answer(struct dawni_planner *pl, struct dawn_plan *plan,
             (known[i].packed || (cap && known[i].memory.peak_bytes > cap)))
             k = &known[i];
     if (!k) { /* forget the oldest */
+        count_packing(pl, plan, q);
         memmove(known + 1, known, (DAWNI_KNOWN - 1) * sizeof *known);
         k = known;
         st = find_memory(pl, plan, q, &k->memory, err);

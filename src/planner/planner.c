@@ -20,6 +20,9 @@ static const struct dawni_policy_ops *const policy[] = {
  * half as long again with 10,000 nodes on 64. */
 #define MOST_FOLLOWED 100000
 
+/* Nodes that may be priced to find a cap that does. */
+#define MOST_CAP_WORK 100000000
+
 /* What plans where no policy is asked for: the better one of both. */
 static const struct dawni_policy_ops *const standard[] = {
     &dawni_policy_dawnpiper,
@@ -126,10 +129,11 @@ enum dawn_status dawni_decide_stage(struct dawni_planner *pl,
 }
 
 /* Put the i-th policy to work; false: there is none. What one learns is as true
- * for those behind it. */
+ * for those behind it: where the first found no cuts, nor would `exact`, with
+ * which it tried at last. */
 static bool put_to_work(struct dawni_planner *pl, int i)
 {
-    if (i >= (pl->standard ? STANDARDS : 1))
+    if (i >= (pl->standard ? STANDARDS : 1) || (i > 0 && pl->no_cuts))
         return false;
     if (pl->standard)
         pl->policy = standard[i];
@@ -235,14 +239,13 @@ static const struct dawni_policy_ops *leader(const struct dawni_planner *pl)
 }
 
 /* The policy than whose plan that of the one at work is to be no worse. NULL:
- * there is none, it takes too long, or there is nothing to gain: cuts are given,
- * a good plan is known, or there is no cap. */
+ * there is none, it takes too long, or there is nothing to gain: cuts are
+ * given, a good plan is known, or there is no cap. */
 static const struct dawni_policy_ops *followed(const struct dawni_planner *pl)
 {
     if (pl->additive || pl->given_cut || pl->worth > 0 || !is_capped(pl))
         return NULL;
-    return (int64_t)pl->n * pl->l <= MOST_FOLLOWED ? leader(pl)->follows
-                                                   : NULL;
+    return (int64_t)pl->n * pl->l <= MOST_FOLLOWED ? leader(pl)->follows : NULL;
 }
 
 /* Its plan, under the leader's name. What was learnt of stages stays. */
@@ -279,8 +282,11 @@ enum dawn_status dawni_plan_make(struct dawni_planner *pl,
                                  struct dawn_plan **plan_p,
                                  struct dawn_error *err)
 {
-    enum dawn_status st = verified(pl, first_plan, plan_p, err);
+    enum dawn_status st;
 
+    if (dawni_surely_unfit(pl))
+        return DAWN_E_NOFIT;
+    st = verified(pl, first_plan, plan_p, err);
     if (st == DAWN_E_NOFIT && followed(pl))
         st = plan_of_other(pl, plan_p, err);
     return st;
@@ -335,8 +341,12 @@ static enum dawn_status plan_placed(struct dawni_planner *pl,
                                     struct dawn_error *err)
 {
     bool solves = dawni_additive_solves(pl);
-    enum dawn_status st = solves ? dawni_additive_best(pl, plan_p, err)
-                                 : dawni_plan_best(pl, plan_p, err);
+    enum dawn_status st;
+
+    if (dawni_surely_unfit(pl))
+        return dawni_plan_nofit(pl, err);
+    st = solves ? dawni_additive_best(pl, plan_p, err)
+                : dawni_plan_best(pl, plan_p, err);
 
     if ((!st || st == DAWN_E_NOFIT) && !solves && pl->policy->orders &&
         !dawni_graph_is_chain(pl->graph)) {
@@ -344,9 +354,23 @@ static enum dawn_status plan_placed(struct dawni_planner *pl,
         if (!st && !*plan_p)
             st = DAWN_E_NOFIT;
     }
-    if (st == DAWN_E_NOFIT)
-        st = solves ? dawni_additive_nofit(pl, opts->nofit, err)
-                    : dawni_plan_nofit(pl, opts->nofit, err);
+    return st == DAWN_E_NOFIT ? dawni_plan_nofit(pl, err) : st;
+}
+
+/* A planner of which ranks have the devices that suit them. The caller destroys
+ * it and clears `placed`, also after a failure. */
+static enum dawn_status create_placed(const struct dawn_profile *profile,
+                                      const struct dawn_machine *machine,
+                                      const struct dawn_planner_opts *opts,
+                                      struct dawni_placed *placed,
+                                      struct dawni_planner **pl_p,
+                                      struct dawn_error *err)
+{
+    enum dawn_status st =
+        dawni_planner_create(profile, machine, opts, opts->stages, pl_p, err);
+
+    if (!st && machine && !opts->as_given)
+        st = dawni_place(*pl_p, machine, opts->cap_bytes, placed, err);
     return st;
 }
 
@@ -372,10 +396,7 @@ enum dawn_status dawn_planner_run(const struct dawn_profile *profile,
         st =
             dawni_largest_batch(profile, machine, opts, &sized.microbatch, err);
     if (!st)
-        st = dawni_planner_create(profile, machine, &sized, opts->stages, &pl,
-                                  err);
-    if (!st && machine && !opts->as_given)
-        st = dawni_place(pl, machine, opts->cap_bytes, &placed, err);
+        st = create_placed(profile, machine, &sized, &placed, &pl, err);
     if (!st)
         st = plan_placed(pl, placed.machine ? placed.machine : machine, &sized,
                          &plan, err);
@@ -390,4 +411,29 @@ enum dawn_status dawn_planner_run(const struct dawn_profile *profile,
     count_tokens(plan, opts->tokens_per_sample);
     *plan_p = plan;
     return DAWN_OK;
+}
+
+enum dawn_status dawn_planner_find_cap(const struct dawn_profile *profile,
+                                       const struct dawn_machine *machine,
+                                       const struct dawn_planner_opts *opts,
+                                       const struct dawn_planner_watch *watch,
+                                       struct dawn_planner_nofit *nofit_p,
+                                       struct dawn_error *err)
+{
+    struct dawn_planner_opts sized = *opts;
+    struct dawni_placed placed = {0};
+    struct dawni_planner *pl = NULL;
+    enum dawn_status st;
+
+    if (opts->devices)
+        return dawn_fail(err, DAWN_E_INVAL,
+                         "no cap is looked for with %d devices", opts->devices);
+    if (opts->max_batch)
+        sized.microbatch = dawni_least_batch(profile);
+    st = create_placed(profile, machine, &sized, &placed, &pl, err);
+    if (!st)
+        st = dawni_plan_find_cap(pl, MOST_CAP_WORK, watch, nofit_p, err);
+    dawni_planner_destroy(pl);
+    dawni_placed_clear(&placed);
+    return st;
 }

@@ -157,7 +157,12 @@ struct dawni_planner {
     const int *given_cut; /* orders.c: instead of a policy's; else NULL */
     double worth;         /* likewise: plans that are not below are of no use;
                              0: all are */
+    bool any_plan;        /* that fits is wanted, not the best */
+    /* nodes priced so far; from limit_work on the search ends, with pl->status
+     * DAWN_E_NOFIT. 0: no limit */
+    uint64_t work, limit_work;
     bool drop_all;        /* gpipe-uniform: recompute on every stage */
+    bool no_cuts; /* the last rounds found no cuts that are thought to fit */
     int splits, widened;  /* dawnpiper: cuts looked for, and how often the
                              interval of the theorem did not hold the best */
     /* a failure inside a search, which goes on with INFINITY; the first one */
@@ -264,6 +269,9 @@ enum dawn_status dawni_largest_batch(const struct dawn_profile *profile,
                                      const struct dawn_planner_opts *opts,
                                      int64_t *most_p, struct dawn_error *err);
 
+/* Samples that it tries last, where no more fit. */
+int64_t dawni_least_batch(const struct dawn_profile *profile);
+
 /* What the plan is judged by: its step or its bottleneck. */
 double dawni_objective_of(struct dawn_plan *plan);
 
@@ -359,11 +367,25 @@ enum dawn_status dawni_judge(struct dawni_planner *pl, struct dawn_plan *plan,
                              const struct dawni_decided *priced,
                              struct dawn_error *err);
 
-/* nofit.c: find out which cap would do, and fail with DAWN_E_NOFIT. nofit: out,
- * or NULL. */
-enum dawn_status dawni_plan_nofit(struct dawni_planner *pl,
-                                  struct dawn_planner_nofit *nofit,
+/* Count nodes that are priced, or work that takes as long. False: pl->status is
+ * set, it was too much. */
+bool dawni_planner_work(struct dawni_planner *pl, uint64_t nodes);
+
+/* nofit.c: fail with DAWN_E_NOFIT, and say under which cap. */
+enum dawn_status dawni_plan_nofit(const struct dawni_planner *pl,
                                   struct dawn_error *err);
+
+/* nofit.c: dawn_planner_find_cap with a planner, whose caps change, and with so
+ * much work; additive profiles have a limit of their own. */
+enum dawn_status dawni_plan_find_cap(struct dawni_planner *pl,
+                                     uint64_t most_work,
+                                     const struct dawn_planner_watch *watch,
+                                     struct dawn_planner_nofit *nofit,
+                                     struct dawn_error *err);
+
+/* bound.c: is what stays in memory from step to step too much already, whatever
+ * is recomputed or offloaded? False: not known, or pl->status is set. */
+bool dawni_surely_unfit(struct dawni_planner *pl);
 
 /* "600MiB", or "629145601 bytes"; returns buf. */
 const char *dawni_size_text(uint64_t bytes, char *buf, size_t room);

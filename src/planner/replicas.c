@@ -104,7 +104,6 @@ static enum dawn_status try_plain(struct choice *c, int stages,
 
     opts.devices = opts.replicas = 0;
     opts.stages = stages;
-    opts.nofit = NULL;
     st = dawn_planner_run(c->profile, c->machine, &opts, &plan, &why);
     if (plan)
         offer(c, plan);
@@ -320,7 +319,5 @@ enum dawn_status dawni_replicas_plan(const struct dawn_profile *profile,
         dawn_plan_destroy(c.best);
     else
         *plan_p = c.best;
-    if (st == DAWN_E_NOFIT && opts->nofit)
-        *opts->nofit = (struct dawn_planner_nofit){0};
     return st;
 }

@@ -424,6 +424,7 @@ static enum dawn_status try_round(struct rounds *r, bool *found_p,
 
     *better_p = r->worthless = false;
     *found_p = choose_cuts(r);
+    r->pl->no_cuts &= !*found_p;
     r->news = false;
     if (*found_p)
         st = judge_cuts(r, better_p, err);
@@ -439,6 +440,8 @@ static enum dawn_status learn_costs(struct rounds *r, struct dawn_error *err)
 
     for (int i = 0; i < r->effort->rounds && !st && !r->pl->status; i++) {
         st = try_round(r, &found, &better, err);
+        if (r->best && r->pl->any_plan)
+            break;
         unlucky = !r->best || better ? 0 : unlucky + 1;
         if (found && r->news && unlucky < r->effort->unlucky)
             continue;
@@ -524,6 +527,7 @@ enum dawn_status dawni_plan_by_rounds(struct dawni_planner *pl,
     };
     enum dawn_status st;
 
+    pl->no_cuts = !pl->policy->decide;
     if (!r.cut || !r.priced)
         st = dawn_fail(err, DAWN_E_NOMEM, "no memory for %d stages", pl->l);
     else

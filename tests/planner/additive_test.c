@@ -310,9 +310,10 @@ static void test_refused(void)
     struct additive_model m;
 
     additive_make(&m, &small, 4);
-    opts.nofit = &nofit;
     is_int(dawn_planner_run(m.profile, NULL, &opts, &plan, &err), DAWN_E_NOFIT,
            "one byte is too little: %s", err.text);
+    is_int(dawn_planner_find_cap(m.profile, NULL, &opts, NULL, &nofit, &err),
+           DAWN_OK, "a cap that would do is looked for");
     opts.cap_bytes = nofit.works_bytes;
     is_int(dawn_planner_run(m.profile, NULL, &opts, &plan, &err), DAWN_OK,
            "the cap that it names works");

@@ -449,10 +449,14 @@ fails 1 'update_every 2, but 1f1b updates once a step' \
 fails 1 'replicas are for 1f1b' "replicas with versions" profile.yaml \
     --devices 4 --schedule async-2bw
 echo keep >plan.yaml
-fails 1 'smallest cap' "a cap too small" profile.yaml -s 2 -M 1KiB -o plan.yaml
+run 1 profile.yaml -s 2 -M 1KiB -o plan.yaml && [ ! -s out ] &&
+    [ "$(wc -l <err)" -eq 2 ] &&
+    sed -n 1p err | grep -q '^dawn-plan: .*no plan of 2 stages fits 1KiB$' &&
+    sed -n 2p err | grep -q '^dawn-plan: the smallest cap found .* where stage'
+ok "a cap too small: the verdict first, then the cap that would do"
 [ "$(cat plan.yaml)" = keep ]
 ok "a failure overwrites nothing"
-cap=$(sed 's/.*found to work is about \([0-9A-Za-z]*\),.*/\1/' err)
+cap=$(sed -n 's/.*found to work is about \([0-9A-Za-z]*\),.*/\1/p' err)
 run 0 profile.yaml -s 2 -M "$cap" -o plan.yaml
 ok "the cap that it names, $cap, works"
 

@@ -283,20 +283,6 @@ static void test_refusals(void)
     dawn_profile_destroy(profile);
 }
 
-/* The number behind `words` in a text such as "... is 12KiB, where ...". */
-static uint64_t size_after(const char *text, const char *words)
-{
-    const char *at = strstr(text, words);
-    char *end;
-    uint64_t size = at ? strtoull(at + strlen(words), &end, 10) : 0;
-
-    if (!at)
-        return 0;
-    return strncmp(end, "MiB", 3) == 0   ? size << 20
-           : strncmp(end, "KiB", 3) == 0 ? size << 10
-                                         : size;
-}
-
 static void test_nofit(const char *policy, bool no_recompute)
 {
     struct rig_opts o = {.nodes = 40, .seed = 5, .params = true};
@@ -306,14 +292,19 @@ static void test_nofit(const char *policy, bool no_recompute)
                                      .microbatches = 6,
                                      .cap_bytes = 1000,
                                      .no_recompute = no_recompute};
+    struct dawn_planner_nofit nofit = {0};
     struct dawn_plan *plan = NULL;
     struct dawn_error err = {0};
 
     is_int(dawn_planner_run(profile, NULL, &opts, &plan, &err), DAWN_E_NOFIT,
            "%s: nothing fits 1000 bytes", policy);
     diag("%s", err.text);
-    opts.cap_bytes = size_after(err.text, "found to work is about ");
-    ok(strstr(err.text, "where stage ") && opts.cap_bytes > 1000,
+    is_int(dawn_planner_find_cap(profile, NULL, &opts, NULL, &nofit, &err),
+           DAWN_OK, "a cap that would do is looked for");
+    opts.cap_bytes = nofit.works_bytes;
+    ok(nofit.first && nofit.last && !nofit.cut_off &&
+           nofit.stage_bytes <= nofit.works_bytes &&
+           opts.cap_bytes > nofit.fails_bytes && nofit.fails_bytes >= 1000,
        "the smallest cap that works and its stage are named");
     plan = run(profile, &opts);
     ok(plan && largest_arena(plan) <= opts.cap_bytes,
