@@ -379,7 +379,7 @@ dawn: machine/1
 devices: [{}, {}]
 links: {default: {latency_ns: 1.0e+308, bytes_per_s: 1.0e-300}}
 EOF
-fails 1 'no plan of 2 stages has a step of finite time' "links of no use" \
+fails 1 "far.yaml:3: key 'latency_ns': expected a number" "links of no use" \
     profile.yaml -m far.yaml -s 2
 
 run 0 profile.yaml --devices 4 --replicas 2 --explain -o two.yaml &&
