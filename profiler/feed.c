@@ -9,7 +9,6 @@
 struct feed {
     struct images *images;            /* NULL: tokens */
     struct dawn_tokens *train, *eval; /* eval: NULL without a held-out file */
-    const char *eval_path;
     int64_t context; /* tokens of a file that a sample is made of */
     uint64_t seed;
     /* with masked and target_context 0 the next token is predicted */
@@ -95,7 +94,6 @@ enum dawn_status feed_open(const struct dawn_job *job, struct feed **feed_p,
     if (!feed)
         return dawn_fail(err, DAWN_E_NOMEM, "no memory for the data");
     feed->seed = job->train.seed;
-    feed->eval_path = job->data.eval;
     if (dawn_model_takes_images(&job->model)) {
         if ((st = images_open(job, &feed->images, err)))
             feed_close(feed);
@@ -123,24 +121,11 @@ enum dawn_status feed_open(const struct dawn_job *job, struct feed **feed_p,
     return DAWN_OK;
 }
 
-enum dawn_status feed_eval_microbatches(const struct feed *feed,
-                                        int64_t microbatch, int wanted,
-                                        int *microbatches_p,
-                                        struct dawn_error *err)
+int64_t feed_eval_samples(const struct feed *feed)
 {
-    uint64_t windows = feed->images
-                           ? images_held_out(feed->images)
-                           : dawn_tokens_windows(feed->eval, feed->context);
-    uint64_t there = windows / (uint64_t)microbatch;
-
-    if (!there)
-        return dawn_fail(err, DAWN_E_INVAL,
-                         "%s has %llu samples, fewer than one microbatch of "
-                         "%lld",
-                         feed->eval_path, (unsigned long long)windows,
-                         (long long)microbatch);
-    *microbatches_p = there < (uint64_t)wanted ? (int)there : wanted;
-    return DAWN_OK;
+    if (feed->images)
+        return (int64_t)images_held_out(feed->images);
+    return (int64_t)dawn_tokens_windows(feed->eval, feed->context);
 }
 
 static enum dawn_status read_batch(struct feed *feed,

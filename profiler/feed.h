@@ -15,12 +15,8 @@ enum dawn_status feed_open(const struct dawn_job *job, struct feed **feed_p,
                            struct dawn_error *err);
 void feed_close(struct feed *feed); /* takes NULL */
 
-/* How many microbatches of an evaluation the held-out file has, `wanted` at
- * most. Returns DAWN_OK, or DAWN_E_INVAL when it has not even one. */
-enum dawn_status feed_eval_microbatches(const struct feed *feed,
-                                        int64_t microbatch, int wanted,
-                                        int *microbatches_p,
-                                        struct dawn_error *err);
+/* Samples of the held-out file, which must be there: at least 1. */
+int64_t feed_eval_samples(const struct feed *feed);
 
 /* As dawn_feed_fn; why it failed is kept for feed_error. */
 int feed_fill(struct feed *feed, const struct dawn_feed *what, void *data);

@@ -4,8 +4,7 @@
 
 static void print(const struct trainer *t, double loss)
 {
-    long long samples =
-        (long long)t->eval_microbatches * dawn_plan_info(t->plan)->microbatch;
+    long long samples = (long long)t->eval_samples;
 
     if (t->options.json)
         printf("{\"step\":%llu,\"samples\":%lld,\"eval_loss\":%.17g,"
@@ -20,8 +19,7 @@ int train_evaluate(struct trainer *t)
 {
     struct dawn_error err = {0};
     double loss = 0;
-    enum dawn_status st =
-        dawn_exec_eval(t->exec, t->eval_microbatches, &loss, &err);
+    enum dawn_status st = dawn_exec_eval(t->exec, t->eval_samples, &loss, &err);
 
     if (!st && cli_first(&t->cli))
         print(t, loss);

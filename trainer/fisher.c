@@ -68,23 +68,25 @@ int fisher_fill(const struct trainer *t, const struct dawn_feed *what,
 /* How many windows: those asked for, or all; whole steps of the batch mean. */
 static enum dawn_status count(struct trainer *t, struct dawn_error *err)
 {
-    int64_t wanted = t->options.samples;
-    int there;
-    enum dawn_status st =
-        feed_eval_microbatches(t->feed, 1, INT32_MAX, &there, err);
+    int64_t wanted = t->options.samples, there = feed_eval_samples(t->feed);
 
-    if (st)
-        return st;
     if (wanted > there)
-        return dawn_fail(err, DAWN_E_INVAL, "--samples %lld: %s has %d samples",
-                         (long long)wanted, t->options.fisher, there);
-    t->fisher_samples = (uint64_t)(wanted ? wanted : there);
-    if (t->options.of_batch_mean)
-        t->fisher_samples -= t->fisher_samples % (uint64_t)t->samples;
-    if (!t->fisher_samples)
+        return dawn_fail(
+            err, DAWN_E_INVAL, "--samples %lld: %s has %lld samples",
+            (long long)wanted, t->options.fisher, (long long)there);
+    wanted = wanted ? wanted : there;
+    int64_t left = t->options.of_batch_mean ? wanted % t->samples : 0;
+    if (left == wanted)
         return dawn_fail(err, DAWN_E_INVAL,
-                         "%s has %d samples, a step of the plan takes %lld",
-                         t->options.fisher, there, (long long)t->samples);
+                         "%lld samples of %s, a step of the plan takes %lld",
+                         (long long)wanted, t->options.fisher,
+                         (long long)t->samples);
+    if (left && cli_first(&t->cli))
+        fprintf(stderr,
+                "dawn-train: warning: the last %lld of %lld samples fill no "
+                "step of the plan: they are left out\n",
+                (long long)left, (long long)wanted);
+    t->fisher_samples = (uint64_t)(wanted - left);
     return DAWN_OK;
 }
 

@@ -17,11 +17,10 @@ static bool due(uint64_t every, const struct trainer *t)
 static enum dawn_status evaluate(struct trainer *t, struct step_record *record,
                                  struct dawn_error *err)
 {
-    if (!t->eval_microbatches || !due(t->job.train.eval_every, t))
+    if (!t->eval_samples || !due(t->job.train.eval_every, t))
         return DAWN_OK;
     record->has_eval = true;
-    return dawn_exec_eval(t->exec, t->eval_microbatches, &record->eval_loss,
-                          err);
+    return dawn_exec_eval(t->exec, t->eval_samples, &record->eval_loss, err);
 }
 
 /* Rank 0 writes; all fail if it does. */

@@ -194,8 +194,10 @@ static json_t *object_of(const struct trainer *t, const struct step_record *s)
         json_object_set_new(o, "nonfinite", json_true());
         json_object_set_new(o, "bad_node", json_string(r->bad_node));
     }
-    if (s->has_eval)
+    if (s->has_eval) {
         set_exact(o, "eval_loss", s->eval_loss);
+        set_count(o, "eval_samples", (uint64_t)t->eval_samples);
+    }
     return o;
 }
 

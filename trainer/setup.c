@@ -5,7 +5,6 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <float.h>
-#include <limits.h>
 #include <string.h>
 #include <sys/file.h>
 #include <sys/stat.h>
@@ -99,7 +98,7 @@ static enum dawn_status evaluate_file(struct trainer *t, struct dawn_error *err)
     if (strlen(t->options.evaluate) >= sizeof t->job.data.eval)
         return dawn_fail(err, DAWN_E_INVAL, "--evaluate: the path is too long");
     strcpy(t->job.data.eval, t->options.evaluate);
-    t->job.train.eval_microbatches = INT_MAX;
+    t->job.train.eval_samples = INT64_MAX;
     return DAWN_OK;
 }
 
@@ -157,11 +156,12 @@ static enum dawn_status load(struct trainer *t, struct dawn_error *err)
         st = t->options.fisher ? fisher_check(t, err) : passes_check(t, err);
     if (!st)
         st = feed_open(&t->job, &t->feed, err);
-    if (!st && t->job.data.eval[0] && !t->options.fisher)
-        st = feed_eval_microbatches(
-            t->feed, dawn_plan_info(t->plan)->microbatch,
-            t->job.train.eval_microbatches, &t->eval_microbatches, err);
-    return st;
+    if (st || !t->job.data.eval[0] || t->options.fisher)
+        return st;
+    t->eval_samples = feed_eval_samples(t->feed);
+    if (t->eval_samples > t->job.train.eval_samples)
+        t->eval_samples = t->job.train.eval_samples;
+    return DAWN_OK;
 }
 
 static bool trains_nothing(const struct trainer *t)

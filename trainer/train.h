@@ -60,7 +60,7 @@ struct trainer {
     int64_t samples;          /* of a step */
     const char *unit;         /* what is counted: "tokens" or "images" */
     int64_t units;            /* of a sample */
-    int eval_microbatches;    /* of an evaluation; 0: nothing is held out */
+    int64_t eval_samples;     /* of an evaluation; 0: nothing is held out */
     char passes[PASSES_ROOM]; /* what they are and hold; "": none */
     struct facts facts;
     uint64_t fisher_samples;

@@ -27,7 +27,8 @@ struct dawn_feed {
     bool eval;       /* of an evaluation, not of a step */
     uint64_t step;   /* as given to dawn_exec_step; 0 in an evaluation */
     uint64_t sample; /* index of the first sample, in the step or evaluation */
-    int64_t samples; /* how many: the microbatch */
+    int64_t samples; /* how many: the microbatch, or fewer at the end of an
+                        evaluation */
     int64_t of_step; /* samples of a whole step */
 };
 
@@ -148,9 +149,20 @@ DAWN_API enum dawn_status dawn_exec_step(struct dawn_exec *exec, uint64_t step,
                                          struct dawn_step_result *result,
                                          struct dawn_error *err);
 
-/* Mean loss over `microbatches` microbatches, forward only. Collective. */
+/* Mean loss of samples 0 to samples - 1 of an evaluation, forward only.
+ * Collective.
+ *
+ * Each sample weighs the same, whatever the plan's microbatch: of the last one
+ * only the samples that are left count. What the feed does not fill of it are
+ * copies of its last row. Where the loss is a cross_entropy, the losses of the
+ * samples are added in f64, in their order; of another loss, a layer of the
+ * caller's, only the mean over a microbatch is known, and the samples that fill
+ * none are evaluated one by one, each in all rows.
+ *
+ * Returns DAWN_OK, DAWN_E_INVAL (samples below 1), or as dawn_exec_step.
+ */
 DAWN_API enum dawn_status dawn_exec_eval(struct dawn_exec *exec,
-                                         int microbatches, double *loss,
+                                         int64_t samples, double *loss,
                                          struct dawn_error *err);
 
 /* A parameter that this rank owns. Host pointers into the arena: f32,

@@ -51,7 +51,9 @@ struct dawn_job {
         double weight_decay, clip, beta1, beta2, eps;
         uint64_t seed;
         uint64_t eval_every;       /* steps; 0: at the end only */
-        int eval_microbatches;     /* of one evaluation */
+        int64_t eval_samples;      /* of one evaluation, at most */
+        int eval_microbatches;     /* what older jobs say in place of it: so
+                                      many times microbatch; 0: not said */
         uint64_t checkpoint_every; /* steps; 0: at the end only */
         int keep;                  /* checkpoints kept */
         char init[4096]; /* checkpoint whose parameters training begins with;

@@ -41,6 +41,12 @@ struct dawni_kernel_ops {
     enum dawn_status (*backward_param)(struct dawni_kernel *kernel,
                                        const struct dawn_op_args *args,
                                        struct dawn_error *err);
+    /* cross_entropy, after forward with the same args: add the loss of each of
+     * the first `samples` samples to *sum, one after another. NULL for all
+     * other operators. */
+    void (*add_losses)(const struct dawni_kernel *kernel,
+                       const struct dawn_op_args *args, int64_t samples,
+                       double *sum);
     void (*destroy)(struct dawni_kernel *kernel);
 };
 

@@ -92,6 +92,7 @@ static const struct dawni_yaml_field train_fields[] = {
     FIELD("eps", DOUBLE, train.eps, .lo = FLT_MIN, .hi = 1),
     FIELD("seed", U64, train.seed),
     FIELD("eval_every", I64, train.eval_every, .ilo = 0, .ihi = MANY),
+    FIELD("eval_samples", I64, train.eval_samples, .ilo = 1, .ihi = MANY),
     FIELD("eval_microbatches", INT, train.eval_microbatches, .ilo = 1,
           .ihi = 1 << 20),
     FIELD("checkpoint_every", I64, train.checkpoint_every, .ilo = 0,
@@ -184,7 +185,7 @@ static void set_defaults(struct dawn_job *job)
                   .beta2 = 0.95,
                   .eps = 1e-8,
                   .seed = 1,
-                  .eval_microbatches = 16,
+                  .eval_samples = 64,
                   .keep = 2},
         .device = {.kind = "host", .threads = 1},
         .ewc = {.form = "gradient", .state = "f32"},
@@ -409,6 +410,14 @@ static enum dawn_status read_train(const struct dawni_yaml *map,
     if (job->train.min_lr > job->train.lr)
         return dawni_yaml_fail(dawni_yaml_get(map, "min_lr"), DAWN_E_FORMAT,
                                err, "key 'min_lr': is above lr");
+    if (dawni_yaml_get(map, "eval_samples") && job->train.eval_microbatches)
+        return dawni_yaml_fail(dawni_yaml_get(map, "eval_microbatches"),
+                               DAWN_E_FORMAT, err,
+                               "key 'eval_microbatches': eval_samples says "
+                               "how many");
+    if (job->train.eval_microbatches)
+        job->train.eval_samples =
+            job->train.eval_microbatches * job->train.microbatch;
     return place_path(map, "init", job_path, job->train.init, err);
 }
 

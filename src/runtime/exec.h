@@ -75,6 +75,7 @@ struct dawn_exec {
     uint64_t step;
     bool eval, check;          /* check: look for numbers that are not finite */
     uint64_t sample;           /* first of an evaluation's microbatch */
+    int64_t counted;           /* samples of it that count: the first ones */
     struct dawni_adamw adamw;  /* of STEP */
     struct dawni_adamw update; /* of the UPDATE that runs */
     bool leave_out;            /* that changes nothing */
@@ -176,6 +177,10 @@ void dawni_exec_piece_arrays(const struct dawn_exec *e, int pass,
 /* What passes add to the step's result. Collective. */
 enum dawn_status dawni_exec_share_figures(struct dawn_exec *e,
                                           struct dawn_error *err);
+
+/* Does an evaluation add up the losses of single samples? Else it knows their
+ * mean over a microbatch only, as of a loss that is a user's layer. */
+bool dawni_exec_knows_losses(const struct dawn_exec *e);
 
 /* Run one instruction that is no message or transfer. */
 void dawni_exec_work(struct dawn_exec *e, int instr);

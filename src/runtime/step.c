@@ -321,16 +321,33 @@ enum dawn_status dawn_exec_step(struct dawn_exec *e, uint64_t step, double lr,
     return st;
 }
 
-enum dawn_status dawn_exec_eval(struct dawn_exec *e, int microbatches,
+bool dawni_exec_knows_losses(const struct dawn_exec *e)
+{
+    int node = dawn_graph_producer(e->graph, e->graph->loss);
+    return strcmp(e->graph->node[node].desc.op, "cross_entropy") == 0;
+}
+
+/* Samples of a microbatch that count when so many are left. Where only the mean
+ * over all its rows is known, each of the last ones takes all rows. */
+static int64_t next_samples(const struct dawn_exec *e, int64_t left)
+{
+    int64_t microbatch = dawn_plan_info(e->plan)->microbatch;
+    if (left >= microbatch)
+        return microbatch;
+    return dawni_exec_knows_losses(e) ? left : 1;
+}
+
+enum dawn_status dawn_exec_eval(struct dawn_exec *e, int64_t samples,
                                 double *loss, struct dawn_error *err)
 {
-    if (microbatches < 1)
-        return dawn_fail(err, DAWN_E_INVAL, "evaluation of %d microbatches",
-                         microbatches);
+    if (samples < 1)
+        return dawn_fail(err, DAWN_E_INVAL, "evaluation of %lld samples",
+                         (long long)samples);
     begin(e, 0, -1);
     e->eval = true;
-    for (int i = 0; i < microbatches; i++) {
-        e->sample = (uint64_t)(i * dawn_plan_info(e->plan)->microbatch);
+    for (int64_t done = 0; done < samples; done += e->counted) {
+        e->sample = (uint64_t)done;
+        e->counted = next_samples(e, samples - done);
         enum dawn_status st =
             dawni_exec_run(e, e->program->step_instrs, e->program->instrs, err);
         if (st)
@@ -343,6 +360,6 @@ enum dawn_status dawn_exec_eval(struct dawn_exec *e, int microbatches,
         return dawn_fail(err, st, "%s", e->error.text);
     }
     if (!st)
-        *loss = sum[0] / microbatches;
+        *loss = sum[0] / (double)samples;
     return st;
 }

@@ -10,6 +10,18 @@ static void failed(struct dawn_exec *e, enum dawn_status st)
         e->status = st;
 }
 
+/* The rows behind those that a feed filled become copies of the last one. */
+static void repeat_last(const struct dawn_exec *e, const struct dawn_feed *what,
+                        char *data)
+{
+    int64_t b = dawn_plan_info(e->plan)->microbatch;
+    size_t row = (size_t)dawn_graph_tensor_bytes(e->graph, what->tensor, 1);
+    if (!e->graph->tensor[what->tensor].desc.batched)
+        return;
+    for (int64_t i = what->samples; i < b; i++)
+        memcpy(data + (size_t)i * row, data + (size_t)(i - 1) * row, row);
+}
+
 static void feed(struct dawn_exec *e, const struct dawni_instr *i, void *data)
 {
     const struct dawn_plan_info *info = dawn_plan_info(e->plan);
@@ -20,10 +32,12 @@ static void feed(struct dawn_exec *e, const struct dawni_instr *i, void *data)
         .step = e->step,
         .sample =
             e->eval ? e->sample : (uint64_t)(i->microbatch * info->microbatch),
-        .samples = info->microbatch,
+        .samples = e->eval ? e->counted : info->microbatch,
         .of_step = info->microbatch * info->microbatches,
     };
-    if (e->opts.feed(e->opts.user, &what, data))
+    if (!e->opts.feed(e->opts.user, &what, data))
+        repeat_last(e, &what, data);
+    else
         failed(e, dawn_fail(&e->error, DAWN_E_USER,
                             "feed of '%s', step %llu, sample %llu, failed",
                             what.name, (unsigned long long)what.step,
@@ -134,6 +148,9 @@ static void kernel(struct dawn_exec *e, const struct dawni_instr *i)
     failed(e, st);
     if (e->check && !st)
         check(e, i, &a);
+    if (e->eval && !st && k->ops->add_losses &&
+        e->graph->node[i->id].output[0] == e->graph->loss)
+        k->ops->add_losses(k, &a, e->counted, &e->loss);
 }
 
 static float *kept(const struct dawn_exec *e, int buffer)
@@ -260,7 +277,10 @@ void dawni_exec_work(struct dawn_exec *e, int instr)
         kernel(e, i);
         break;
     case DAWNI_I_LOSS:
-        e->loss += (double)*(const float *)at[0];
+        if (!e->eval)
+            e->loss += (double)*(const float *)at[0];
+        else if (!dawni_exec_knows_losses(e))
+            e->loss += (double)*(const float *)at[0] * (double)e->counted;
         break;
     case DAWNI_I_SEED:
         memcpy(at[0], &seed, sizeof seed);

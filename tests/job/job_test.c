@@ -55,7 +55,7 @@ static void test_full(void)
            job.train.beta1 == 0.8 && job.train.beta2 == 0.9 &&
            job.train.eps == 1e-7 && job.train.min_lr == 1e-5,
        "training");
-    ok(job.train.eval_every == 50 && job.train.eval_microbatches == 3 &&
+    ok(job.train.eval_every == 50 && job.train.eval_samples == 12 &&
            job.train.checkpoint_every == 7 && job.train.keep == 5,
        "evaluation and checkpoints");
     is_str(job.train.decay, "none", "decay");
@@ -79,7 +79,7 @@ static void test_defaults(void)
        "so are these");
     ok(!*job.data.eval && !strcmp(job.data.format, "bytes") &&
            !strcmp(job.train.decay, "cosine") && job.train.min_lr < 0 &&
-           !strcmp(job.out, "run"),
+           job.train.eval_samples == 64 && !strcmp(job.out, "run"),
        "and these");
     is_int(load("dawn: job/1\n" MODEL DATA
                 "train: {steps: 3, min_lr: 0, beta1: 0, beta2: 0}\n",
@@ -87,6 +87,12 @@ static void test_defaults(void)
            DAWN_OK, "min_lr, beta1 and beta2 may be 0 %s", err.text);
     ok(job.train.min_lr == 0 && job.train.beta1 == 0 && job.train.beta2 == 0,
        "and then are");
+    is_int(load("dawn: job/1\n" MODEL DATA
+                "train: {steps: 3, microbatch: 8, eval_samples: 5}\n",
+                &job, &err),
+           DAWN_OK, "eval_samples %s", err.text);
+    ok(job.train.eval_samples == 5 && job.train.eval_microbatches == 0,
+       "are those evaluated, whatever the microbatch");
     is_int(load("dawn: job/1\nmodel: {preset: gpt2-124m, context: 256}\n" DATA
                     TRAIN,
                 &job, &err),

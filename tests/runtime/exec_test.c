@@ -4,6 +4,7 @@
  */
 #include "rig.h"
 #include "tap.h"
+#include <dawnpiper/op.h>
 #include <math.h>
 #include <stdlib.h>
 #include <string.h>
@@ -352,6 +353,83 @@ static void test_other_steps(void)
     }
 }
 
+/* A loss that is a layer of the caller's: the mean of the numbers that are fed,
+ * times a weight, which is drawn as 1. */
+static int mean_forward(void *user, const struct dawn_op_args *a)
+{
+    (void)user;
+    const float *x = a->in[0];
+    float sum = 0;
+    for (int64_t i = 0; i < a->microbatch; i++)
+        sum += x[i];
+    *(float *)a->out[0] = *a->param[0] * sum / (float)a->microbatch;
+    return 0;
+}
+
+static int mean_backward(void *user, const struct dawn_op_args *a)
+{
+    (void)user;
+    *a->dparam[0] = 0;
+    return 0;
+}
+
+static struct dawn_graph *build_mean(enum dawn_dtype dtype)
+{
+    static const struct dawn_layer_fns fns = {mean_forward, NULL, mean_backward,
+                                              NULL};
+    struct dawn_tensor_desc out = {"loss", DAWN_F32, false, false, 0, {0}};
+    struct dawn_tensor_desc in = {"x", dtype, true, false, 1, {1}};
+    struct dawn_param_desc weight = {
+        .name = "w", .dims = 1, .shape = {1}, .init = DAWN_INIT_ONE};
+    struct dawn_graph *g = NULL;
+    if (dawn_graph_create("mean", &g, NULL))
+        abort();
+    int x = dawn_graph_add_input(g, &in), w = dawn_graph_add_param(g, &weight);
+    struct dawn_node_desc node = {.name = "loss",
+                                  .op = "layer",
+                                  .inputs = 1,
+                                  .input = &x,
+                                  .params = 1,
+                                  .param = &w,
+                                  .outputs = 1,
+                                  .output = &out,
+                                  .fns = &fns};
+    dawn_graph_set_loss(g,
+                        dawn_graph_output(g, dawn_graph_add_node(g, &node), 0));
+    if (dawn_graph_finish(g, NULL))
+        abort();
+    return g;
+}
+
+static int feed_squares(void *user, const struct dawn_feed *what, void *data)
+{
+    (void)user;
+    for (int64_t i = 0; i < what->samples; i++) {
+        float x = (float)(what->sample + (uint64_t)i);
+        ((float *)data)[i] = x * x;
+    }
+    return 0;
+}
+
+/* Five samples, of which a microbatch of 2 or 3 leaves a part of one. */
+static void test_eval_samples(void)
+{
+    struct rig_case c = {.build = build_mean,
+                         .model.dtype = DAWN_F32,
+                         .schedule = "1f1b",
+                         .stages = 1,
+                         .microbatches = 1,
+                         .no_steps = true,
+                         .feed = feed_squares};
+    for (c.microbatch = 1; c.microbatch <= 8; c.microbatch++) {
+        struct rig_result r;
+        rig_run(&c, &r);
+        if (!is_near(r.eval, (0 + 1 + 4 + 9 + 16) / 5.0, 1e-6,
+                     "microbatch %d: the mean of 5 samples", (int)c.microbatch))
+            diag("status %d %s", r.status[0], r.error[0].text);
+    }
+}
+
 int main(void)
 {
     plan_lazy();
@@ -361,6 +439,7 @@ int main(void)
     test_few_microbatches();
     test_chunks();
     test_eval_dropout();
+    test_eval_samples();
     test_nonfinite();
     test_bad_feed();
     test_bad_token();

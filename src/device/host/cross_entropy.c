@@ -127,6 +127,16 @@ DAWNI_INLINE void backward_body(const struct ce_task *t, int64_t first,
 
 DAWNI_RANGE(backward, ce_task, t->k->dtype)
 
+/* Loss of a row, whose lse is known. */
+static double row_loss(const struct cross_entropy *k,
+                       const struct dawn_op_args *args, int64_t row)
+{
+    const int32_t *target = args->in[1];
+    const float *lse = args->out[1];
+    return lse[row] - dawni_get(args->in[0], row * k->vocab + target[row],
+                                k->dtype == DAWN_BF16);
+}
+
 static enum dawn_status ce_forward(struct dawni_kernel *kernel,
                                    const struct dawn_op_args *args,
                                    struct dawn_error *err)
@@ -140,14 +150,25 @@ static enum dawn_status ce_forward(struct dawni_kernel *kernel,
                              k->desc->name, (int)target[i], (long long)i,
                              (long long)k->vocab - 1);
     dawni_host_parallel(lse, &(struct ce_task){k, args, 0}, k->rows, 1);
-    const bool bf16 = k->dtype == DAWN_BF16;
-    const float *row_lse = args->out[1];
     double sum = 0;
     for (int64_t i = 0; i < k->rows; i++)
-        sum +=
-            row_lse[i] - dawni_get(args->in[0], i * k->vocab + target[i], bf16);
+        sum += row_loss(k, args, i);
     *(float *)args->out[0] = (float)(sum / (double)k->rows);
     return DAWN_OK;
+}
+
+static void ce_add_losses(const struct dawni_kernel *kernel,
+                          const struct dawn_op_args *args, int64_t samples,
+                          double *sum)
+{
+    const struct cross_entropy *k = (const struct cross_entropy *)kernel;
+    const int64_t rows = k->rows / args->microbatch; /* of a sample */
+    for (int64_t sample = 0; sample < samples; sample++) {
+        double loss = 0;
+        for (int64_t i = 0; i < rows; i++)
+            loss += row_loss(k, args, sample * rows + i);
+        *sum += loss / (double)rows;
+    }
 }
 
 static enum dawn_status ce_backward(struct dawni_kernel *kernel,
@@ -170,5 +191,6 @@ const struct dawni_kernel_ops dawni_host_cross_entropy = {
     .create = create,
     .forward = ce_forward,
     .backward_input = ce_backward,
+    .add_losses = ce_add_losses,
     .destroy = dawni_host_kernel_free,
 };
