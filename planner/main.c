@@ -54,6 +54,11 @@ static enum dawn_status load_profile(struct program *p, struct dawn_error *err)
     if (!o->import)
         return dawn_profile_load(o->profile, &p->profile, err);
     st = dawn_import(o->import, o->profile, &p->profile, err);
+    if (!st && *dawn_profile_unused(p->profile))
+        fprintf(stderr,
+                "dawn-plan: %s also says %s: not used; --stages, --memory, "
+                "--machine and --microbatches do\n",
+                o->profile, dawn_profile_unused(p->profile));
     if (!st && o->profile_out)
         st = dawn_profile_save(p->profile, o->profile_out, err);
     return st;

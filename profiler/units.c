@@ -56,6 +56,8 @@ const char *time_text(double ns, char *buf, size_t room)
     static const char *const name[] = {"ns", "us", "ms", "s"};
     int k = 0;
 
+    if (isnan(ns)) /* whatever its sign */
+        ns = NAN;
     while (ns >= 999.95 && k < 3) {
         ns /= 1000;
         k++;

@@ -15,8 +15,10 @@ enum {
     GAP = 22,   /* between ranks */
     ROW = BOXES + 6 + CURVE + GAP,
     LABEL = 11, /* font size */
-    TICKS = 8
+    MOST_TICKS = 10
 };
+#define FAR_CAP 1.5 /* a cap above so many times the largest peak is no line   \
+                     */
 
 static const struct {
     enum dawn_action_kind kind;
@@ -96,18 +98,33 @@ static void print_moves(const struct simulation *s, int rank, int y, FILE *out)
     }
 }
 
-/* The largest of cap and peaks: all curves have one scale. */
+/* Is the cap near enough to the peaks to be drawn on their scale? */
+static bool is_near(uint64_t cap, uint64_t largest_peak)
+{
+    return cap && (double)cap <= FAR_CAP * (double)largest_peak;
+}
+
+static uint64_t largest_peak(const struct simulation *s)
+{
+    uint64_t largest = 1;
+
+    for (int rank = 0; rank < s->result.ranks; rank++)
+        if (simulation_peak(s, rank) > largest)
+            largest = simulation_peak(s, rank);
+    return largest;
+}
+
+/* The largest of the peaks and of the caps that are drawn: all curves have one
+ * scale. */
 static double top_bytes(const struct simulation *s)
 {
-    double top = 1;
+    uint64_t peak = largest_peak(s), top = peak;
 
-    for (int rank = 0; rank < s->result.ranks; rank++) {
-        double cap = (double)simulation_cap(s, rank);
-        double peak = (double)simulation_peak(s, rank);
-        top = cap > top ? cap : top;
-        top = peak > top ? peak : top;
-    }
-    return top;
+    for (int rank = 0; rank < s->result.ranks; rank++)
+        if (is_near(simulation_cap(s, rank), peak) &&
+            simulation_cap(s, rank) > top)
+            top = simulation_cap(s, rank);
+    return (double)top;
 }
 
 /* A line across the plot at `y`, and its name beside it at `label_y`. */
@@ -148,6 +165,11 @@ static void print_curve(const struct simulation *s, int rank, int y, FILE *out)
     print_level(at, label, "#4c78a8", text, out);
     if (!cap)
         return;
+    if (!is_near(cap, largest_peak(s))) {
+        fprintf(out, "<text x='%d' y='%.2f' fill='#c0392b'>cap %s</text>\n",
+                LEFT + WIDTH + 4, label - LABEL, SIZE(cap));
+        return;
+    }
     at = y + CURVE - scale * (double)cap;
     label = at + 4 < label - LABEL ? at + 4 : label - LABEL;
     snprintf(text, sizeof text, "cap %s", SIZE(cap));
@@ -170,16 +192,33 @@ static void print_rank(const struct simulation *s, int rank, FILE *out)
     print_curve(s, rank, y + BOXES + 6, out);
 }
 
+/* The least of 1, 2, 5, 10, 20, 50, ... nanoseconds of which at most MOST_TICKS
+ * are in the step. */
+static double tick_ns(double step_ns)
+{
+    static const double times[] = {2, 2.5, 2};
+    double tick = 1;
+
+    for (int i = 0; step_ns / tick > MOST_TICKS; i++)
+        tick *= times[i % 3];
+    return tick;
+}
+
 static void print_axis(const struct simulation *s, int y, FILE *out)
 {
-    for (int i = 0; i <= TICKS; i++) {
-        double ns = s->result.step_ns * i / TICKS;
+    static const char *const name[] = {"ns", "us", "ms", "s"};
+    double step = s->result.step_ns, tick = tick_ns(step), unit = 1;
+    int k = 0;
+
+    for (; step / unit >= 1000 && k < 3; k++)
+        unit *= 1000;
+    for (int i = 0; i * tick <= step; i++) {
+        double x = x_of(s, i * tick);
         fprintf(out,
                 "<line x1='%.2f' y1='%d' x2='%.2f' y2='%d' stroke='#ccc' "
-                "stroke-width='0.5'/>\n<text x='%.2f' y='%d' "
-                "text-anchor='middle' fill='#666'>%s</text>\n",
-                x_of(s, ns), TOP, x_of(s, ns), y, x_of(s, ns), y + 14,
-                TIME(ns));
+                "stroke-width='0.5'/>\n<text x='%.2f' y='%d' class='tick' "
+                "text-anchor='middle' fill='#666'>%.10g %s</text>\n",
+                x, TOP, x, y, x, y + 14, i * tick / unit, name[k]);
     }
 }
 

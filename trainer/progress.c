@@ -2,6 +2,7 @@
 /* What a person sees of a run: one line, overwritten, on a terminal; else a
  * line a step at first, then ever fewer. */
 #include "train.h"
+#include <math.h>
 #include <stdarg.h>
 #include <stdlib.h>
 #include <time.h>
@@ -61,6 +62,12 @@ static bool worth_a_line(const struct progress *p, const struct step_record *s)
            s->step + 1 == p->trainer->steps;
 }
 
+/* printf writes the sign of a NaN, which means nothing. */
+static double without_sign(double loss)
+{
+    return isnan(loss) ? NAN : loss;
+}
+
 void progress_step(struct progress *p, const struct step_record *s)
 {
     const struct dawn_step_result *r = s->result;
@@ -76,11 +83,11 @@ void progress_step(struct progress *p, const struct step_record *s)
     eta(p, s->step, left);
     fprintf(p->out, "%sstep %llu/%llu  loss %.4f  %.*f %s/s  ETA %s  %s",
             p->terminal ? "\r\033[K" : "", (unsigned long long)s->step + 1,
-            (unsigned long long)p->trainer->steps, r->loss,
+            (unsigned long long)p->trainer->steps, without_sign(r->loss),
             p->trainer->units > 1 ? 0 : 1, units * 1e9 / r->step_ns,
             p->trainer->unit, left, cli_mib(peak, memory));
     if (s->has_eval)
-        fprintf(p->out, "  held-out loss %.4f", s->eval_loss);
+        fprintf(p->out, "  held-out loss %.4f", without_sign(s->eval_loss));
     if (!p->terminal || s->has_eval || s->step + 1 == p->trainer->steps)
         fputc('\n', p->out);
     fflush(p->out);

@@ -48,6 +48,10 @@ DAWN_API const struct dawn_graph *dawn_profile_graph(
 DAWN_API const char *dawn_profile_device(const struct dawn_profile *profile);
 DAWN_API const char *dawn_profile_description(
     const struct dawn_profile *profile);
+/* What an imported file says that no profile has a place for, to be told to
+ * people: "maxDevices 4, maxMemoryPerDevice 80000000000"; "": nothing. It is not
+ * saved. */
+DAWN_API const char *dawn_profile_unused(const struct dawn_profile *profile);
 /* how many sizes, and the i-th */
 DAWN_API int dawn_profile_sizes(const struct dawn_profile *profile);
 DAWN_API int64_t dawn_profile_size(const struct dawn_profile *profile, int i);

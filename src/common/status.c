@@ -2,8 +2,10 @@
 /* Status codes and error text. */
 #include "config.h"
 
+#include <ctype.h>
 #include <dawnpiper/status.h>
 #include <stdarg.h>
+#include <stdbool.h>
 #include <stdio.h>
 #include <string.h>
 
@@ -13,6 +15,16 @@ static void make_printable(char *text)
     for (; *text; text++)
         if ((unsigned char)*text < 0x20 || *text == 0x7f)
             *text = '?';
+}
+
+/* printf writes the sign of a NaN, which means nothing: make "-nan" "nan". */
+static void drop_signs_of_nan(char *text)
+{
+    for (char *at = text; (at = strstr(at, "-nan")); at++) {
+        bool word = at > text && isalnum((unsigned char)at[-1]);
+        if (!word && !isalnum((unsigned char)at[4]))
+            memmove(at, at + 1, strlen(at));
+    }
 }
 
 enum dawn_status(dawn_fail)(struct dawn_error *err, enum dawn_status status,
@@ -28,6 +40,7 @@ enum dawn_status(dawn_fail)(struct dawn_error *err, enum dawn_status status,
         text[0] = '\0';
     va_end(args);
     make_printable(text);
+    drop_signs_of_nan(text);
     err->status = status;
     memcpy(err->text, text, strlen(text) + 1);
     return status;

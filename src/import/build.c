@@ -6,6 +6,7 @@
 #include "import/import.h"
 #include "profile/profile.h"
 #include <math.h>
+#include <stdio.h>
 
 struct build {
     const struct dawni_import *in;
@@ -159,6 +160,7 @@ static enum dawn_status build_profile(const struct build *b,
         dawn_profile_destroy(p);
         return st;
     }
+    snprintf(p->unused, sizeof p->unused, "%s", b->in->unused);
     *profile_p = p;
     return DAWN_OK;
 }

@@ -30,6 +30,7 @@ struct dawni_import {
     int edges, edge_room;
     struct dawni_import_edge *edge;
     struct dawni_namemap *names; /* of nodes */
+    char unused[256];            /* as dawn_profile_unused */
 };
 
 void dawni_import_clear(struct dawni_import *in);

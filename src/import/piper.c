@@ -242,6 +242,32 @@ static enum dawn_status read_edges(struct reader *r, struct dawn_error *err)
 
 /* The file */
 
+/* Numbers and texts of the root; devices and caps are the caller's to say. */
+static void note_unused(struct dawni_import *in, json_t *root)
+{
+    const char *key;
+    json_t *value;
+    size_t used = 0;
+
+    json_object_foreach(root, key, value)
+    {
+        size_t room = sizeof in->unused - used;
+        char *text =
+            json_is_number(value) || json_is_string(value)
+                ? json_dumps(value, JSON_ENCODE_ANY | JSON_REAL_PRECISION(10))
+                : NULL;
+        int n = text ? snprintf(in->unused + used, room, "%s%.40s %.40s",
+                                used ? ", " : "", key, text)
+                     : 0;
+        free(text);
+        if (n < 0 || (size_t)n >= room) {
+            in->unused[used] = '\0';
+            return;
+        }
+        used += (size_t)n;
+    }
+}
+
 static enum dawn_status read_root(struct dawni_import *in, const json_t *root,
                                   const char *text, struct dawn_error *err)
 {
@@ -279,6 +305,8 @@ static enum dawn_status read_text(struct dawni_import *in, char *text,
         return dawni_import_fail(in, why.line > 0 ? why.line : 1, err,
                                  "no JSON: %s", why.text);
     st = read_root(in, root, text, err);
+    if (!st)
+        note_unused(in, root);
     json_decref(root);
     return st;
 }

@@ -74,6 +74,11 @@ const char *dawn_profile_description(const struct dawn_profile *p)
     return p->description;
 }
 
+const char *dawn_profile_unused(const struct dawn_profile *p)
+{
+    return p->unused;
+}
+
 int dawn_profile_sizes(const struct dawn_profile *p)
 {
     return p->sizes;

@@ -23,6 +23,7 @@ struct dawn_profile {
     struct dawni_profile_node *node;
     int additive; /* nodes that have variants */
     char passes[DAWNI_PASS_NAMES];
+    char unused[256]; /* of an imported file */
 };
 
 void dawni_profile_node_clear(struct dawni_profile_node *node);

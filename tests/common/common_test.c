@@ -9,6 +9,7 @@
 #include "tap.h"
 
 #include <dawnpiper/status.h>
+#include <math.h>
 #include <stdio.h>
 
 static void test_status(void)
@@ -139,6 +140,16 @@ static void test_sort(void)
     ok(dawni_median(one, 1) == 6, "of one");
 }
 
+static void test_nan(void)
+{
+    struct dawn_error err;
+
+    dawn_fail(&err, DAWN_E_NUMERIC, "%g, then x-nan, -nano, -nan and -nan.",
+              -NAN);
+    is_str(err.text, "nan, then x-nan, -nano, nan and nan.",
+           "a NaN has no sign in messages");
+}
+
 /* Nine times of a message, three of them undisturbed, the others eight times as
  * long: number 9 / 4 = 2 from below is the third, 1.02. */
 static void test_quartiles(void)
@@ -198,6 +209,7 @@ int main(void)
     test_random();
     test_sort();
     test_quartiles();
+    test_nan();
     test_namemap();
     test_wait();
     uint64_t before = dawni_now_ns();

@@ -48,6 +48,7 @@ static void test_good(void)
         return;
     const struct dawn_graph *g = dawn_profile_graph(p);
     is_int(dawn_graph_nodes(g), 3, "all its nodes");
+    is_str(dawn_profile_unused(p), "maxDevices 4", "what else it says is told");
     for (int i = 0; i < 3; i++)
         is_str(dawn_graph_node(g, i)->name, name[i], "node %d in order", i);
     is_str(dawn_profile_label(p, 2), "last \"]}\\", "names are labels");

@@ -115,6 +115,8 @@ run 0 --import piper $import/fuzz_piper/branch.json -s 3 $bottleneck --json &&
     grep -q '"nodes": \[0\]' out && grep -q '"peak_bytes": 380,' out &&
     { ! command -v python3 >/dev/null || python3 -m json.tool <out >/dev/null; }
 ok "--import piper: ids are numbers, memory is by the additive rule"
+grep -q '^dawn-plan: .*/branch.json also says maxDevices 4, .*: not used; ' err
+ok "it is said which figures of the file are not used"
 run 0 --import piper $import/fuzz_piper/branch.json -s 3 -M 250 $bottleneck \
     --json && grep -q '"recompute": \[0\], "offload": \[\]' out &&
     grep -q '"peak_bytes": 198,' out

@@ -42,6 +42,26 @@ fi
 [ "$(grep -c "<rect.*<title>BW mb" picture.svg)" -eq 32 ] &&
     [ "$(grep -c '>cap 146.5 KiB<' picture.svg)" -eq 4 ]
 ok "the picture has a box for each BW, and the cap on every rank"
+# Numbers on the time axis: from 0 on, the same distance apart, which is 1, 2 or
+# 5 times a power of ten, and no more of them than eleven.
+sed -n "s/.*class='tick'.*>\([0-9.e+-]*\) [num]*s<.*/\1/p" picture.svg |
+    awk '{ x[NR] = $1 } END {
+        d = x[2]; first = d
+        while (first >= 10) first /= 10
+        while (first < 1) first *= 10
+        for (i = 1; i <= NR; i++) wrong += x[i] != (i - 1) * d
+        exit wrong || NR < 4 || NR > 11 ||
+            (first != 1 && first != 2 && first != 5) }'
+ok "times on its axis are round"
+# A cap of 20 times the peak is told and not drawn; the fullest rank's curve
+# reaches the top of its row, which is at 56 + 26 + 6.
+"$build/dawn-plan" profile.yaml --stages 4 --microbatches 8 --memory 3400KiB \
+    -o far.yaml >/dev/null 2>err && run 0 far.yaml --svg far.svg &&
+    [ "$(grep -c '>cap 3.3 MiB<' far.svg)" -eq 4 ] &&
+    [ "$(grep -c "<line .*stroke='#c0392b'" far.svg)" -eq 0 ] &&
+    [ "$(grep -c "<line .*stroke='#c0392b'" picture.svg)" -eq 4 ] &&
+    grep -q "<path .*L[0-9.]* 88.00L" far.svg
+ok "memory is drawn on the scale of the peaks, whatever the cap"
 
 run 0 plan.yaml --program 1 && sed '/^# eval/q' out >program
 # Number of the stage's nodes: each runs its forward once a microbatch.
