@@ -62,6 +62,10 @@ const char *time_text(double ns, char *buf, size_t room)
         ns /= 1000;
         k++;
     }
-    snprintf(buf, room, ns > 0 && ns < 10 ? "%.2f %s" : "%.1f %s", ns, name[k]);
+    snprintf(buf, room,
+             ns > 0 && ns < 10 ? "%.2f %s"
+             : ns < 1e6        ? "%.1f %s"
+                               : "%.4g %s",
+             ns, name[k]);
     return buf;
 }
