@@ -11,6 +11,7 @@
 
 #define KIND "checkpoint/1"
 #define LIMIT ((size_t)1 << 30)
+#define MOST_STEPS ((int64_t)1 << 40) /* as job.yaml has */
 
 /* Writing */
 
@@ -148,23 +149,36 @@ out:
 
 /* Reading */
 
-static bool read_file(const json_t *json, struct dawni_manifest_file *file)
+static bool is_from(const json_t *json, int64_t lo, int64_t hi)
+{
+    return json_is_integer(json) && json_integer_value(json) >= lo &&
+           json_integer_value(json) <= hi;
+}
+
+/* Returns the key that is missing or out of its range, NULL when all is read.
+ */
+static const char *read_file(const json_t *json,
+                             struct dawni_manifest_file *file)
 {
     const char *xxh3 = json_string_value(json_object_get(json, "xxh3"));
-    json_int_t bytes = json_integer_value(json_object_get(json, "bytes"));
+    const json_t *bytes = json_object_get(json, "bytes");
 
     file->name = json_string_value(json_object_get(json, "name"));
     if (!file->name || !*file->name || *file->name == '.' ||
-        strchr(file->name, '/') || bytes < 0)
-        return false;
-    file->bytes = (uint64_t)bytes;
-    if (!xxh3 || strlen(xxh3) != 16 || strspn(xxh3, "0123456789abcdef") != 16)
-        return false;
-    return sscanf(xxh3, "%16" SCNx64, &file->xxh3) == 1;
+        strchr(file->name, '/'))
+        return "name";
+    if (!is_from(bytes, 0, INT64_MAX))
+        return "bytes";
+    file->bytes = (uint64_t)json_integer_value(bytes);
+    if (!xxh3 || strlen(xxh3) != 16 || strspn(xxh3, "0123456789abcdef") != 16 ||
+        sscanf(xxh3, "%16" SCNx64, &file->xxh3) != 1)
+        return "xxh3";
+    return NULL;
 }
 
-static bool read_tensor(const json_t *json, int files,
-                        struct dawni_manifest_tensor *tensor)
+/* Returns what read_file does. */
+static const char *read_tensor(const json_t *json, int files,
+                               struct dawni_manifest_tensor *tensor)
 {
     const char *dtype = json_string_value(json_object_get(json, "dtype"));
     const json_t *shape = json_object_get(json, "shape");
@@ -172,22 +186,23 @@ static bool read_tensor(const json_t *json, int files,
     size_t dims = json_array_size(shape);
 
     tensor->about.name = json_string_value(json_object_get(json, "name"));
-    if (!tensor->about.name || !dtype || !json_is_array(shape) ||
-        dims > DAWN_MAX_DIMS ||
-        !dawni_safetensors_dtype_of(dtype, &tensor->about.dtype))
-        return false;
+    if (!tensor->about.name)
+        return "name";
+    if (!dtype || !dawni_safetensors_dtype_of(dtype, &tensor->about.dtype))
+        return "dtype";
+    if (!json_is_array(shape) || dims > DAWN_MAX_DIMS)
+        return "shape";
     tensor->about.dims = (int)dims;
     for (size_t i = 0; i < dims; i++) {
         const json_t *extent = json_array_get(shape, i);
-        if (!json_is_integer(extent))
-            return false;
+        if (!is_from(extent, 0, INT64_MAX))
+            return "shape";
         tensor->about.shape[i] = json_integer_value(extent);
     }
-    if (!json_is_integer(file) || json_integer_value(file) < 0 ||
-        json_integer_value(file) >= files)
-        return false;
+    if (!is_from(file, 0, files - 1))
+        return "file";
     tensor->file = (int)json_integer_value(file);
-    return true;
+    return NULL;
 }
 
 static enum dawn_status read_head(struct dawni_manifest *manifest,
@@ -202,8 +217,11 @@ static enum dawn_status read_head(struct dawni_manifest *manifest,
     if (!kind || strcmp(kind, KIND) != 0)
         return dawn_fail(err, DAWN_E_FORMAT, "%s: not a \"dawn\": \"" KIND "\"",
                          path);
-    if (!json_is_integer(step) || json_integer_value(step) < 0)
-        return dawn_fail(err, DAWN_E_FORMAT, "%s: no step", path);
+    if (!is_from(step, 0, MOST_STEPS))
+        return dawn_fail(err, DAWN_E_FORMAT,
+                         "%s: key 'step': expected an integer from 0 to "
+                         "%" PRId64,
+                         path, MOST_STEPS);
     manifest->step = (uint64_t)json_integer_value(step);
     manifest->strings = json_object_get(json, "strings");
     if (!json_is_object(manifest->strings))
@@ -222,6 +240,7 @@ static enum dawn_status read_body(struct dawni_manifest *manifest,
     const json_t *tensors = json_object_get(manifest->json, "tensors");
     size_t file_count = json_array_size(files);
     size_t tensor_count = json_array_size(tensors);
+    const char *bad;
 
     if (!file_count || file_count > INT32_MAX || !json_is_array(tensors) ||
         tensor_count > INT32_MAX)
@@ -235,18 +254,17 @@ static enum dawn_status read_body(struct dawni_manifest *manifest,
     manifest->files = (int)file_count;
     manifest->tensors = (int)tensor_count;
     for (int i = 0; i < manifest->files; i++)
-        if (!read_file(json_array_get(files, (size_t)i), &manifest->file[i]))
+        if ((bad = read_file(json_array_get(files, (size_t)i),
+                             &manifest->file[i])))
             return dawn_fail(err, DAWN_E_FORMAT,
-                             "%s: file %d: bad name, bytes "
-                             "or xxh3",
-                             path, i);
+                             "%s: file %d: key '%s' is missing or wrong", path,
+                             i, bad);
     for (int i = 0; i < manifest->tensors; i++)
-        if (!read_tensor(json_array_get(tensors, (size_t)i), manifest->files,
-                         &manifest->tensor[i]))
+        if ((bad = read_tensor(json_array_get(tensors, (size_t)i),
+                               manifest->files, &manifest->tensor[i])))
             return dawn_fail(err, DAWN_E_FORMAT,
-                             "%s: tensor %d: bad name, "
-                             "dtype, shape or file",
-                             path, i);
+                             "%s: tensor %d: key '%s' is missing or wrong",
+                             path, i, bad);
     return DAWN_OK;
 }
 
