@@ -261,7 +261,9 @@ static error_t parse_plan(int key, const char *arg, struct dawn_planner_opts *o)
         return 0;
     case 'M':
         if (!size_parse(arg, &o->cap_bytes))
-            wrong("--memory=%s: not a size such as 600MiB", arg);
+            wrong("--memory=%s: not a size such as 600MiB, 1 byte to 1 EiB "
+                  "(2^60)",
+                  arg);
         return 0;
     case KEY_MICROBATCHES:
         o->microbatches = count("microbatches", arg);

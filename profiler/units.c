@@ -29,7 +29,7 @@ bool size_parse(const char *text, uint64_t *bytes_p)
         double bytes = number * unit[i].factor;
         if (strcasecmp(end, unit[i].name) != 0)
             continue;
-        if (bytes < 1 || bytes >= 0x1p63)
+        if (bytes < 1 || bytes > 0x1p60)
             return false;
         *bytes_p = (uint64_t)bytes;
         return true;

@@ -7,7 +7,8 @@
 #include <stddef.h>
 #include <stdint.h>
 
-/* "600MiB", "2GB", "1.5 GiB", "123456": bytes. False for anything else. */
+/* "600MiB", "2GB", "1.5 GiB", "123456": bytes, 1 to 2^60. False for anything
+ * else. */
 bool size_parse(const char *text, uint64_t *bytes_p);
 
 /* "12.3 MiB", "45.6 ms": at most `room` bytes; return buf. */

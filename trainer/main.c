@@ -3,6 +3,8 @@
 #include "train.h"
 #include <stdlib.h>
 
+#define MOST_STEPS ((int64_t)1 << 40) /* as job.yaml has */
+
 enum {
     KEY_PLAN = 2000,
     KEY_STEPS,
@@ -67,7 +69,9 @@ static void parse_timeout(struct trainer *t, const char *text)
     double seconds = strtod(text, &end);
 
     if (end == text || *end || !(seconds > 0) || seconds > 1e9)
-        cli_usage(&t->cli, "--timeout %s: not a number of seconds above 0",
+        cli_usage(&t->cli,
+                  "--timeout %s: not a number of seconds above 0 and at most "
+                  "1e9",
                   text);
     else
         t->options.timeout_s = seconds;
@@ -91,7 +95,8 @@ static error_t parse_fisher(int key, char *arg, struct trainer *t)
         return 0;
     case KEY_SAMPLES:
         if (!cli_int(arg, 1, INT32_MAX, &t->options.samples))
-            cli_usage(&t->cli, "--samples %s: not a number of at least 1", arg);
+            cli_usage(&t->cli, "--samples %s: not a number from 1 to %d", arg,
+                      INT32_MAX);
         return 0;
     case KEY_BATCH_MEAN:
         t->options.of_batch_mean = true;
@@ -138,8 +143,9 @@ static error_t parse(int key, char *arg, struct argp_state *state)
         t->options.plan = arg;
         return 0;
     case KEY_STEPS:
-        if (!cli_int(arg, 1, INT64_MAX, &t->options.steps))
-            cli_usage(&t->cli, "--steps %s: not a number of at least 1", arg);
+        if (!cli_int(arg, 1, MOST_STEPS, &t->options.steps))
+            cli_usage(&t->cli, "--steps %s: not a number from 1 to %lld", arg,
+                      (long long)MOST_STEPS);
         return 0;
     case KEY_RESUME:
         t->options.resume = true;

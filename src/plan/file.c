@@ -181,7 +181,7 @@ static const struct dawni_yaml_field top_fields[] = {
     FIELD("policy", STRING, info.policy),
     FIELD("graph", DIGEST, info.graph_digest, .required = true),
     FIELD("profile", DIGEST, info.profile_digest),
-    FIELD("memory", SIZE, info.cap_bytes),
+    FIELD("memory", SIZE, info.cap_bytes, .ihi = INT64_MAX),
     FIELD("objective", CHOICE, info.objective,
           .choices = dawni_objective_names),
     FIELD("offload_dir", STRING, info.offload_dir),
