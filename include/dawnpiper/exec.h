@@ -216,8 +216,9 @@ DAWN_API enum dawn_status dawn_exec_params_changed(struct dawn_exec *exec,
 DAWN_API void *dawn_exec_pass_array(const struct dawn_exec *exec, int i,
                                     int array);
 
-/* A step that only shows gradients to passes: nothing is updated or dropped
- * out. Collective.
+/* A step that only shows gradients to passes, of the loss that is evaluated:
+ * nothing is updated or dropped out, and batch norms take their running
+ * statistics, which stay as they are. Collective.
  *
  *   microbatches  only the first so many, where each is observed alone
  *

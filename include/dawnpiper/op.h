@@ -36,7 +36,9 @@ struct dawn_op_args {
     uint64_t step;
     uint64_t sample; /* index in the step of the microbatch's first sample */
     int node;        /* its number: dawn_graph_number */
-    bool eval;       /* F of an evaluation: dropout and the like do nothing */
+    bool eval;       /* F of an evaluation; F, B and W of a step whose gradients
+                        are only looked at, as for Fisher information: dropout
+                        does nothing, batch_norm takes its averages */
 };
 
 /* A user's layer. Every function may be called from the one thread that steps

@@ -76,8 +76,8 @@ static struct dawn_op_args args_of(const struct dawn_exec *e,
         .step = e->step,
         .sample = e->eval ? e->sample : (uint64_t)(i->microbatch * b),
         .node = e->graph->node[i->id].number,
-        /* nothing is dropped out where gradients are looked at */
-        .eval = e->eval || (e->observes && strcmp(d->op, "dropout") == 0),
+        /* gradients that passes look at are those of the evaluated loss */
+        .eval = e->eval || e->observes,
     };
     if (p->prepared[i->id] >= 0)
         a.prepared = e->arena + p->buffer[p->prepared[i->id]].offset;

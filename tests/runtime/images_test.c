@@ -2,9 +2,11 @@
 /* A network of images with batch norms under the executor: the same bits for
  * every plan, and running statistics that are what their rule says.
  */
+#include "common/hash.h"
 #include "rig.h"
 #include "tap.h"
 #include <math.h>
+#include <pthread.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -144,10 +146,148 @@ static void test_averages(void)
             "the norm is that of all other gradients");
 }
 
+/* ---- Fisher information ---- */
+
+static struct {
+    int64_t weights, zeros; /* all; those of which F is 0 */
+    int compared, apart;
+} fisher;
+
+static double evaluate(struct dawn_exec *exec, int samples)
+{
+    double loss;
+
+    if (dawn_exec_params_changed(exec, NULL) ||
+        dawn_exec_eval(exec, samples, &loss, NULL))
+        abort();
+    return loss * samples;
+}
+
+/* The sum over samples of squared derivatives of the evaluated loss, from
+ * central differences. */
+static double squared_differences(struct dawn_exec *exec, float *value)
+{
+    const float at = *value, away = 2e-3f;
+    double up[MICROBATCHES + 1] = {0}, down[MICROBATCHES + 1] = {0}, sum = 0;
+
+    *value = at + away;
+    for (int n = 1; n <= MICROBATCHES; n++)
+        up[n] = evaluate(exec, n);
+    *value = at - away;
+    for (int n = 1; n <= MICROBATCHES; n++)
+        down[n] = evaluate(exec, n);
+    *value = at;
+    for (int n = 1; n <= MICROBATCHES; n++) {
+        double d = up[n] - up[n - 1] - (down[n] - down[n - 1]);
+        sum += d * d / (4 * (double)away * (double)away);
+    }
+    return sum;
+}
+
+static void compare_fisher(struct dawn_exec *exec)
+{
+    struct dawn_step_result result;
+
+    for (int i = 0; i < dawn_exec_params(exec); i++) {
+        const struct dawn_exec_param *p = dawn_exec_param(exec, i);
+        for (int64_t k = 0; k < p->elements; k++)
+            if (strstr(p->name, ".running_mean"))
+                p->value[k] = 0.1f * (float)((i + k) % 5 - 2);
+            else if (strstr(p->name, ".running_var"))
+                p->value[k] = 0.5f + 0.25f * (float)((i + k) % 4);
+    }
+    if (dawn_exec_params_changed(exec, NULL) ||
+        dawn_exec_observe_step(exec, 0, MICROBATCHES, &result, NULL))
+        abort();
+    for (int i = 0; i < dawn_exec_params(exec); i++) {
+        const struct dawn_exec_param *p = dawn_exec_param(exec, i);
+        const float *f = dawn_exec_pass_array(exec, i, 0);
+        int64_t most = 0;
+        for (int64_t k = 0; f && k < p->elements; k++) {
+            most = f[k] > f[most] ? k : most;
+            fisher.zeros += f[k] == 0;
+            fisher.weights++;
+        }
+        if (!f || i % 4)
+            continue;
+        double wanted = squared_differences(exec, &p->value[most]);
+        fisher.compared++;
+        if (fabs((double)f[most] / wanted - 1) < 0.15)
+            continue;
+        fisher.apart++;
+        diag("%s: %g, not %g", p->name, (double)f[most], wanted);
+    }
+}
+
+static void test_fisher(void)
+{
+    struct rig_case c = images_case();
+    struct rig_result r;
+
+    c.passes = "fisher";
+    c.microbatch = 1;
+    c.no_steps = true;
+    c.after = compare_fisher;
+    rig_run(&c, &r);
+    is_int(r.status[0], DAWN_OK, "samples are observed");
+    ok(fisher.compared > 50 && fisher.apart == 0,
+       "F of %d weights is that of the evaluated loss", fisher.compared);
+    /* where an image is one pixel, most of a filter meets padding only */
+    double zeros = (double)fisher.zeros / (double)fisher.weights;
+    ok(zeros < 0.7, "%.1f%% of the weights have none", 100 * zeros);
+}
+
+static pthread_mutex_t lock = PTHREAD_MUTEX_INITIALIZER;
+static uint64_t fisher_hash; /* of all ranks */
+
+static void hash_fisher(struct dawn_exec *exec)
+{
+    struct dawn_step_result result;
+
+    if (dawn_exec_observe_step(exec, 0, MICROBATCHES, &result, NULL))
+        abort();
+    pthread_mutex_lock(&lock);
+    for (int i = 0; i < dawn_exec_params(exec); i++) {
+        const struct dawn_exec_param *p = dawn_exec_param(exec, i);
+        const void *f = dawn_exec_pass_array(exec, i, 0);
+        uint64_t hash[2] = {(uint64_t)p->param, 0};
+        if (f)
+            hash[1] = dawni_hash_of(f, (size_t)p->elements * sizeof(float));
+        fisher_hash ^= dawni_hash_of(hash, sizeof hash);
+    }
+    pthread_mutex_unlock(&lock);
+}
+
+static void test_fisher_bits(void)
+{
+    static const struct {
+        int stages, recompute;
+    } row[] = {{1, 0}, {1, 1}, {2, 5}, {3, 2}, {4, 0}};
+    struct rig_case c = images_case();
+    struct rig_result r;
+    uint64_t wanted = 0;
+
+    c.passes = "fisher";
+    c.microbatch = 1;
+    c.no_steps = true;
+    c.after = hash_fisher;
+    for (size_t i = 0; i < sizeof row / sizeof *row; i++) {
+        fisher_hash = 0;
+        c.stages = row[i].stages;
+        c.recompute = row[i].recompute;
+        rig_run(&c, &r);
+        wanted = i ? wanted : fisher_hash;
+        ok(fisher_hash && fisher_hash == wanted,
+           "F on %d stages, %s: the same bits", c.stages, keeps[c.recompute]);
+    }
+}
+
 int main(void)
 {
     plan_lazy();
     test_same_bits();
     test_averages();
+    test_fisher();
+    test_fisher_bits();
     return done_testing();
 }

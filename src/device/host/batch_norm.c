@@ -3,9 +3,12 @@
  *     out = h * gain + bias
  *     din = gain * rstd * (dout - mean(dout) - h * mean(dout * h))
  *     dgain = sum of dout * h, dbias = sum of dout
- * and the averages get mean and var * n / (n - 1). Sums over rows are taken
- * over parts of them in scratch, which depend on the shape only, then in their
- * order; the variance by parts too (Chan, Golub and LeVeque, 1983).
+ * and the averages get mean and var * n / (n - 1). With args->eval mean and var
+ * are the averages, which do not depend on x: din = gain * rstd * dout.
+ *
+ * Sums over rows are taken over parts of them in scratch, which depend on the
+ * shape only, then in their order; the variance by parts too (Chan, Golub and
+ * LeVeque, 1983).
  */
 #include "device/host/host.h"
 #include "device/host/simd.h"
@@ -299,8 +302,12 @@ static enum dawn_status bn_backward_input(struct dawni_kernel *kernel,
     (void)err;
     const struct batch_norm *k = (const struct batch_norm *)kernel;
     const struct bn_task task = make_task(k, args);
-    dawni_host_parallel(parts, &task, k->parts, 1);
-    dawni_host_parallel(means, &task, 2 * k->width, COLUMNS);
+    if (args->eval) {
+        memset(task.sum, 0, (size_t)(2 * k->width) * sizeof *task.sum);
+    } else {
+        dawni_host_parallel(parts, &task, k->parts, 1);
+        dawni_host_parallel(means, &task, 2 * k->width, COLUMNS);
+    }
     dawni_host_parallel(backward, &task, k->rows, ROWS);
     return DAWN_OK;
 }
