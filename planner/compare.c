@@ -70,8 +70,10 @@ static void print_row(const struct row *row)
                SIZE(row->nofit.works_bytes), row->nofit.stage);
     else if (!row->r.plan)
         printf(row->nofit.cut_off ? "\n" : ", whatever the memory\n");
-    if (!row->r.plan)
+    if (!row->r.plan) {
+        fflush(stdout); /* before what stderr says in the end */
         return;
+    }
     info = dawn_plan_info(row->r.plan);
     uint64_t bytes = idle_bytes(&row->r, &caps);
     if (caps)

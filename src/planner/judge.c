@@ -80,7 +80,7 @@ static enum dawn_status find_memory(struct dawni_planner *pl,
 
 /* To lower and pack a rank's step takes so many times longer than to price its
  * nodes once for each microbatch. */
-#define PACKING 50
+#define PACKING 20
 
 static void count_packing(struct dawni_planner *pl, struct dawn_plan *plan,
                           const struct query *q)

@@ -310,8 +310,11 @@ enum dawn_status dawni_plan_best(struct dawni_planner *pl,
                                  struct dawn_error *err)
 {
     struct dawn_plan *plan = NULL;
-    enum dawn_status st = verified(pl, best_plan, &plan, err);
+    enum dawn_status st;
 
+    if (!pl->given_cut && dawni_surely_unfit(pl))
+        return DAWN_E_NOFIT;
+    st = verified(pl, best_plan, &plan, err);
     if ((!st || st == DAWN_E_NOFIT) && followed(pl))
         st = take_better(pl, &plan, err);
     if (!st)
@@ -357,23 +360,6 @@ static enum dawn_status plan_placed(struct dawni_planner *pl,
     return st == DAWN_E_NOFIT ? dawni_plan_nofit(pl, err) : st;
 }
 
-/* A planner of which ranks have the devices that suit them. The caller destroys
- * it and clears `placed`, also after a failure. */
-static enum dawn_status create_placed(const struct dawn_profile *profile,
-                                      const struct dawn_machine *machine,
-                                      const struct dawn_planner_opts *opts,
-                                      struct dawni_placed *placed,
-                                      struct dawni_planner **pl_p,
-                                      struct dawn_error *err)
-{
-    enum dawn_status st =
-        dawni_planner_create(profile, machine, opts, opts->stages, pl_p, err);
-
-    if (!st && machine && !opts->as_given)
-        st = dawni_place(*pl_p, machine, opts->cap_bytes, placed, err);
-    return st;
-}
-
 enum dawn_status dawn_planner_run(const struct dawn_profile *profile,
                                   const struct dawn_machine *machine,
                                   const struct dawn_planner_opts *opts,
@@ -396,7 +382,10 @@ enum dawn_status dawn_planner_run(const struct dawn_profile *profile,
         st =
             dawni_largest_batch(profile, machine, opts, &sized.microbatch, err);
     if (!st)
-        st = create_placed(profile, machine, &sized, &placed, &pl, err);
+        st = dawni_planner_create(profile, machine, &sized, opts->stages, &pl,
+                                  err);
+    if (!st && machine && !opts->as_given)
+        st = dawni_place(pl, machine, opts->cap_bytes, &placed, err);
     if (!st)
         st = plan_placed(pl, placed.machine ? placed.machine : machine, &sized,
                          &plan, err);
@@ -421,7 +410,6 @@ enum dawn_status dawn_planner_find_cap(const struct dawn_profile *profile,
                                        struct dawn_error *err)
 {
     struct dawn_planner_opts sized = *opts;
-    struct dawni_placed placed = {0};
     struct dawni_planner *pl = NULL;
     enum dawn_status st;
 
@@ -430,10 +418,10 @@ enum dawn_status dawn_planner_find_cap(const struct dawn_profile *profile,
                          "no cap is looked for with %d devices", opts->devices);
     if (opts->max_batch)
         sized.microbatch = dawni_least_batch(profile);
-    st = create_placed(profile, machine, &sized, &placed, &pl, err);
+    /* no devices suited the ranks better than those given */
+    st = dawni_planner_create(profile, machine, &sized, opts->stages, &pl, err);
     if (!st)
         st = dawni_plan_find_cap(pl, MOST_CAP_WORK, watch, nofit_p, err);
     dawni_planner_destroy(pl);
-    dawni_placed_clear(&placed);
     return st;
 }

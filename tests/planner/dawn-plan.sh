@@ -320,6 +320,13 @@ answer() { # TEXT: plan on a terminal, and type it when asked
         script -qec "'$build/$program' profile.yaml -s 2" /dev/null >out 2>err
 }
 if script -qec true /dev/null </dev/null >out 2>&1; then
+    script -qec "'$build/$program' profile.yaml -s 2 -M 1KiB -o never.yaml" \
+        /dev/null </dev/null >out
+    tr '\r' '\n' <out | sed 's/^.\[K//' >lines
+    head -n 1 lines | grep -q 'no plan of 2 stages fits 1KiB$' &&
+        grep -q '^looking for a cap: [0-9]*KiB does not fit, [0-9]*KiB does$' \
+            lines && grep -q '^dawn-plan: the smallest cap found' lines
+    ok "on a terminal it shows how the search for a cap goes"
     answer n
     cmp -s edited.yaml plan.yaml && grep -q 'write over it? \[y/N\]' out
     ok "on a terminal it asks, and takes no for an answer"
@@ -327,7 +334,8 @@ if script -qec true /dev/null </dev/null >out 2>&1; then
     cmp -s direct.yaml plan.yaml
     ok "and yes"
 else
-    n=$((n + 2))
+    n=$((n + 3))
+    echo "ok $((n - 2)) # SKIP no script(1) for a terminal"
     echo "ok $((n - 1)) # SKIP no script(1) for a terminal"
     echo "ok $n # SKIP no script(1) for a terminal"
 fi
