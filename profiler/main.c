@@ -12,7 +12,6 @@
 #include <string.h>
 
 #define MOST_SIZES 32
-#define MOST_SAMPLES (1 << 20) /* of a microbatch, as job.yaml has */
 #define MOST_NODE_SPREAD 0.15 /* of the time of all nodes */
 
 struct options {
@@ -51,11 +50,11 @@ static void parse_sizes(struct options *o, const char *list)
     while ((item = strsep(&rest, ","))) {
         int64_t least = o->sizes ? o->size[o->sizes - 1] + 1 : 1;
         if (o->sizes == MOST_SIZES ||
-            !cli_int(item, least, MOST_SAMPLES, &o->size[o->sizes])) {
+            !cli_int(item, least, INT32_MAX, &o->size[o->sizes])) {
             cli_usage(&o->cli,
                       "--microbatch %s: at most %d ascending whole numbers "
                       "from 1 to %d, such as 1,2,4",
-                      list, MOST_SIZES, MOST_SAMPLES);
+                      list, MOST_SIZES, INT32_MAX);
             return;
         }
         o->sizes++;

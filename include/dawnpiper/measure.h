@@ -21,7 +21,7 @@ struct dawn_measure_opts {
     const char *device; /* NULL: "host" */
     int threads;        /* of each rank, at most 4096; 0: 1 */
     int sizes;
-    const int64_t *size; /* microbatch sizes, ascending */
+    const int64_t *size; /* microbatch sizes, ascending, 1 to 2^20 */
     int repeats;         /* rounds of timed runs; 0: at least 7, for seconds,
                             until the medians are steady */
     dawn_feed_fn feed;   /* fills graph inputs with real data; NULL: zeros */

@@ -29,7 +29,7 @@ struct dawn_profile_desc {
     const char *description; /* of the processor and thread count, for people;
                                 may be NULL */
     int sizes;
-    const int64_t *size; /* microbatch sizes profiled, ascending, >= 1 */
+    const int64_t *size; /* microbatch sizes profiled, ascending, 1 to 2^20 */
 };
 
 /* Make an empty profile that owns `graph` (finished) from now on; desc is

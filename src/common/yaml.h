@@ -9,19 +9,12 @@
 #ifndef DAWNI_COMMON_YAML_H
 #define DAWNI_COMMON_YAML_H
 
+#include "common/ranges.h"
+
 #include <dawnpiper/status.h>
 #include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
-
-/* Ranges of what files say, wide enough for any machine and narrow enough that
- * sums and products stay finite and whole: 30 years, an exbibyte, and what a
- * tensor, a parameter or a node has of it, a pebibyte. */
-#define DAWNI_MOST_NS 1e18
-#define DAWNI_MOST_BYTES ((int64_t)1 << 60)
-#define DAWNI_MOST_NODE_BYTES ((int64_t)1 << 50)
-#define DAWNI_LEAST_BYTES_PER_S 1
-#define DAWNI_MOST_BYTES_PER_S 1e18
 
 struct dawni_yaml_doc;
 

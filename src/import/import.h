@@ -6,7 +6,7 @@
 #define DAWNI_IMPORT_IMPORT_H
 
 #include "common/namemap.h"
-#include "common/yaml.h" /* ranges */
+#include "common/ranges.h"
 #include <dawnpiper/import.h>
 
 struct dawni_import_node {

@@ -79,7 +79,8 @@ static const struct dawni_yaml_field data_fields[] = {
 
 static const struct dawni_yaml_field train_fields[] = {
     FIELD("steps", I64, train.steps, .required = true, .ilo = 1, .ihi = MANY),
-    FIELD("microbatch", I64, train.microbatch, .ilo = 1, .ihi = 1 << 20),
+    FIELD("microbatch", I64, train.microbatch, .ilo = 1,
+          .ihi = DAWNI_MOST_SAMPLES),
     FIELD("microbatches", INT, train.microbatches, .ilo = 1, .ihi = 1 << 20),
     FIELD("lr", DOUBLE, train.lr, .lo = 0, .hi = 100),
     FIELD("warmup", I64, train.warmup, .ilo = 0, .ihi = MANY),

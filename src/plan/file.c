@@ -201,7 +201,7 @@ static const struct dawni_yaml_field schedule_fields[] = {
     FIELD("ranks", INT, ranks, .ilo = 1, .ihi = 1 << 20),
     FIELD("microbatches", INT, microbatches, .ilo = 1, .ihi = 1 << 20,
           .required = true),
-    FIELD("microbatch", I64, microbatch, .ilo = 1, .ihi = 1 << 20,
+    FIELD("microbatch", I64, microbatch, .ilo = 1, .ihi = DAWNI_MOST_SAMPLES,
           .required = true),
     FIELD("update_every", INT, update_every, .ilo = 1, .ihi = 1 << 20),
 };

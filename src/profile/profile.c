@@ -2,6 +2,7 @@
 #include "profile/profile.h"
 #include "common/array.h"
 #include "common/hash.h"
+#include "common/ranges.h"
 #include "graph/graph.h"
 
 enum dawn_status dawn_profile_create(struct dawn_graph *graph,
@@ -18,11 +19,12 @@ enum dawn_status dawn_profile_create(struct dawn_graph *graph,
                          "%d microbatch sizes, must be 1 to %d", microbatches,
                          DAWNI_PROFILE_SIZES);
     for (int i = 0; i < microbatches; i++)
-        if (microbatch[i] < 1 || (i && microbatch[i] <= microbatch[i - 1]))
+        if (microbatch[i] < 1 || microbatch[i] > DAWNI_MOST_SAMPLES ||
+            (i && microbatch[i] <= microbatch[i - 1]))
             return dawn_fail(err, DAWN_E_INVAL,
-                             "microbatch sizes must be >= 1 and ascend; size "
-                             "%d is %lld",
-                             i, (long long)microbatch[i]);
+                             "microbatch sizes must be >= 1 and ascend, up to "
+                             "%d; size %d is %lld",
+                             DAWNI_MOST_SAMPLES, i, (long long)microbatch[i]);
     if (!(p = calloc(1, sizeof *p)))
         goto nomem;
     p->sizes = microbatches;

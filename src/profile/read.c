@@ -546,7 +546,7 @@ static enum dawn_status read_profile(const struct top *top,
 
     const struct dawni_yaml *at = top->sizes->first;
     for (; at && !st && sizes < DAWNI_PROFILE_SIZES; at = at->next)
-        st = dawni_yaml_int(at, 1, 1 << 20, &size[sizes++], err);
+        st = dawni_yaml_int(at, 1, DAWNI_MOST_SAMPLES, &size[sizes++], err);
     if (!st && (st = dawn_profile_create(
                     graph,
                     &(struct dawn_profile_desc){top->device, top->description,

@@ -6,6 +6,7 @@
 #include "comm/comm.h"
 #include "common/array.h"
 #include "common/clock.h"
+#include "common/ranges.h"
 #include "common/text.h"
 #include "common/threads.h"
 #include "graph/graph.h"
@@ -307,6 +308,11 @@ static enum dawn_status measure_all(struct measuring *m, struct dawn_error *err)
     m->room = dawni_measure_room(m->comm);
     if (!st)
         st = dawni_measure_check_room(m->graph, m->opts, m->room, err);
+    int64_t most = m->opts->size[m->opts->sizes - 1];
+    if (!st && most > DAWNI_MOST_SAMPLES)
+        st = dawn_fail(err, DAWN_E_INVAL,
+                       "microbatch %lld, at most %d samples can be profiled",
+                       (long long)most, DAWNI_MOST_SAMPLES);
     if ((st = dawni_agree(m->comm, st, err)))
         return st;
     for (int i = 0; i < nodes; i++)
