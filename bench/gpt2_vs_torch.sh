@@ -13,13 +13,7 @@ python=python3
 if [ "${1-}" = --venv ]; then
     venv=$2
     shift 2
-    if [ ! -x "$venv/bin/python" ]; then
-        python3 -m venv "$venv"
-        # without the CUDA packages that it would bring along
-        "$venv/bin/pip" install --quiet --no-deps torch
-        "$venv/bin/pip" install --quiet filelock typing_extensions sympy \
-            networkx jinja2 fsspec numpy setuptools
-    fi
+    "$here/torch_venv" "$venv" > /dev/null
     python=$venv/bin/python
 fi
 make -s -C "$build" bench/step dawn-profile

@@ -232,18 +232,35 @@ enum dawn_status dawn_checkpoint_export_hf(const struct dawn_checkpoint *ck,
 
 /* In */
 
+/* A number of config.json, and what it must be. */
+struct figure {
+    const char *key, *other; /* another name that transformers takes, or NULL */
+    double usual; /* where config.json does not say it: GPT2Config's default */
+    double wanted;
+};
+
 static enum dawn_status check_number(const json_t *config, const char *path,
-                                     const char *key, double wanted,
+                                     const struct figure *f,
                                      struct dawn_error *err)
 {
-    const json_t *value = json_object_get(config, key);
+    const json_t *value = json_object_get(config, f->key);
+    const char *usual = "";
+    double number = f->usual;
 
-    if (!json_is_number(value))
-        return dawn_fail(err, DAWN_E_FORMAT, "%s: no number %s", path, key);
-    if (json_number_value(value) == wanted)
+    if (!value && f->other)
+        value = json_object_get(config, f->other);
+    if (value && !json_is_number(value))
+        return dawn_fail(err, DAWN_E_FORMAT, "%s: %s is no number", path,
+                         f->key);
+    if (value)
+        number = json_number_value(value);
+    else
+        usual = ", the default";
+    if (number == f->wanted)
         return DAWN_OK;
-    return dawn_fail(err, DAWN_E_MISMATCH, "%s: %s is %.10g, the job has %.10g",
-                     path, key, json_number_value(value), wanted);
+    return dawn_fail(err, DAWN_E_MISMATCH,
+                     "%s: %s is %.10g%s, the job has %.10g", path, f->key,
+                     number, usual, f->wanted);
 }
 
 /* Not said, or null, which stands for the usual. */
@@ -269,20 +286,22 @@ static enum dawn_status check_config(const json_t *config, const char *path,
                                      const struct dawn_model_opts *o,
                                      struct dawn_error *err)
 {
-    const struct {
-        const char *key;
-        double wanted;
-    } number[] = {{"n_layer", o->layers},   {"n_embd", o->hidden},
-                  {"n_head", o->heads},     {"n_positions", o->context},
-                  {"vocab_size", o->vocab}, {"layer_norm_epsilon", 1e-5}};
+    const struct figure number[] = {
+        {"n_layer", "num_hidden_layers", 12, o->layers},
+        {"n_embd", "hidden_size", 768, o->hidden},
+        {"n_head", "num_attention_heads", 12, o->heads},
+        {"n_positions", "max_position_embeddings", 1024, o->context},
+        {"vocab_size", NULL, 50257, o->vocab},
+        {"layer_norm_epsilon", NULL, 1e-5, 1e-5}};
+    const struct figure inner = {"n_inner", NULL, 0, 4.0 * o->hidden};
     const char *gelu =
         json_string_value(json_object_get(config, "activation_function"));
     enum dawn_status st = check_kind(config, path, err);
 
     for (size_t i = 0; i < sizeof number / sizeof *number && !st; i++)
-        st = check_number(config, path, number[i].key, number[i].wanted, err);
+        st = check_number(config, path, &number[i], err);
     if (!st && !lacks(config, "n_inner"))
-        st = check_number(config, path, "n_inner", 4.0 * o->hidden, err);
+        st = check_number(config, path, &inner, err);
     if (!st && gelu && strcmp(gelu, "gelu_new") != 0 &&
         strcmp(gelu, "gelu_pytorch_tanh") != 0)
         st = dawn_fail(err, DAWN_E_MISMATCH,
@@ -338,10 +357,12 @@ static const struct dawn_checkpoint_tensor *find(
 }
 
 static enum dawn_status check_tensor(const struct dawn_param_desc *d,
+                                     const struct dawni_safetensors *file,
                                      const struct dawn_checkpoint_tensor *t,
                                      const char *path, struct dawn_error *err)
 {
     char there[DAWNI_SHAPE_ROOM], here[DAWNI_SHAPE_ROOM];
+    char fault[DAWNI_FAULT_ROOM];
     int64_t shape[DAWN_MAX_DIMS];
     size_t extents = (size_t)d->dims * sizeof *shape;
 
@@ -349,14 +370,18 @@ static enum dawn_status check_tensor(const struct dawn_param_desc *d,
     if (!t)
         return dawn_fail(err, DAWN_E_MISMATCH, "%s: no tensor for %s", path,
                          d->name);
+    if (dawni_safetensors_fault(file, t, fault))
+        return dawn_fail(err, DAWN_E_MISMATCH,
+                         "%s: tensor %.200s: %s; weights are F32, BF16 or F16",
+                         path, t->name, fault);
     if (t->dims != d->dims || memcmp(t->shape, shape, extents) != 0)
         return dawn_fail(err, DAWN_E_MISMATCH,
                          "%s: tensor %.200s: shape %s, the job wants %s", path,
                          t->name, dawni_shape_text(t->dims, t->shape, there),
                          dawni_shape_text(d->dims, shape, here));
-    if (t->dtype != DAWN_F32 && t->dtype != DAWN_BF16)
+    if (t->dtype != DAWN_F32 && t->dtype != DAWN_BF16 && t->dtype != DAWNI_F16)
         return dawn_fail(err, DAWN_E_MISMATCH,
-                         "%s: tensor %.200s: neither F32 nor BF16", path,
+                         "%s: tensor %.200s: none of F32, BF16, F16", path,
                          t->name);
     return DAWN_OK;
 }
@@ -369,7 +394,7 @@ static enum dawn_status give_param(struct model *m,
     const struct dawn_param_desc *d = dawn_graph_param(m->graph, i);
     const struct dawn_checkpoint_tensor *t = find(file, d->name);
     int64_t elements = dawn_graph_param_elements(m->graph, i);
-    enum dawn_status st = check_tensor(d, t, path, err);
+    enum dawn_status st = check_tensor(d, file, t, path, err);
 
     if (st)
         return st;
@@ -402,6 +427,7 @@ static bool ends_with(const char *text, const char *end)
 /* The head is the embedding, which some files have twice. Another one would be
  * lost. */
 static enum dawn_status check_head(const struct model *m,
+                                   const struct dawni_safetensors *file,
                                    const struct dawn_checkpoint_tensor *head,
                                    const char *path, struct dawn_error *err)
 {
@@ -409,7 +435,7 @@ static enum dawn_status check_head(const struct model *m,
     const struct dawn_param_desc *d = dawn_graph_param(m->graph, wte);
     int64_t elements = dawn_graph_param_elements(m->graph, wte);
     size_t bytes = (size_t)elements * sizeof(float);
-    enum dawn_status st = check_tensor(d, head, path, err);
+    enum dawn_status st = check_tensor(d, file, head, path, err);
 
     if (st)
         return st;
@@ -485,7 +511,7 @@ static enum dawn_status check_rest(const struct model *m,
         if (!ends_with(t->name, HEAD))
             continue;
         head = true;
-        st = check_head(m, t, path, err);
+        st = check_head(m, file, t, path, err);
     }
     if (!st && m->untied && !head)
         st = dawn_fail(err, DAWN_E_MISMATCH,

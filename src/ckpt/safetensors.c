@@ -29,10 +29,15 @@ bool dawni_safetensors_dtype_of(const char *name, enum dawn_dtype *dtype_p)
     return false;
 }
 
+uint64_t dawni_safetensors_element(enum dawn_dtype dtype)
+{
+    return dtype == DAWNI_F16 ? 2 : dawn_dtype_bytes(dtype);
+}
+
 bool dawni_safetensors_bytes(const struct dawn_checkpoint_tensor *tensor,
                              uint64_t *bytes_p)
 {
-    uint64_t bytes = dawn_dtype_bytes(tensor->dtype);
+    uint64_t bytes = dawni_safetensors_element(tensor->dtype);
     bool fits = true;
 
     for (int i = 0; i < tensor->dims; i++) {

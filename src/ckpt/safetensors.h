@@ -2,9 +2,11 @@
 /* The safetensors format: 8 bytes with the length of a JSON header, the header,
  * the tensors one behind the other.
  *
- * What is read is checked in full: the header inside the file, names once,
- * types that we know, shapes that give the bytes, no gap and no overlap, no
- * byte left over.
+ * What is read is checked in full: the header inside the file, names once, no
+ * gap and no overlap, no byte left over; and of each tensor that somebody can
+ * use the type and that its shape gives its bytes. Files of others have masks
+ * and the like of types that we do not know: those tensors have a fault, which
+ * whoever wants to use one asks for.
  */
 #ifndef DAWNI_CKPT_SAFETENSORS_H
 #define DAWNI_CKPT_SAFETENSORS_H
@@ -12,9 +14,17 @@
 #include <dawnpiper/checkpoint.h>
 #include <stdatomic.h>
 
+/* Half precision, which files of others have and no tensor of a graph; and what
+ * a tensor with a fault has. */
+#define DAWNI_F16 ((enum dawn_dtype)64)
+#define DAWNI_NO_DTYPE ((enum dawn_dtype)65)
+
 /* The format's name of a dtype, NULL when it has none; and back. */
 const char *dawni_safetensors_dtype(enum dawn_dtype dtype);
 bool dawni_safetensors_dtype_of(const char *name, enum dawn_dtype *dtype_p);
+
+/* Bytes of an element. */
+uint64_t dawni_safetensors_element(enum dawn_dtype dtype);
 
 /* Bytes of a tensor; false when an extent is negative or they overflow. */
 bool dawni_safetensors_bytes(const struct dawn_checkpoint_tensor *tensor,
@@ -86,7 +96,14 @@ const struct dawn_checkpoint_tensor *dawni_safetensors_tensor(
 const struct dawn_checkpoint_tensor *dawni_safetensors_find(
     const struct dawni_safetensors *file, const char *name);
 
-/* Elements [first, first + count) of an f32 or bf16 tensor, as f32. */
+/* Why a tensor of the file cannot be used, "the dtype is F8_E5M2"; NULL: it can
+ * be. text: room for it. */
+#define DAWNI_FAULT_ROOM 120
+const char *dawni_safetensors_fault(const struct dawni_safetensors *file,
+                                    const struct dawn_checkpoint_tensor *tensor,
+                                    char text[DAWNI_FAULT_ROOM]);
+
+/* Elements [first, first + count) of an f32, bf16 or f16 tensor, as f32. */
 void dawni_safetensors_widen(const struct dawn_checkpoint_tensor *tensor,
                              int64_t first, int64_t count, float *to);
 

@@ -12,11 +12,11 @@ refused() { # PATTERN CLAIM: the last command was, in one line
         grep -q "^dawn-convert: .*$1" err.log
     report $? "$2"
 }
-with_head() { # DATA [NAME]: the file `whole` with a head of these bytes
+with_head() { # DATA [NAME [DTYPE SHAPE]]: `whole` with one more tensor
     bytes=$(od -An -tu8 -N8 whole | tr -d ' ')
     data=$(($(wc -c < whole) - 8 - bytes))
     header=$(head -c $((8 + bytes)) whole | tail -c "$bytes" | sed 's/ *$//')
-    header="${header%\}},\"${2-lm_head.weight}\":{\"dtype\":\"F32\",\"shape\":[256,32],"
+    header="${header%\}},\"${2-lm_head.weight}\":{\"dtype\":\"${3-F32}\",\"shape\":${4-[256,32]},"
     header="$header\"data_offsets\":[$data,$((data + 32768))]}}"
     # shellcheck disable=SC2059
     printf "\\$(printf %o $((${#header} % 256)))\\$(printf %o $((${#header} / 256)))"
@@ -104,12 +104,74 @@ sed 's/preset: gpt2/preset: bert/' job.yaml > other.yaml
 convert --to hf other.yaml trained -o other
 status=$?
 refused 'model bert: only GPT-2' "another model"
+# What config.json does not say has GPT2Config's default.
+cp hf/model/config.json config.json
+sed '/layer_norm_epsilon/d; /activation_function/d' config.json \
+    > hf/model/config.json
+convert --from hf job.yaml hf/model -o absent
+report $? "keys that are absent have the usual values"
+sed 's/n_layer/num_hidden_layers/; s/n_embd/hidden_size/' config.json \
+    > hf/model/config.json
+convert --from hf job.yaml hf/model -o names
+report $? "and some have another name"
+sed '/n_layer/d' config.json > hf/model/config.json
+convert --from hf job.yaml hf/model -o other
+status=$?
+refused 'config.json: n_layer is 12, the default, the job has 2' \
+    "a default that the job does not have"
+mv config.json hf/model/config.json
 cp hf/model/model.safetensors whole
 bytes=$(od -An -tu8 -N8 whole | tr -d ' ')
 tail -c +$((9 + bytes)) whole | head -c 32768 > wte
 with_head wte > hf/model/model.safetensors
 convert --from hf job.yaml hf/model -o twice
 report $? "a tied head that is there twice is read"
+for mask in BOOL:[1,1,128,256] I64:[64,64] F16:[128,128]; do
+    with_head wte transformer.h.0.attn.bias ${mask%%:*} ${mask#*:} \
+        > hf/model/model.safetensors
+    convert --from hf job.yaml hf/model -o "mask-${mask%%:*}"
+    report $? "a causal mask of dtype ${mask%%:*} is of no account"
+done
+with_head wte lm_head.weight BOOL [128,256] > hf/model/model.safetensors
+convert --from hf job.yaml hf/model -o other
+status=$?
+refused 'tensor lm_head.weight: the dtype is BOOL; weights are' \
+    "a tensor that is used is asked for its dtype"
+if command -v python3 > /dev/null; then
+    # The same numbers in half precision and in f32.
+    python3 - <<'END'
+import json, struct
+data = open("whole", "rb").read()
+size = struct.unpack("<Q", data[:8])[0]
+header, body = json.loads(data[8:8 + size]), data[8 + size:]
+for name, code in (("F16", "e"), ("F32", "f")):
+    out, told = b"", {}
+    for key, about in header.items():
+        if key == "__metadata__":
+            continue
+        begin, end = about["data_offsets"]
+        count = (end - begin) // 4
+        x = struct.unpack(f"<{count}f", body[begin:end])
+        x = struct.unpack(f"<{count}e", struct.pack(f"<{count}e", *x))
+        made = struct.pack(f"<{count}{code}", *x)
+        told[key] = {"dtype": name, "shape": about["shape"],
+                     "data_offsets": [len(out), len(out) + len(made)]}
+        out += made
+    text = json.dumps(told).encode()
+    with open(name + ".safetensors", "wb") as file:
+        file.write(struct.pack("<Q", len(text)) + text + out)
+END
+    for dtype in F16 F32; do
+        cp $dtype.safetensors hf/model/model.safetensors
+        convert --from hf job.yaml hf/model -o $dtype
+    done
+    cmp -s F16/step-00000000/rank-0.safetensors \
+        F32/step-00000000/rank-0.safetensors
+    report $? "weights in half precision are read as they are"
+else
+    n=$((n + 1))
+    echo "ok $n # SKIP no python3 to write half precision"
+fi
 with_head wte h.9.extra > hf/model/model.safetensors
 convert --from hf job.yaml hf/model -o other
 status=$?
