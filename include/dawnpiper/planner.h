@@ -68,7 +68,8 @@ struct dawn_planner_opts {
  * Returns DAWN_OK; DAWN_E_NOFIT: no plan of this policy fits the cap, which is
  * found out about as soon as a plan (dawn_planner_find_cap: which one would
  * do); DAWN_E_INVAL: an unknown policy, more stages than nodes, a microbatch of
- * another size than the only one profiled, ...; DAWN_E_NOMEM.
+ * another size than the only one profiled, a machine with a figure out of the
+ * ranges of machine.yaml(5), ...; DAWN_E_NOMEM.
  */
 DAWN_API enum dawn_status dawn_planner_run(const struct dawn_profile *profile,
                                            const struct dawn_machine *machine,

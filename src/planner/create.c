@@ -104,10 +104,6 @@ enum dawn_status dawni_planner_set_machine(struct dawni_planner *pl,
     for (int x = 0; x < pl->l; x++) {
         const struct dawn_machine_device *d =
             dawn_machine_device(machine, x % pl->ranks);
-        if (!(d->speed > 0))
-            return dawn_fail(err, DAWN_E_INVAL,
-                             "device %s: speed %g, must be above 0", d->name,
-                             d->speed);
         pl->stage[x].speed = d->speed;
         pl->stage[x].cap = d->memory_bytes ? d->memory_bytes : UINT64_MAX;
         pl->host_copies |= strcmp(d->kind, "host") == 0;
@@ -129,6 +125,8 @@ static enum dawn_status find_machine(struct dawni_planner *pl,
 
     if (!machine)
         st = dawn_machine_create(pl->ranks, &pl->own_machine, err);
+    else
+        st = dawni_check_machine(machine, err);
     return st ? st
               : dawni_planner_set_machine(
                     pl, machine ? machine : pl->own_machine, err);

@@ -211,6 +211,10 @@ enum dawn_status dawni_planner_create(const struct dawn_profile *profile,
                                       struct dawn_error *err);
 void dawni_planner_destroy(struct dawni_planner *pl); /* takes NULL */
 
+/* figures.c: every speed, link and tier is within common/ranges.h. */
+enum dawn_status dawni_check_machine(const struct dawn_machine *machine,
+                                     struct dawn_error *err);
+
 /* Plan for another machine of as many devices from now on; it must outlive the
  * planner. */
 enum dawn_status dawni_planner_set_machine(struct dawni_planner *pl,

@@ -60,13 +60,7 @@ static enum dawn_status check_devices(const struct dawn_machine *machine,
         return dawn_fail(err, DAWN_E_INVAL,
                          "%d devices, but the machine has only %d", devices,
                          dawn_machine_devices(machine));
-    for (int d = 0; machine && d < devices; d++)
-        if (!(dawn_machine_device(machine, d)->speed > 0))
-            return dawn_fail(err, DAWN_E_INVAL,
-                             "device %s: speed %g, must be above 0",
-                             dawn_machine_device(machine, d)->name,
-                             dawn_machine_device(machine, d)->speed);
-    return DAWN_OK;
+    return machine ? dawni_check_machine(machine, err) : DAWN_OK;
 }
 
 enum dawn_status dawni_replicas_create(const struct dawn_profile *profile,

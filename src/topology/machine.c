@@ -322,7 +322,8 @@ static const struct dawni_yaml_field device_fields[] = {
     FIELD("kind", WORD, kind, .choices = device_kinds),
     FIELD("memory_bytes", SIZE, memory_bytes),
     FIELD("cores", INT, cores, .ihi = 1 << 20),
-    FIELD("speed", DOUBLE, speed, .lo = 1e-6, .hi = 1e6),
+    FIELD("speed", DOUBLE, speed, .lo = DAWNI_LEAST_SPEED,
+          .hi = DAWNI_MOST_SPEED),
 };
 #undef FIELD
 
@@ -337,7 +338,8 @@ static const struct dawni_yaml_field tier_fields[] = {
           .lo = DAWNI_LEAST_BYTES_PER_S, .hi = DAWNI_MOST_BYTES_PER_S,
           .required = true),
     FIELD("latency_ns", DOUBLE, latency_ns, .hi = DAWNI_MOST_NS),
-    FIELD("compute_ns_per_byte", DOUBLE, compute_ns_per_byte, .hi = 1e9),
+    FIELD("compute_ns_per_byte", DOUBLE, compute_ns_per_byte,
+          .hi = DAWNI_MOST_NS_PER_BYTE),
     FIELD("capacity_bytes", SIZE, capacity_bytes),
     FIELD("spread", DOUBLE, spread, .lo = 0, .hi = MOST_SPREAD),
 };

@@ -144,6 +144,46 @@ static void test_speed_of_devices(void)
     dawn_profile_destroy(profile);
 }
 
+/* A machine that a caller filled in has the ranges that files have. */
+static void test_figures(void)
+{
+    static const double absurd[] = {1e-300, 1e300, -1, NAN, INFINITY, 0};
+    struct rig_opts o = {.nodes = 20};
+    struct dawn_profile *profile = rig_profile(&o);
+    struct dawn_machine_tier tier = {.kind = "host", .latency_ns = -1};
+    struct dawn_machine *machine;
+    struct dawn_plan *plan = NULL;
+    struct dawn_error err = {0};
+    double kept, *figure[2];
+
+    dawn_machine_create(2, &machine, NULL);
+    figure[0] = &dawn_machine_link(machine, 1, 0)->bytes_per_s;
+    figure[1] = &dawn_machine_device(machine, 1)->speed;
+    for (int devices = 0; devices <= 2; devices += 2)
+        for (int k = 0; k < 12; k++) {
+            struct dawn_planner_opts opts = {
+                .stages = 2, .microbatches = 4, .devices = devices};
+            kept = *figure[k % 2];
+            *figure[k % 2] = absurd[k / 2];
+            is_int(dawn_planner_run(profile, machine, &opts, &plan, &err),
+                   DAWN_E_INVAL, "refused: %s", err.text);
+            ok(strstr(err.text, k % 2 ? "device : speed is "
+                                      : "link from 1 to 0: bytes_per_s is "),
+               "by its name");
+            *figure[k % 2] = kept;
+        }
+    tier.read_bytes_per_s = tier.write_bytes_per_s = 1e9;
+    dawn_machine_add_tier(machine, &tier, NULL);
+    is_int(dawn_planner_run(
+               profile, machine,
+               &(struct dawn_planner_opts){.stages = 2, .microbatches = 4},
+               &plan, &err),
+           DAWN_E_INVAL, "refused: %s", err.text);
+    ok(strstr(err.text, "host: latency_ns is -1"), "a tier's too");
+    dawn_machine_destroy(machine);
+    dawn_profile_destroy(profile);
+}
+
 /* Sizes that were not profiled */
 
 static bool has_plan(const struct dawn_profile *profile,
@@ -369,6 +409,7 @@ int main(void)
     test_bottleneck();
     test_other_graph();
     test_speed_of_devices();
+    test_figures();
     test_max_batch("exact");
     test_max_batch("gpipe-uniform");
     test_standard();
