@@ -271,6 +271,7 @@ enum dawn_status check(struct program *p, struct dawn_error *err)
                         err);
     if (st)
         return st;
+    report_lone_norm(c.now.plan);
     st = dawn_profile_set_passes(p->profile, dawn_plan_info(c.now.plan)->passes,
                                  err);
     if (!st)

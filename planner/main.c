@@ -3,6 +3,7 @@
  */
 #include "report.h"
 #include <dawnpiper/import.h>
+#include <dawnpiper/op.h>
 #include <malloc.h>
 #include <stdio.h>
 #include <string.h>
@@ -111,10 +112,26 @@ enum dawn_status program_plan(const struct program *p, const char *policy,
     return st;
 }
 
+void report_lone_norm(struct dawn_plan *plan)
+{
+    const struct dawn_plan_info *info = dawn_plan_info(plan);
+    int node = dawn_op_lone_norm(dawn_plan_graph(plan), info->microbatch,
+                                 info->passes);
+
+    if (node >= 0)
+        fprintf(stderr,
+                "dawn-plan: warning: a microbatch of %lld gives %s one value a "
+                "channel to normalize: dawn-train evaluates under this plan, "
+                "but does not train\n",
+                (long long)info->microbatch,
+                dawn_graph_node(dawn_plan_graph(plan), node)->name);
+}
+
 static enum dawn_status report(struct report *r, struct dawn_error *err)
 {
     const struct options *o = r->options;
     const char *path = options_output(o);
+    report_lone_norm(r->plan);
     enum dawn_status st = o->export ? report_export(r, err) : DAWN_OK;
 
     if (!st && o->hostfile)
@@ -134,6 +151,19 @@ static enum dawn_status report(struct report *r, struct dawn_error *err)
     return st;
 }
 
+/* Say why --max-batch does not come down to single samples, where it is so. */
+static void tell_not_tried(const struct program *p)
+{
+    const struct dawn_graph *graph = dawn_profile_graph(p->profile);
+    int node = dawn_op_lone_norm(graph, 1, dawn_profile_passes(p->profile));
+
+    if (p->options.plan.max_batch && node >= 0)
+        fprintf(stderr,
+                "dawn-plan: a microbatch of 1 was not tried: it gives %s one "
+                "value a channel to normalize\n",
+                dawn_graph_node(graph, node)->name);
+}
+
 /* Say at once that nothing fits, then look for a cap that would do. */
 static enum dawn_status tell_nofit(const struct program *p,
                                    const struct report *r,
@@ -144,6 +174,7 @@ static enum dawn_status tell_nofit(const struct program *p,
     bool wants_cap = !p->options.plan.devices;
     enum dawn_status st = DAWN_OK;
 
+    tell_not_tried(p);
     if (wants_cap) {
         fprintf(stderr, "dawn-plan: %s\n", verdict.text);
         st = find_cap(p, p->options.plan.policy, &nofit, err);

@@ -24,6 +24,9 @@ struct report { /* a plan and what it was made from */
 enum dawn_status program_plan(const struct program *p, const char *policy,
                               struct report *r, struct dawn_error *err);
 
+/* main.c: warn of a plan whose microbatch is too small for a batch norm. */
+void report_lone_norm(struct dawn_plan *plan);
+
 /* nofit.c: find the cap under which it has a plan; a line on a terminal tells
  * how far it is. Not with --devices. */
 enum dawn_status find_cap(const struct program *p, const char *policy,

@@ -8,6 +8,7 @@
 #include "told.h"
 #include <dawnpiper/job.h>
 #include <dawnpiper/measure.h>
+#include <dawnpiper/op.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -129,6 +130,21 @@ static void default_sizes(struct options *o, int64_t microbatch)
     o->size[o->sizes++] = microbatch;
 }
 
+/* Of a size that was asked for: the job's, or one of the list. */
+static void warn_norm(const struct options *o, const struct dawn_job *job,
+                      const struct dawn_graph *graph)
+{
+    int64_t least = o->sizes ? o->size[0] : job->train.microbatch;
+    int node = dawn_op_lone_norm(graph, least, dawn_job_passes(job));
+
+    if (node >= 0 && cli_first(&o->cli))
+        fprintf(stderr,
+                "dawn-profile: warning: a microbatch of %lld gives %s one "
+                "value a channel to normalize: it serves evaluations and "
+                "Fisher information, dawn-train does not train with it\n",
+                (long long)least, dawn_graph_node(graph, node)->name);
+}
+
 /* What the library hands back to our callbacks. */
 struct asked {
     struct feed *feed;
@@ -233,6 +249,7 @@ static int profile_job(struct options *o)
         code = cli_agree(&o->cli, load(&job, &graph, &asked.feed, &err), &err);
     if (code)
         goto done;
+    warn_norm(o, &job, graph);
     if (!o->sizes)
         default_sizes(o, job.train.microbatch);
     struct dawn_measure_opts opts = {

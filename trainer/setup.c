@@ -2,6 +2,7 @@
 /* From files to something that can step. */
 #include "../profiler/told.h"
 #include "train.h"
+#include <dawnpiper/op.h>
 #include <errno.h>
 #include <fcntl.h>
 #include <float.h>
@@ -145,6 +146,28 @@ static int load_told(struct trainer *t)
     return code ? code : cli_agree(&t->cli, st, &why);
 }
 
+static bool trains_nothing(const struct trainer *t)
+{
+    return t->options.verify || t->options.evaluate;
+}
+
+/* Can the model learn at the plan's microbatch? */
+static enum dawn_status check_norms(const struct trainer *t,
+                                    struct dawn_error *err)
+{
+    const struct dawn_plan_info *info = dawn_plan_info(t->plan);
+    int node = dawn_op_lone_norm(t->graph, info->microbatch, info->passes);
+
+    if (node < 0 || trains_nothing(t))
+        return DAWN_OK;
+    return dawn_fail(err, DAWN_E_INVAL,
+                     "%s: its microbatch of %lld gives %s one value a channel "
+                     "to normalize, so nothing in front of it would learn: "
+                     "plan more samples with dawn-plan --microbatch",
+                     t->options.plan, (long long)info->microbatch,
+                     dawn_graph_node(t->graph, node)->name);
+}
+
 /* What each rank does by itself before the plan is bound. */
 static enum dawn_status load(struct trainer *t, struct dawn_error *err)
 {
@@ -155,6 +178,8 @@ static enum dawn_status load(struct trainer *t, struct dawn_error *err)
     if (!st)
         st = t->options.fisher ? fisher_check(t, err) : passes_check(t, err);
     if (!st)
+        st = check_norms(t, err);
+    if (!st)
         st = feed_open(&t->job, &t->feed, err);
     if (st || !t->job.data.eval[0] || t->options.fisher)
         return st;
@@ -162,11 +187,6 @@ static enum dawn_status load(struct trainer *t, struct dawn_error *err)
     if (t->eval_samples > t->job.train.eval_samples)
         t->eval_samples = t->job.train.eval_samples;
     return DAWN_OK;
-}
-
-static bool trains_nothing(const struct trainer *t)
-{
-    return t->options.verify || t->options.evaluate;
 }
 
 static void count(struct trainer *t)

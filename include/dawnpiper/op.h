@@ -121,6 +121,18 @@ struct dawn_op_desc {
 DAWN_API int dawn_op_add(struct dawn_graph *graph,
                          const struct dawn_op_desc *desc);
 
+/* The first batch_norm that has one value of each channel to normalize at that
+ * microbatch: a sample of one pixel. In training the mean is that value, so the
+ * output is the bias and nothing in front of the node learns. Evaluations and
+ * Fisher information, which take running statistics, do not suffer.
+ *
+ *   passes  of the plan, as in struct dawn_plan_info: do they train?
+ *
+ * Returns its node id; -1: there is none, or nothing is trained.
+ */
+DAWN_API int dawn_op_lone_norm(const struct dawn_graph *graph,
+                               int64_t microbatch, const char *passes);
+
 #ifdef __cplusplus
 }
 #endif

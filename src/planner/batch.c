@@ -5,6 +5,8 @@
  */
 #include "planner/planner.h"
 
+#include <dawnpiper/op.h>
+
 #define MOST_SAMPLES (1 << 20) /* of a microbatch, as in plan.yaml */
 
 struct batch {
@@ -39,10 +41,22 @@ static enum dawn_status try_batch(struct batch *s, int64_t samples,
     return st;
 }
 
+int64_t dawni_least_batch(const struct dawn_profile *profile)
+{
+    if (dawn_profile_sizes(profile) == 1)
+        return dawn_profile_size(profile, 0);
+    return dawn_op_lone_norm(dawn_profile_graph(profile), 1,
+                             dawn_profile_passes(profile)) < 0
+               ? 1
+               : 2;
+}
+
 static enum dawn_status search(struct batch *s, int64_t top, int64_t *most_p,
                                struct dawn_error *err)
 {
-    int64_t low = 0, high = top; /* fits; does not */
+    const int64_t least = dawni_least_batch(s->profile);
+    int64_t low = least - 1; /* fits, or is below the least */
+    int64_t high = top > least ? top : least;
     enum dawn_status st = DAWN_OK;
 
     for (; !st && high <= MOST_SAMPLES; high *= 2) {
@@ -61,13 +75,8 @@ static enum dawn_status search(struct batch *s, int64_t top, int64_t *most_p,
     }
     if (st && st != DAWN_E_NOFIT)
         return st;
-    *most_p = low > 0 ? low : 1; /* of which the caller finds out the rest */
+    *most_p = low < least ? least : low; /* the caller finds out the rest */
     return DAWN_OK;
-}
-
-int64_t dawni_least_batch(const struct dawn_profile *profile)
-{
-    return dawn_profile_sizes(profile) > 1 ? 1 : dawn_profile_size(profile, 0);
 }
 
 enum dawn_status dawni_largest_batch(const struct dawn_profile *profile,

@@ -267,7 +267,8 @@ enum dawn_status dawni_decide_stage(struct dawni_planner *pl,
                                     struct dawni_decided *priced,
                                     struct dawn_error *err);
 
-/* batch.c: the largest microbatch with a plan; 1 if there is none. */
+/* batch.c: the largest microbatch with a plan, or the least if there is none.
+ */
 enum dawn_status dawni_largest_batch(const struct dawn_profile *profile,
                                      const struct dawn_machine *machine,
                                      const struct dawn_planner_opts *opts,

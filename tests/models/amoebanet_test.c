@@ -3,7 +3,9 @@
 #include "tap.h"
 
 #include <dawnpiper/job.h>
+#include <dawnpiper/op.h>
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 
 static struct dawn_model_opts sized(int layers, int filters, int classes)
@@ -101,6 +103,38 @@ static void test_cells(void)
     dawn_graph_destroy(g);
 }
 
+/* Images of 32 x 32 are halved five times: by the stem's convolution, its two
+ * cells and the two reductions; they are one pixel from the last of these on.
+ */
+static void test_lone_norm(void)
+{
+    static const struct {
+        int image;
+        int64_t microbatch;
+        const char *passes, *node;
+    } row[] = {
+        {32, 1, "", "cell4_reduction.op3.bn2"},
+        {32, 1, "ewc", "cell4_reduction.op3.bn2"},
+        {32, 1, "fisher", ""},
+        {32, 2, "", ""},
+        {64, 1, "", ""},
+    };
+
+    for (size_t i = 0; i < sizeof row / sizeof *row; i++) {
+        struct dawn_model_opts opts = sized(3, 32, 10);
+        struct dawn_graph *g = NULL;
+        opts.image = row[i].image;
+        if (dawn_model_build(&opts, &g, NULL))
+            abort();
+        int n = dawn_op_lone_norm(g, row[i].microbatch, row[i].passes);
+        is_str(n < 0 ? "" : dawn_graph_node(g, n)->name, row[i].node,
+               "image %d, microbatch %d, passes '%s': the first batch norm of "
+               "one value",
+               row[i].image, (int)row[i].microbatch, row[i].passes);
+        dawn_graph_destroy(g);
+    }
+}
+
 static void test_refused(void)
 {
     struct dawn_model_opts bad[6];
@@ -134,6 +168,7 @@ int main(void)
     plan_lazy();
     test_sizes();
     test_cells();
+    test_lone_norm();
     test_refused();
     return done_testing();
 }
