@@ -88,6 +88,11 @@ enum dawn_status dawni_graph_reorder_like(const struct dawn_graph *graph,
 uint64_t dawni_graph_padded_bytes(const struct dawn_graph *graph, int tensor,
                                   int64_t microbatch);
 
+/* Bytes of all tensors for so many samples, and of all parameters with their
+ * gradients and moments: no less than what a rank holds of each. A double, so
+ * that no product overflows. */
+double dawni_graph_all_bytes(const struct dawn_graph *graph, double samples);
+
 /* Does the node's backward need input i? */
 static inline bool dawni_node_saves_input(const struct dawn_node_desc *d, int i)
 {

@@ -127,6 +127,18 @@ uint64_t dawni_graph_padded_bytes(const struct dawn_graph *g, int tensor,
     return dawni_padded(dawn_graph_tensor_bytes(g, tensor, microbatch));
 }
 
+double dawni_graph_all_bytes(const struct dawn_graph *g, double samples)
+{
+    double bytes = 0;
+
+    for (int i = 0; i < g->tensors; i++)
+        bytes += (double)dawn_graph_tensor_bytes(g, i, 1) *
+                 (g->tensor[i].desc.batched ? samples : 1);
+    for (int i = 0; i < g->params; i++)
+        bytes += 16.0 * (double)g->param[i].elements;
+    return bytes;
+}
+
 int64_t dawn_graph_param_elements(const struct dawn_graph *g, int param)
 {
     return param >= 0 && param < g->params ? g->param[param].elements : 0;

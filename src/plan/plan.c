@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "plan/plan.h"
 #include "common/array.h"
+#include "common/ranges.h"
 #include "graph/graph.h"
 
 const char *const dawni_decision_names[] = {"keep", "recompute", "host", "ssd",
@@ -77,6 +78,23 @@ static enum dawn_status check_stage(const struct dawn_graph *graph,
     return DAWN_OK;
 }
 
+enum dawn_status dawni_plan_check_bytes(const struct dawn_graph *graph,
+                                        int64_t microbatches,
+                                        int64_t microbatch,
+                                        struct dawn_error *err)
+{
+    double samples = (double)microbatches * (double)microbatch;
+    double bytes = dawni_graph_all_bytes(graph, samples);
+
+    if (bytes <= (double)DAWNI_MOST_BYTES)
+        return DAWN_OK;
+    return dawn_fail(err, DAWN_E_INVAL,
+                     "%lld microbatches of %lld samples have %.3g bytes of "
+                     "tensors and parameters, at most %.3g can be planned",
+                     (long long)microbatches, (long long)microbatch, bytes,
+                     (double)DAWNI_MOST_BYTES);
+}
+
 enum dawn_status dawni_plan_check(const struct dawn_graph *graph,
                                   const struct dawn_plan_info *info,
                                   const struct dawn_plan_stage *stage, int *bad,
@@ -86,7 +104,9 @@ enum dawn_status dawni_plan_check(const struct dawn_graph *graph,
     enum dawn_status st;
 
     *bad = -1;
-    if ((st = check_info(info, nodes, err)))
+    if ((st = check_info(info, nodes, err)) ||
+        (st = dawni_plan_check_bytes(graph, info->microbatches,
+                                     info->microbatch, err)))
         return st;
     for (int i = 0; i < info->stages; i++) {
         *bad = i;

@@ -17,6 +17,13 @@ struct dawn_plan {
     uint8_t *optimizer; /* [param] */
 };
 
+/* A step's microbatches have no more bytes than sums of 64 bits hold. Returns
+ * DAWN_OK or DAWN_E_INVAL. */
+enum dawn_status dawni_plan_check_bytes(const struct dawn_graph *graph,
+                                        int64_t microbatches,
+                                        int64_t microbatch,
+                                        struct dawn_error *err);
+
 /* Check the stages against the graph. *bad is the stage that is wrong, -1 when
  * none in particular. Returns DAWN_OK or DAWN_E_INVAL. */
 enum dawn_status dawni_plan_check(const struct dawn_graph *graph,

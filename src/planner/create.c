@@ -3,6 +3,7 @@
  * microbatches in flight, sums over the profile.
  */
 #include "common/array.h"
+#include "plan/plan.h"
 #include "planner/additive.h"
 #include "schedule/schedule.h"
 #include <math.h>
@@ -170,7 +171,8 @@ static enum dawn_status begin(struct dawni_planner *pl,
 
     if ((st = find_policy(pl, opts->policy, err)) ||
         (st = check_counts(pl, err)) ||
-        (st = find_size(pl, opts->microbatch, err)))
+        (st = find_size(pl, opts->microbatch, err)) ||
+        (st = dawni_plan_check_bytes(pl->graph, pl->m, pl->b, err)))
         return st;
     pl->stage = dawni_calloc(pl->l, sizeof *pl->stage);
     pl->known =
