@@ -146,7 +146,24 @@ static enum dawn_status keep_state(struct trainer *t,
 
     if (st || !(sum->signal || due(t->job.train.checkpoint_every, t)))
         return st;
+    t->kept = t->step;
     return state_begin(t, err);
+}
+
+/* Data that cannot be read any more end the run, but no step that is done shall
+ * be lost. A step that failed has changed nothing, unless weights are updated
+ * within it. */
+static enum dawn_status keep_done(struct trainer *t, struct dawn_error *err)
+{
+    if (t->kept == t->step || dawn_plan_info(t->plan)->update_every)
+        return DAWN_OK;
+    enum dawn_status st = state_begin(t, err);
+    if (!st && t->progress)
+        progress_say(t->progress,
+                     "ends after step %llu, with a checkpoint of it: go on "
+                     "with --resume once the data are there",
+                     (unsigned long long)t->step);
+    return st;
 }
 
 /* The last checkpoint, also of a run that failed, unless the ranks have lost
@@ -158,7 +175,9 @@ static enum dawn_status finish(struct trainer *t, enum dawn_status st,
 
     if (st == DAWN_E_COMM || st == DAWN_E_TIMEOUT)
         return st;
-    enum dawn_status last = state_finish(t, &other);
+    enum dawn_status last = st == DAWN_E_USER ? keep_done(t, &other) : DAWN_OK;
+    if (!last)
+        last = state_finish(t, &other);
     if (st || !last)
         return st;
     *err = other;
@@ -169,7 +188,7 @@ int train_loop(struct trainer *t)
 {
     struct dawn_error err = {0};
     struct train_note sum = {0};
-    uint64_t begin = t->step;
+    uint64_t begin = t->kept = t->step;
     int in_a_row = 0;
     struct train_note *all =
         calloc((size_t)dawn_comm_size(t->cli.comm), sizeof *all);

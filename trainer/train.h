@@ -57,6 +57,7 @@ struct trainer {
                     is finished before the next step */
     uint64_t steps;           /* where to stop */
     uint64_t step;            /* steps done */
+    uint64_t kept; /* step of the newest checkpoint that was begun or read */
     int64_t samples;          /* of a step */
     const char *unit;         /* what is counted: "tokens" or "images" */
     int64_t units;            /* of a sample */

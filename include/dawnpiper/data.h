@@ -25,7 +25,8 @@ extern "C" {
  *   bytes_p   out: the file's length; may be NULL
  *   digest_p  out: the same on every machine
  *
- * Returns DAWN_OK or DAWN_E_IO (cannot be read, is no regular file).
+ * Returns DAWN_OK, DAWN_E_IO (cannot be read, is no regular file) or
+ * DAWN_E_NOMEM.
  */
 #define DAWN_DATA_WHOLE ((uint64_t)64 << 20)
 DAWN_API enum dawn_status dawn_data_digest(const char *path, uint64_t *bytes_p,
@@ -34,7 +35,7 @@ DAWN_API enum dawn_status dawn_data_digest(const char *path, uint64_t *bytes_p,
 
 struct dawn_tokens;
 
-/* Open a file of tokens; it is mapped, not copied.
+/* Open a file of tokens; pieces are read when they are wanted.
  *
  *   format  "bytes": any file, a byte is a token
  *           "uint16": 16-bit little-endian tokens and nothing else
@@ -141,7 +142,7 @@ struct dawn_images_shape {
     int64_t classes;                 /* likewise */
 };
 
-/* Open a file of labelled images; it is mapped, not copied. Records stand one
+/* Open a file of labelled images; they are read when they are wanted. Records stand one
  * behind the other, as in CIFAR-10's binary files: the label, one byte, or two
  * with the higher one first where there are more than 256 classes, then for
  * each channel height x width pixels, a byte each. The first 4096 labels are

@@ -3,6 +3,7 @@
 
 #include <errno.h>
 #include <fcntl.h>
+#include <inttypes.h>
 #include <limits.h>
 #include <stdbool.h>
 #include <stdint.h>
@@ -135,6 +136,70 @@ enum dawn_status dawni_file_read(const char *path, size_t limit, char **data_p,
     st = read_fd(fd, path, limit, data_p, bytes_p, err);
     close(fd);
     return st;
+}
+
+/* Pieces */
+
+enum dawn_status dawni_pieces_open(const char *path, struct dawni_pieces *file,
+                                   struct dawn_error *err)
+{
+    int fd;
+    enum dawn_status st = open_read(path, &fd, err);
+    struct stat s;
+
+    if (st)
+        return st;
+    *file = (struct dawni_pieces){.path = strdup(path), .fd = fd};
+    if (!file->path)
+        st = dawn_fail(err, DAWN_E_NOMEM, "%s: no memory", path);
+    else if (fstat(fd, &s) || !S_ISREG(s.st_mode))
+        st = dawn_fail(err, DAWN_E_IO, "%s: is no regular file", path);
+    else
+        file->bytes = (uint64_t)s.st_size;
+    if (st)
+        dawni_pieces_close(file);
+    return st;
+}
+
+void dawni_pieces_close(struct dawni_pieces *file)
+{
+    if (file->path)
+        close(file->fd);
+    free(file->path);
+    file->path = NULL;
+}
+
+static enum dawn_status fail_short(const struct dawni_pieces *file,
+                                   struct dawn_error *err)
+{
+    struct stat s;
+    uint64_t now = fstat(file->fd, &s) ? 0 : (uint64_t)s.st_size;
+
+    return dawn_fail(err, DAWN_E_IO,
+                     "%s: has %" PRIu64 " bytes, had %" PRIu64
+                     " when it was opened: somebody has cut it short",
+                     file->path, now, file->bytes);
+}
+
+enum dawn_status dawni_pieces_read(const struct dawni_pieces *file, uint64_t at,
+                                   void *to, size_t bytes,
+                                   struct dawn_error *err)
+{
+    char *into = to;
+
+    while (bytes) {
+        ssize_t n = pread(file->fd, into, bytes, (off_t)at);
+        if (n < 0 && errno == EINTR)
+            continue;
+        if (n < 0)
+            return dawni_file_fail(file->path, "read", err);
+        if (n == 0)
+            return fail_short(file, err);
+        into += n;
+        at += (uint64_t)n;
+        bytes -= (size_t)n;
+    }
+    return DAWN_OK;
 }
 
 /* Mapping */

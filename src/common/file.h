@@ -20,6 +20,26 @@ enum dawn_status dawni_file_fail(const char *path, const char *what,
 enum dawn_status dawni_file_read(const char *path, size_t limit, char **data_p,
                                  size_t *bytes_p, struct dawn_error *err);
 
+/* A regular file of which pieces are read. Where a map would end in a signal,
+ * reading what is there no more fails. Threads may read at one time. */
+struct dawni_pieces {
+    char *path;
+    int fd;         /* -1: none */
+    uint64_t bytes; /* when it was opened */
+};
+
+/* Returns DAWN_OK, DAWN_E_IO (also: it is no regular file) or DAWN_E_NOMEM. On
+ * failure there is nothing to close. */
+enum dawn_status dawni_pieces_open(const char *path, struct dawni_pieces *file,
+                                   struct dawn_error *err);
+void dawni_pieces_close(struct dawni_pieces *file);
+
+/* Read `bytes` bytes from `at` on. Returns DAWN_OK or DAWN_E_IO: the text says
+ * so if the file has got shorter. */
+enum dawn_status dawni_pieces_read(const struct dawni_pieces *file, uint64_t at,
+                                   void *to, size_t bytes,
+                                   struct dawn_error *err);
+
 /* Map a regular file to read it; one without bytes is NULL. Undone by
  * dawni_file_unmap, which takes NULL. Returns DAWN_OK or DAWN_E_IO.
  */

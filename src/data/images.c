@@ -14,6 +14,7 @@
 #include <string.h>
 
 #define CHECKED_AT_OPEN 4096 /* labels */
+#define CHUNK_BYTES 16384    /* read at one time */
 #define ROUNDS 6             /* of a Feistel network; 4 look random already */
 
 /* Sets random numbers for shuffling apart from those of the same seed for
@@ -21,9 +22,8 @@
 #define SHUFFLE_KEY UINT64_C(0x73687566666c6521)
 
 struct dawn_images {
-    char *path;
-    const unsigned char *map;
-    uint64_t map_bytes, count;
+    struct dawni_pieces file;
+    uint64_t count;
     struct dawn_images_shape shape;
     uint64_t label_bytes, record_bytes;
 };
@@ -45,37 +45,37 @@ static enum dawn_status check_shape(const struct dawn_images_shape *s,
 
 /* ---- opening ---- */
 
-static enum dawn_status map_file(struct dawn_images *f, struct dawn_error *err)
+static enum dawn_status count_images(struct dawn_images *f,
+                                     struct dawn_error *err)
 {
-    const void *map;
-    enum dawn_status st = dawni_file_map(f->path, &map, &f->map_bytes, err);
-
-    if (st)
-        return st;
-    f->map = map;
-    f->count = f->map_bytes / f->record_bytes;
-    if (!f->count || f->map_bytes % f->record_bytes)
+    f->count = f->file.bytes / f->record_bytes;
+    if (!f->count || f->file.bytes % f->record_bytes)
         return dawn_fail(err, DAWN_E_FORMAT,
                          "%s: %" PRIu64 " bytes are no whole number of records "
                          "of %" PRIu64 ", a label of %" PRIu64 " and %" PRId64
                          " x %" PRId64 " x %" PRId64 " pixels each",
-                         f->path, f->map_bytes, f->record_bytes, f->label_bytes,
-                         f->shape.channels, f->shape.height, f->shape.width);
+                         f->file.path, f->file.bytes, f->record_bytes,
+                         f->label_bytes, f->shape.channels, f->shape.height,
+                         f->shape.width);
     return DAWN_OK;
 }
 
 static enum dawn_status read_label(const struct dawn_images *f, uint64_t record,
                                    int32_t *label, struct dawn_error *err)
 {
-    const unsigned char *p = f->map + record * f->record_bytes;
+    unsigned char p[2];
+    enum dawn_status st = dawni_pieces_read(&f->file, record * f->record_bytes,
+                                            p, (size_t)f->label_bytes, err);
 
+    if (st)
+        return st;
     *label = f->label_bytes == 1 ? p[0] : p[0] << 8 | p[1];
     if (*label < f->shape.classes)
         return DAWN_OK;
     return dawn_fail(err, DAWN_E_FORMAT,
                      "%s: image %" PRIu64 " has label %" PRId32
                      ", there are %" PRId64 " classes",
-                     f->path, record, *label, f->shape.classes);
+                     f->file.path, record, *label, f->shape.classes);
 }
 
 enum dawn_status dawn_images_open(const char *path,
@@ -89,16 +89,16 @@ enum dawn_status dawn_images_open(const char *path,
     if (st)
         return st;
     struct dawn_images *f = calloc(1, sizeof *f);
-    if (!f || !(f->path = strdup(path))) {
-        st = dawn_fail(err, DAWN_E_NOMEM, "%s: no memory", path);
+    if (!f)
+        return dawn_fail(err, DAWN_E_NOMEM, "%s: no memory", path);
+    if ((st = dawni_pieces_open(path, &f->file, err)))
         goto fail;
-    }
     f->shape = *shape;
     f->label_bytes = shape->classes > 256 ? 2 : 1;
     f->record_bytes = f->label_bytes + (uint64_t)shape->height *
                                            (uint64_t)shape->width *
                                            (uint64_t)shape->channels;
-    if ((st = map_file(f, err)))
+    if ((st = count_images(f, err)))
         goto fail;
     for (uint64_t i = 0; i < f->count && i < CHECKED_AT_OPEN; i++)
         if ((st = read_label(f, i, &label, err)))
@@ -114,8 +114,7 @@ void dawn_images_close(struct dawn_images *f)
 {
     if (!f)
         return;
-    dawni_file_unmap(f->map, f->map_bytes);
-    free(f->path);
+    dawni_pieces_close(&f->file);
     free(f);
 }
 
@@ -126,25 +125,45 @@ uint64_t dawn_images_count(const struct dawn_images *f)
 
 /* ---- batches ---- */
 
-/* Planes of bytes to numbers, channels last. */
-static void copy_pixels(const struct dawn_images *f, uint64_t record,
-                        const struct dawn_images_batch *batch, int64_t row)
+/* Planes of bytes to numbers, channels last: one plane, from pixel `first` on.
+ */
+static void copy_pixels(const struct dawn_images_batch *batch, int64_t at,
+                        int64_t channels, const unsigned char *from,
+                        int64_t pixels)
 {
-    const unsigned char *from =
-        f->map + record * f->record_bytes + f->label_bytes;
+    uint16_t *half = batch->pixels;
+    float *whole = batch->pixels;
+
+    for (int64_t i = 0; i < pixels; i++) {
+        float x = (float)from[i] / 127.5f - 1;
+        if (batch->dtype == DAWN_BF16)
+            half[at + i * channels] = dawni_to_bf16(x);
+        else
+            whole[at + i * channels] = x;
+    }
+}
+
+static enum dawn_status read_pixels(const struct dawn_images *f,
+                                    uint64_t record,
+                                    const struct dawn_images_batch *batch,
+                                    int64_t row, struct dawn_error *err)
+{
     int64_t pixels = f->shape.height * f->shape.width;
     int64_t channels = f->shape.channels;
-    uint16_t *half = (uint16_t *)batch->pixels + row * pixels * channels;
-    float *whole = (float *)batch->pixels + row * pixels * channels;
+    uint64_t at = record * f->record_bytes + f->label_bytes;
+    unsigned char chunk[CHUNK_BYTES];
+    enum dawn_status st = DAWN_OK;
 
-    for (int64_t i = 0; i < pixels; i++)
-        for (int64_t c = 0; c < channels; c++) {
-            float x = (float)from[c * pixels + i] / 127.5f - 1;
-            if (batch->dtype == DAWN_BF16)
-                half[i * channels + c] = dawni_to_bf16(x);
-            else
-                whole[i * channels + c] = x;
+    for (int64_t c = 0; c < channels && !st; c++)
+        for (int64_t i = 0; i < pixels && !st; i += CHUNK_BYTES) {
+            int64_t n = pixels - i < CHUNK_BYTES ? pixels - i : CHUNK_BYTES;
+            st = dawni_pieces_read(&f->file, at + (uint64_t)(c * pixels + i),
+                                   chunk, (size_t)n, err);
+            if (!st)
+                copy_pixels(batch, (row * pixels + i) * channels + c, channels,
+                            chunk, n);
         }
+    return st;
 }
 
 static enum dawn_status fill_row(const struct dawn_images *f, uint64_t record,
@@ -158,9 +177,7 @@ static enum dawn_status fill_row(const struct dawn_images *f, uint64_t record,
         return st;
     if (batch->labels)
         batch->labels[row] = label;
-    if (batch->pixels)
-        copy_pixels(f, record, batch, row);
-    return DAWN_OK;
+    return batch->pixels ? read_pixels(f, record, batch, row, err) : DAWN_OK;
 }
 
 static enum dawn_status check_batch(const struct dawn_images_batch *batch,
@@ -227,8 +244,8 @@ enum dawn_status dawn_images_sequential(const struct dawn_images *f,
         return dawn_fail(err, DAWN_E_INVAL,
                          "%s: images %" PRIu64 " to %" PRIu64
                          " are wanted, there are %" PRIu64,
-                         f->path, sample, sample + (uint64_t)batch->samples - 1,
-                         f->count);
+                         f->file.path, sample,
+                         sample + (uint64_t)batch->samples - 1, f->count);
     for (int64_t row = 0; row < batch->samples && !st; row++)
         st = fill_row(f, sample + (uint64_t)row, batch, row, err);
     return st;

@@ -17,12 +17,12 @@ enum { LLMC_HEADER = 1024, LLMC_MAGIC = 20240520, LLMC_VERSION = 1 };
 /* Sets random numbers for data apart from those of the same seed for others. */
 #define DATA_KEY UINT64_C(0x646174615f777778)
 
+#define CHUNK_BYTES 16384 /* read at one time */
+
 struct dawn_tokens {
-    char *path;
-    const unsigned char *map;
-    uint64_t map_bytes;
-    const unsigned char *first; /* token */
-    int width;                  /* bytes of a token */
+    struct dawni_pieces file;
+    uint64_t first; /* byte where the tokens begin */
+    int width;      /* bytes of a token */
     uint64_t count;
     uint32_t vocab;
 };
@@ -38,45 +38,49 @@ static uint32_t u32_at(const unsigned char *p)
 static enum dawn_status frame_bytes(struct dawn_tokens *t,
                                     struct dawn_error *err)
 {
-    t->first = t->map;
-    t->count = t->map_bytes;
+    t->count = t->file.bytes;
     return DAWN_OK;
 }
 
 static enum dawn_status frame_uint16(struct dawn_tokens *t,
                                      struct dawn_error *err)
 {
-    if (t->map_bytes % 2)
+    if (t->file.bytes % 2)
         return dawn_fail(err, DAWN_E_FORMAT,
                          "%s: %" PRIu64 " bytes, an odd number, are no 16-bit "
                          "tokens",
-                         t->path, t->map_bytes);
-    t->first = t->map;
-    t->count = t->map_bytes / 2;
+                         t->file.path, t->file.bytes);
+    t->count = t->file.bytes / 2;
     return DAWN_OK;
 }
 
 static enum dawn_status frame_llmc(struct dawn_tokens *t,
                                    struct dawn_error *err)
 {
-    if (t->map_bytes < LLMC_HEADER)
+    unsigned char header[12];
+
+    if (t->file.bytes < LLMC_HEADER)
         return dawn_fail(err, DAWN_E_FORMAT,
-                         "%s: %" PRIu64 " bytes, the header has %d", t->path,
-                         t->map_bytes, LLMC_HEADER);
-    uint32_t magic = u32_at(t->map), version = u32_at(t->map + 4);
-    uint32_t count = u32_at(t->map + 8);
+                         "%s: %" PRIu64 " bytes, the header has %d",
+                         t->file.path, t->file.bytes, LLMC_HEADER);
+    enum dawn_status st =
+        dawni_pieces_read(&t->file, 0, header, sizeof header, err);
+    if (st)
+        return st;
+    uint32_t magic = u32_at(header), version = u32_at(header + 4);
+    uint32_t count = u32_at(header + 8);
     if (magic != LLMC_MAGIC || version != LLMC_VERSION)
-        return dawn_fail(err, DAWN_E_FORMAT,
-                         "%s: magic %" PRIu32 ", version %" PRIu32
-                         "; %d and %d are read",
-                         t->path, magic, version, LLMC_MAGIC, LLMC_VERSION);
-    if (t->map_bytes != LLMC_HEADER + UINT64_C(2) * count)
+        return dawn_fail(
+            err, DAWN_E_FORMAT,
+            "%s: magic %" PRIu32 ", version %" PRIu32 "; %d and %d are read",
+            t->file.path, magic, version, LLMC_MAGIC, LLMC_VERSION);
+    if (t->file.bytes != LLMC_HEADER + UINT64_C(2) * count)
         return dawn_fail(err, DAWN_E_FORMAT,
                          "%s: the header says %" PRIu32 " tokens, %" PRIu64
                          " bytes, the file has %" PRIu64,
-                         t->path, count, LLMC_HEADER + UINT64_C(2) * count,
-                         t->map_bytes);
-    t->first = t->map + LLMC_HEADER;
+                         t->file.path, count, LLMC_HEADER + UINT64_C(2) * count,
+                         t->file.bytes);
+    t->first = LLMC_HEADER;
     t->count = count;
     return DAWN_OK;
 }
@@ -101,38 +105,65 @@ static const struct format *find_format(const char *name)
 
 /* Opening */
 
-static enum dawn_status map_file(struct dawn_tokens *t, struct dawn_error *err)
+static uint32_t token_at(const unsigned char *p, int width)
 {
-    const void *map;
-    enum dawn_status st = dawni_file_map(t->path, &map, &t->map_bytes, err);
+    return width == 1 ? p[0] : (uint32_t)p[0] | (uint32_t)p[1] << 8;
+}
 
-    if (st)
-        return st;
-    t->map = map;
-    if (!t->map_bytes)
-        return dawn_fail(err, DAWN_E_FORMAT, "%s: the file is empty", t->path);
+/* Where tokens go that are read: token i of them to tokens[i] and targets[i -
+ * 1]; each array has `room` places, or is NULL. */
+struct window {
+    int32_t *tokens, *targets;
+    int64_t room;
+};
+
+/* Take over one token, if the vocabulary has it. */
+static enum dawn_status take(const struct dawn_tokens *t, uint64_t from,
+                             int64_t i, uint32_t token, const struct window *w,
+                             struct dawn_error *err)
+{
+    if (token >= t->vocab)
+        return dawn_fail(err, DAWN_E_FORMAT,
+                         "%s: token %" PRIu32 " at offset %" PRIu64
+                         ", the vocabulary has %" PRIu32,
+                         t->file.path, token, from + (uint64_t)i, t->vocab);
+    if (w->tokens && i < w->room)
+        w->tokens[i] = (int32_t)token;
+    if (w->targets && i > 0)
+        w->targets[i - 1] = (int32_t)token;
     return DAWN_OK;
 }
 
-static uint32_t token_at(const struct dawn_tokens *t, uint64_t offset)
+/* Read `count` tokens from number `from` on. */
+static enum dawn_status read_tokens(const struct dawn_tokens *t, uint64_t from,
+                                    int64_t count, const struct window *w,
+                                    struct dawn_error *err)
 {
-    const unsigned char *p = t->first + offset * (uint64_t)t->width;
+    unsigned char chunk[CHUNK_BYTES];
+    const int64_t most = CHUNK_BYTES / t->width;
+    enum dawn_status st = DAWN_OK;
 
-    return t->width == 1 ? p[0] : (uint32_t)p[0] | (uint32_t)p[1] << 8;
+    for (int64_t i = 0; i < count && !st;) {
+        int64_t end = count - i < most ? count : i + most;
+        uint64_t at = t->first + (from + (uint64_t)i) * (uint64_t)t->width;
+        st = dawni_pieces_read(&t->file, at, chunk,
+                               (size_t)((end - i) * t->width), err);
+        for (const unsigned char *p = chunk; i < end && !st; i++, p += t->width)
+            st = take(t, from, i, token_at(p, t->width), w, err);
+    }
+    return st;
 }
 
-static enum dawn_status check(const struct dawn_tokens *t, uint64_t from,
-                              uint64_t count, struct dawn_error *err)
+/* See that tokens at the beginning are in the vocabulary. */
+static enum dawn_status check_first(const struct dawn_tokens *t,
+                                    struct dawn_error *err)
 {
+    const struct window none = {NULL, NULL, 0};
+    uint64_t count = t->count < CHECKED_AT_OPEN ? t->count : CHECKED_AT_OPEN;
+
     if (t->vocab >= (t->width == 1 ? 256u : 65536u))
         return DAWN_OK;
-    for (uint64_t i = from; i < from + count; i++)
-        if (token_at(t, i) >= t->vocab)
-            return dawn_fail(err, DAWN_E_FORMAT,
-                             "%s: token %" PRIu32 " at offset %" PRIu64
-                             ", the vocabulary has %" PRIu32,
-                             t->path, token_at(t, i), i, t->vocab);
-    return DAWN_OK;
+    return read_tokens(t, 0, (int64_t)count, &none, err);
 }
 
 static enum dawn_status load(struct dawn_tokens *t, const struct format *format,
@@ -140,10 +171,11 @@ static enum dawn_status load(struct dawn_tokens *t, const struct format *format,
 {
     enum dawn_status st;
 
-    if ((st = map_file(t, err)) || (st = format->frame(t, err)))
-        return st;
-    return check(t, 0, t->count < CHECKED_AT_OPEN ? t->count : CHECKED_AT_OPEN,
-                 err);
+    if (!t->file.bytes)
+        return dawn_fail(err, DAWN_E_FORMAT, "%s: the file is empty",
+                         t->file.path);
+    st = format->frame(t, err);
+    return st ? st : check_first(t, err);
 }
 
 enum dawn_status dawn_tokens_open(const char *path, const char *format,
@@ -162,10 +194,10 @@ enum dawn_status dawn_tokens_open(const char *path, const char *format,
                          "vocabulary of %" PRId64 ", must be 1 to %d", vocab,
                          INT32_MAX);
     struct dawn_tokens *t = calloc(1, sizeof *t);
-    if (!t || !(t->path = strdup(path))) {
-        st = dawn_fail(err, DAWN_E_NOMEM, "%s: no memory", path);
+    if (!t)
+        return dawn_fail(err, DAWN_E_NOMEM, "%s: no memory", path);
+    if ((st = dawni_pieces_open(path, &t->file, err)))
         goto fail;
-    }
     t->width = wanted->width;
     t->vocab = (uint32_t)vocab;
     if ((st = load(t, wanted, err)))
@@ -181,8 +213,7 @@ void dawn_tokens_close(struct dawn_tokens *t)
 {
     if (!t)
         return;
-    dawni_file_unmap(t->map, t->map_bytes);
-    free(t->path);
+    dawni_pieces_close(&t->file);
     free(t);
 }
 
@@ -200,27 +231,18 @@ uint64_t dawn_tokens_windows(const struct dawn_tokens *t, int64_t context)
     return (t->count - 1) / (uint64_t)context;
 }
 
-static void copy(const struct dawn_tokens *t, uint64_t offset, int64_t count,
-                 int32_t *out)
-{
-    for (int64_t i = 0; i < count; i++)
-        out[i] = (int32_t)token_at(t, offset + (uint64_t)i);
-}
-
 static enum dawn_status fill_row(const struct dawn_tokens *t, uint64_t offset,
                                  const struct dawn_tokens_batch *batch,
                                  int64_t row, struct dawn_error *err)
 {
-    int64_t context = batch->context;
-    enum dawn_status st;
+    int64_t context = batch->context, begin = row * context;
+    const struct window w = {
+        .tokens = batch->tokens ? batch->tokens + begin : NULL,
+        .targets = batch->targets ? batch->targets + begin : NULL,
+        .room = context,
+    };
 
-    if ((st = check(t, offset, (uint64_t)context + 1, err)))
-        return st;
-    if (batch->tokens)
-        copy(t, offset, context, batch->tokens + row * context);
-    if (batch->targets)
-        copy(t, offset + 1, context, batch->targets + row * context);
-    return DAWN_OK;
+    return read_tokens(t, offset, context + 1, &w, err);
 }
 
 static enum dawn_status check_batch(const struct dawn_tokens *t,
@@ -234,10 +256,10 @@ static enum dawn_status check_batch(const struct dawn_tokens *t,
                          batch->samples, batch->context);
     if (dawn_tokens_windows(t, batch->context))
         return DAWN_OK;
-    return dawn_fail(err, DAWN_E_INVAL,
-                     "%s: %" PRIu64 " tokens, a context of %" PRId64
-                     " needs %" PRId64,
-                     t->path, t->count, batch->context, batch->context + 1);
+    return dawn_fail(
+        err, DAWN_E_INVAL,
+        "%s: %" PRIu64 " tokens, a context of %" PRId64 " needs %" PRId64,
+        t->file.path, t->count, batch->context, batch->context + 1);
 }
 
 /* Where a random window begins: uniform over all places, by the high half of a
@@ -280,8 +302,8 @@ enum dawn_status dawn_tokens_sequential(const struct dawn_tokens *t,
         return dawn_fail(err, DAWN_E_INVAL,
                          "%s: windows %" PRIu64 " to %" PRIu64
                          " are wanted, there are %" PRIu64,
-                         t->path, sample, sample + (uint64_t)batch->samples - 1,
-                         windows);
+                         t->file.path, sample,
+                         sample + (uint64_t)batch->samples - 1, windows);
     for (int64_t row = 0; row < batch->samples && !st; row++)
         st = fill_row(t, (sample + (uint64_t)row) * (uint64_t)batch->context,
                       batch, row, err);
