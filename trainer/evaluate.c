@@ -1,18 +1,24 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* --evaluate: the loss of the run's newest checkpoint on a file. */
 #include "train.h"
+#include <math.h>
 
 static void print(const struct trainer *t, double loss)
 {
     long long samples = (long long)t->eval_samples;
 
-    if (t->options.json)
+    if (t->options.json && isfinite(loss))
         printf("{\"step\":%llu,\"samples\":%lld,\"eval_loss\":%.17g,"
                "\"eval_loss_hex\":\"%a\"}\n",
                (unsigned long long)t->step, samples, loss, loss);
+    else if (t->options.json) /* as in metrics.jsonl: JSON has no such number */
+        printf("{\"step\":%llu,\"samples\":%lld,\"eval_loss\":null,"
+               "\"eval_loss_hex\":\"%a\"}\n",
+               (unsigned long long)t->step, samples, isnan(loss) ? NAN : loss);
     else
         printf("step %llu: loss %.6f on %s, %lld samples\n",
-               (unsigned long long)t->step, loss, t->options.evaluate, samples);
+               (unsigned long long)t->step, isnan(loss) ? NAN : loss,
+               t->options.evaluate, samples);
 }
 
 int train_evaluate(struct trainer *t)

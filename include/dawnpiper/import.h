@@ -9,7 +9,8 @@
  *            summed; a line an edge, `ID -- ID`. Left out, as by PipeDream's
  *            own planner, are nodes that take nothing and whose DESCRIPTION is
  *            Input or Input0, Input1, ..., and nodes that nobody takes and whose
- *            DESCRIPTION is __getitem__, with or without arguments. Variants,
+ *            DESCRIPTION is __getitem__, with or without arguments, unless they
+ *            are all that is made of the node that they pick from. Variants,
  *            by the rules of Piper's authors: vanilla F + B, A, 2W; activation
  *            recomp 2F + B, 0.09 A, 2W + 0.91 A.
  *

@@ -242,33 +242,47 @@ static bool is_called(const char *label, const char *word)
     return label[bytes] == '\0' || label[bytes] == '(';
 }
 
-/* Leave out what PipeDream's planner leaves out: inputs, which have the time of
- * loading data and no inputs of their own; and what is picked from a list and
- * never used. */
+struct role {
+    bool takes, gives; /* has edges to it, from it */
+    bool spare;        /* an item that is picked and given to nobody */
+    bool needed;       /* gives to a node that is no spare item */
+};
+
+static void find_roles(const struct dawni_import *in, struct role *role)
+{
+    for (int i = 0; i < in->edges; i++) {
+        role[in->edge[i].from].gives = true;
+        role[in->edge[i].to].takes = true;
+    }
+    for (int i = 0; i < in->nodes; i++)
+        role[i].spare =
+            !role[i].gives && is_called(in->node[i].label, "__getitem__");
+    for (int i = 0; i < in->edges; i++)
+        role[in->edge[i].from].needed |= !role[in->edge[i].to].spare;
+}
+
+/* Leave out, as PipeDream's planner does, inputs, which have the time of
+ * loading data and no inputs of their own, and spare items; but an item of what
+ * nobody else takes is what the model makes. */
 static enum dawn_status drop(struct dawni_import *in, struct dawn_error *err)
 {
-    struct {
-        bool takes, taken;
-    } *edge = dawni_calloc(in->nodes, sizeof *edge);
+    struct role *role = dawni_calloc(in->nodes, sizeof *role);
     bool *out = dawni_calloc(in->nodes, sizeof *out);
-    enum dawn_status st;
+    enum dawn_status st = DAWN_OK;
 
-    if (!out || !edge) {
-        free(edge);
-        free(out);
-        return dawni_import_no_memory(err);
-    }
-    for (int i = 0; i < in->edges; i++) {
-        edge[in->edge[i].from].taken = true;
-        edge[in->edge[i].to].takes = true;
-    }
-    for (int i = 0; i < in->nodes; i++) {
-        const char *label = in->node[i].label;
-        out[i] = (!edge[i].takes && is_called(label, "Input")) ||
-                 (!edge[i].taken && is_called(label, "__getitem__"));
-    }
-    st = dawni_import_drop(in, out, err);
-    free(edge);
+    if (!out || !role)
+        st = dawni_import_no_memory(err);
+    else
+        find_roles(in, role);
+    for (int i = 0; !st && i < in->nodes; i++)
+        out[i] = role[i].spare ||
+                 (!role[i].takes && is_called(in->node[i].label, "Input"));
+    for (int i = 0; !st && i < in->edges; i++)
+        if (role[in->edge[i].to].spare && !role[in->edge[i].from].needed)
+            out[in->edge[i].to] = false;
+    if (!st)
+        st = dawni_import_drop(in, out, err);
+    free(role);
     free(out);
     return st;
 }

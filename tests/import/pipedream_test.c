@@ -148,6 +148,23 @@ static void test_roles(void)
     dawn_profile_destroy(p);
 }
 
+/* What a model makes may be an item of a list. */
+static void test_last_item(void)
+{
+    static const char lstm[] = "a -- LSTM(8, 8) -- " NUMBERS "\n"
+                               "b -- __getitem__(0) -- " NUMBERS "\n"
+                               "\ta -- b\n";
+    struct dawn_profile *p = NULL;
+    struct dawn_error err = {0};
+
+    is_int(read_graph(lstm, &p, &err), DAWN_OK, "a model of a list %s",
+           err.text);
+    if (p)
+        is_int(dawn_graph_nodes(dawn_profile_graph(p)), 2,
+               "the item that it makes is kept");
+    dawn_profile_destroy(p);
+}
+
 #define NODE(id, numbers) id " -- op -- " numbers "\n"
 
 static const struct {
@@ -275,6 +292,7 @@ int main(void)
     }
     dawn_profile_destroy(p);
     test_roles();
+    test_last_item();
     test_order();
     test_bad();
     test_formats();

@@ -24,4 +24,16 @@ report $named "which names a node"
 report $? "five steps are marked in the metrics"
 [ -z "$(ls -d run/step-* 2>/dev/null)" ]
 report $? "no checkpoint of it is written"
+
+# The step before the five ends with weights whose loss is not finite.
+steps=$(($(grep -c '' run/metrics.jsonl) - 5))
+train 2 plan.yaml --steps "$steps" &&
+    ranks 2 "$bin/dawn-train" job.yaml --plan plan.yaml --evaluate eval.txt \
+        --json > out.json 2> err.log &&
+    grep -qE '"eval_loss":null,"eval_loss_hex":"(nan|-?inf)"}$' out.json &&
+    ranks 2 "$bin/dawn-train" job.yaml --plan plan.yaml --evaluate eval.txt \
+        > out.log 2>> err.log && grep -qE 'loss (nan|-?inf) on' out.log
+verdict=$?
+report $verdict "an evaluation that is not finite is null in JSON"
+[ $verdict -eq 0 ] || { comment out.json && comment err.log; }
 done_testing
