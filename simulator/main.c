@@ -2,9 +2,11 @@
 /* dawn-simulate: the predicted timeline and memory curve of any plan. */
 #include "simulator.h"
 #include <errno.h>
+#include <fcntl.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/stat.h>
+#include <time.h>
 #include <unistd.h>
 
 static enum dawn_status no_memory(struct dawn_error *err)
@@ -109,6 +111,25 @@ static bool is_special(const char *path)
     return !stat(path, &s) && !S_ISREG(s.st_mode) && !S_ISDIR(s.st_mode);
 }
 
+/* A pipe that nobody reads would be waited for without end: after 5 s errno is
+ * ENXIO. */
+static FILE *open_special(const char *path)
+{
+    const struct timespec pause = {0, 20000000};
+    int fd = -1;
+
+    for (int i = 0; i < 250 && fd < 0; i++) {
+        if (i)
+            nanosleep(&pause, NULL);
+        fd = open(path, O_WRONLY | O_NONBLOCK | O_CLOEXEC);
+        if (fd < 0 && errno != ENXIO)
+            return NULL;
+    }
+    if (fd < 0 || fcntl(fd, F_SETFL, 0))
+        return NULL;
+    return fdopen(fd, "w");
+}
+
 /* Output files are whole or not there. */
 static enum dawn_status write_file(const struct simulation *s, const char *path,
                                    void (*print)(const struct simulation *,
@@ -121,7 +142,7 @@ static enum dawn_status write_file(const struct simulation *s, const char *path,
 
     if (asprintf(&temporary, special ? "%s" : "%s.tmp", path) < 0)
         return no_memory(err);
-    file = fopen(temporary, "w");
+    file = special ? open_special(temporary) : fopen(temporary, "w");
     if (file)
         print(s, file);
     whole = file && !ferror(file);
@@ -135,7 +156,8 @@ static enum dawn_status write_file(const struct simulation *s, const char *path,
     free(temporary);
     return whole ? DAWN_OK
                  : dawn_fail(err, DAWN_E_IO, "%s: cannot write it: %s", path,
-                             strerror(reason));
+                             reason == ENXIO ? "nobody reads from this pipe"
+                                             : strerror(reason));
 }
 
 static enum dawn_status flush(struct dawn_error *err)

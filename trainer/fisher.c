@@ -95,17 +95,9 @@ static enum dawn_status make_output(struct trainer *t, struct dawn_error *err)
 {
     const char *path = t->options.output;
     enum dawn_status st = DAWN_OK;
-    char *above;
 
     if (!cli_first(&t->cli))
         return DAWN_OK;
-    if (!(above = strdup(path)))
-        return dawn_fail(err, DAWN_E_NOMEM, "%s: no memory", path);
-    for (char *at = above; (at = strchr(at + 1, '/')); *at = '/') {
-        *at = '\0';
-        mkdir(above, 0777); /* the last one tells whether all went well */
-    }
-    free(above);
     if (!(st = train_make_folder(path, err)))
         st = train_refuse(t, err); /* again: it may not have been there */
     if (!st && access(path, W_OK | X_OK))

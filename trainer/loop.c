@@ -136,17 +136,38 @@ enum dawn_status train_explain(const struct trainer *t, enum dawn_status st,
     return because;
 }
 
+/* A checkpoint that could not be written ends no run that goes on: older ones
+ * are whole, and the next one may find room. */
+static enum dawn_status bear(struct trainer *t, enum dawn_status st,
+                             const struct dawn_error *why)
+{
+    if (st != DAWN_E_IO)
+        return st;
+    if (t->progress)
+        progress_say(t->progress,
+                     "warning: %s: that checkpoint is lost, older ones stay, "
+                     "and the run goes on",
+                     why->text);
+    return DAWN_OK;
+}
+
 /* After a step: end the checkpoint that is being written, where it is; begin
- * one where it is due. */
+ * one where it is due. Only the last one of a run must succeed. */
 static enum dawn_status keep_state(struct trainer *t,
                                    const struct train_note *sum,
                                    struct dawn_error *err)
 {
+    bool last = sum->signal || t->step == t->steps;
     enum dawn_status st = sum->written ? state_finish(t, err) : DAWN_OK;
 
-    if (st || !(sum->signal || due(t->job.train.checkpoint_every, t)))
+    st = bear(t, st, err);
+    if (st || !(last || due(t->job.train.checkpoint_every, t)))
         return st;
     t->kept = t->step;
+    if (!last)
+        return bear(t, state_begin(t, err), err);
+    if (t->save && (st = bear(t, state_finish(t, err), err)))
+        return st;
     return state_begin(t, err);
 }
 

@@ -2,6 +2,7 @@
 /* metrics.jsonl: one JSON object a step, each written out at once. */
 #include "train.h"
 #include <errno.h>
+#include <fcntl.h>
 #include <jansson.h>
 #include <math.h>
 #include <stdlib.h>
@@ -11,15 +12,17 @@
 
 struct metrics {
     char *path;
-    FILE *file;
+    int fd;
+    off_t end;     /* behind the last whole line */
+    uint64_t lost; /* lines that could not be written, in a row */
 };
 
 void metrics_close(struct metrics *m)
 {
     if (!m)
         return;
-    if (m->file)
-        fclose(m->file);
+    if (m->fd >= 0)
+        close(m->fd);
     free(m->path);
     free(m);
 }
@@ -92,18 +95,22 @@ enum dawn_status metrics_open(const char *path, uint64_t step,
     struct metrics *m = calloc(1, sizeof *m);
     enum dawn_status st;
 
-    if (!m || !(m->path = strdup(path))) {
+    if (!m)
+        return dawn_fail(err, DAWN_E_NOMEM, "no memory for %s", path);
+    m->fd = -1;
+    if (!(m->path = strdup(path))) {
         st = dawn_fail(err, DAWN_E_NOMEM, "no memory for %s", path);
         goto fail;
     }
     if (step && (st = cut(path, step, err)))
         goto fail;
-    m->file = fopen(path, step ? "a" : "w");
-    if (!m->file) {
+    m->fd =
+        open(path, O_WRONLY | O_CREAT | O_CLOEXEC | (step ? 0 : O_TRUNC), 0666);
+    m->end = m->fd < 0 ? -1 : lseek(m->fd, 0, SEEK_END);
+    if (m->end < 0) {
         st = io_error(err, "write", path);
         goto fail;
     }
-    setvbuf(m->file, NULL, _IOLBF, 0);
     *metrics_p = m;
     return DAWN_OK;
 fail:
@@ -201,21 +208,63 @@ static json_t *object_of(const struct trainer *t, const struct step_record *s)
     return o;
 }
 
+/* Write a whole line or nothing. */
+static bool append(struct metrics *m, const char *line, size_t bytes)
+{
+    for (size_t done = 0; done < bytes;) {
+        ssize_t n =
+            pwrite(m->fd, line + done, bytes - done, m->end + (off_t)done);
+        if (n < 0 && errno == EINTR)
+            continue;
+        if (n <= 0) {
+            int why = n ? errno : ENOSPC;
+            while (ftruncate(m->fd, m->end) && errno == EINTR)
+                ;
+            errno = why;
+            return false;
+        }
+        done += (size_t)n;
+    }
+    m->end += (off_t)bytes;
+    return true;
+}
+
+/* Say when lines begin to be lost, and when there is room again. */
+static void note_lost(struct metrics *m, const struct trainer *t, bool written)
+{
+    if (!written && m->lost++ == 0)
+        progress_say(t->progress,
+                     "warning: cannot write %s: %s: metrics are lost until it "
+                     "can be",
+                     m->path, strerror(errno));
+    if (!written || !m->lost)
+        return;
+    progress_say(t->progress,
+                 "%s is written again; metrics of %llu step%s are "
+                 "lost",
+                 m->path, (unsigned long long)m->lost, m->lost == 1 ? "" : "s");
+    m->lost = 0;
+}
+
 enum dawn_status metrics_write(struct metrics *m, const struct trainer *t,
                                const struct step_record *record,
                                struct dawn_error *err)
 {
     json_t *object = object_of(t, record);
     char *line = json_dumps(object, JSON_COMPACT | JSON_PRESERVE_ORDER);
+    char *whole = NULL;
     enum dawn_status st = DAWN_OK;
+    int bytes = line ? asprintf(&whole, "%s\n", line) : -1;
 
-    if (!line)
+    if (bytes < 0)
         st =
             dawn_fail(err, DAWN_E_NOMEM, "no memory for a line of %s", m->path);
-    else if (fprintf(m->file, "%s\n", line) < 0 || fflush(m->file))
-        st = io_error(err, "write", m->path);
-    if (line && t->options.json)
+    else
+        note_lost(m, t, append(m, whole, (size_t)bytes));
+    if (bytes >= 0 && t->options.json)
         puts(line);
+    if (bytes >= 0)
+        free(whole);
     free(line);
     json_decref(object);
     return st;

@@ -6,6 +6,7 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <float.h>
+#include <stdlib.h>
 #include <string.h>
 #include <sys/file.h>
 #include <sys/stat.h>
@@ -217,10 +218,28 @@ static void count(struct trainer *t)
                 (unsigned long long)t->job.train.steps);
 }
 
+/* Those above the folder; that itself tells whether all went well. */
+static enum dawn_status make_parents(const char *path, struct dawn_error *err)
+{
+    char *above = strdup(path);
+
+    if (!above)
+        return dawn_fail(err, DAWN_E_NOMEM, "%s: no memory", path);
+    for (char *at = above; (at = strchr(at + 1, '/')); *at = '/') {
+        *at = '\0';
+        mkdir(above, 0777);
+    }
+    free(above);
+    return DAWN_OK;
+}
+
 enum dawn_status train_make_folder(const char *path, struct dawn_error *err)
 {
+    enum dawn_status st = *path ? make_parents(path, err) : DAWN_OK;
     struct stat s;
 
+    if (st)
+        return st;
     if (mkdir(path, 0777) == 0 ||
         (errno == EEXIST && stat(path, &s) == 0 && S_ISDIR(s.st_mode)))
         return DAWN_OK;

@@ -55,12 +55,12 @@ struct trainer {
     struct dawn_checkpoint_save *save; /* being written, or NULL */
     float *copy; /* of this rank's parameters and optimizer state; NULL: a save
                     is finished before the next step */
-    uint64_t steps;           /* where to stop */
-    uint64_t step;            /* steps done */
-    uint64_t kept; /* step of the newest checkpoint that was begun or read */
-    int64_t samples;          /* of a step */
-    const char *unit;         /* what is counted: "tokens" or "images" */
-    int64_t units;            /* of a sample */
+    uint64_t steps;   /* where to stop */
+    uint64_t step;    /* steps done */
+    uint64_t kept;    /* step of the newest checkpoint that was begun or read */
+    int64_t samples;  /* of a step */
+    const char *unit; /* what is counted: "tokens" or "images" */
+    int64_t units;    /* of a sample */
     int64_t eval_samples;     /* of an evaluation; 0: nothing is held out */
     char passes[PASSES_ROOM]; /* what they are and hold; "": none */
     struct facts facts;
@@ -85,11 +85,12 @@ struct dawn_exec_opts train_exec_opts(struct trainer *t, struct dawn_plan *plan,
 int train_setup(struct trainer *t);
 void train_clear(struct trainer *t);
 
-/* setup.c: one that is there already is fine, those above it must be. */
+/* setup.c: make a folder and those above it; they may be there already. */
 enum dawn_status train_make_folder(const char *path, struct dawn_error *err);
 
 /* setup.c, rank 0: an output folder that another run writes to, or has written
- * to unless this one resumes, is refused; else, if it is there, it is locked. */
+ * to unless this one resumes, is refused; else, if it is there, it is locked.
+ */
 enum dawn_status train_refuse(struct trainer *t, struct dawn_error *err);
 
 /* memory.c: print what each rank's memory is for, as the plan predicts it and

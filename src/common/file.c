@@ -12,7 +12,10 @@
 #include <string.h>
 #include <sys/mman.h>
 #include <sys/stat.h>
+#include <time.h>
 #include <unistd.h>
+
+#define PIPE_PAUSES 250 /* of 20 ms, until somebody reads from a pipe */
 
 enum dawn_status dawni_file_fail(const char *path, const char *what,
                                  struct dawn_error *err)
@@ -256,12 +259,32 @@ static int write_all(int fd, const char *data, size_t bytes)
     return 0;
 }
 
+/* A pipe that nobody reads would be waited for without end. */
+static int open_as_it_is(const char *path)
+{
+    const struct timespec pause = {0, 20000000};
+
+    for (int i = 0;; i++) {
+        int fd = open(path, O_WRONLY | O_NONBLOCK | O_CLOEXEC);
+        if (fd >= 0 && fcntl(fd, F_SETFL, 0) == 0)
+            return fd;
+        if (fd >= 0)
+            close(fd);
+        if (errno != ENXIO || i == PIPE_PAUSES)
+            return -1;
+        nanosleep(&pause, NULL);
+    }
+}
+
 static enum dawn_status write_as_it_is(const char *path, const char *data,
                                        size_t bytes, struct dawn_error *err)
 {
-    int fd = open(path, O_WRONLY | O_CLOEXEC);
+    int fd = open_as_it_is(path);
     enum dawn_status st = DAWN_OK;
 
+    if (fd < 0 && errno == ENXIO)
+        return dawn_fail(err, DAWN_E_IO, "%s: nobody reads from this pipe",
+                         path);
     if (fd < 0)
         return dawni_file_fail(path, "open", err);
     if (write_all(fd, data, bytes))

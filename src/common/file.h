@@ -49,7 +49,8 @@ void dawni_file_unmap(const void *data, uint64_t bytes);
 
 /* Write a whole file: to a temporary name in the same folder, synced, renamed.
  * On failure what was there before is still there. What is no regular file
- * (/dev/stdout, a pipe) is written to as it is. Returns DAWN_OK, DAWN_E_IO or
+ * (/dev/stdout, a pipe) is written to as it is; a pipe that nobody has begun to
+ * read after 5 s is a failure. Returns DAWN_OK, DAWN_E_IO or
  * DAWN_E_NOMEM.
  */
 enum dawn_status dawni_file_write(const char *path, const char *data,

@@ -45,6 +45,9 @@ ok "--placement given takes them as they are"
 run 0 profile.yaml -s 2 -m mixed.yaml && cp plan.yaml mixed-plan.yaml &&
     run 0 profile.yaml -m mixed.yaml --check mixed-plan.yaml
 ok "--check prices a plan on the devices it names"
+mkfifo lonely
+fails 1 "lonely: nobody reads from this pipe" "a pipe without a reader" \
+    profile.yaml -s 2 -o lonely
 fails 2 "wants --machine" "hosts of no machine" profile.yaml --hostfile hosts
 rm -f plan.yaml
 run 0 profile.yaml -s 2 --compare && grep -q '^dawnpiper' out &&

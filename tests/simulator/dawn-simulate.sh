@@ -140,6 +140,9 @@ run 0 plan.yaml --trace pipe
 wait
 cmp -s piped first.json && [ -p pipe ]
 ok "--trace writes into a pipe"
+mkfifo lonely
+fails 1 "lonely: cannot write it: nobody reads from this pipe" \
+    "a pipe without a reader" plan.yaml --trace lonely
 fails 2 "a file each" "one file for two" plan.yaml --trace same --svg same
 before=$(cat plan.yaml profile.yaml | cksum)
 fails 2 "overwrite plan.yaml" "the plan is kept" plan.yaml --svg plan.yaml

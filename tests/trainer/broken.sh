@@ -51,9 +51,12 @@ refused "a plan for another graph" 1 \
     run 2 deep.yaml --plan plan.yaml
 refused "a plan that is not there" 1 'none.yaml: ' \
     run 2 job.yaml --plan none.yaml
-refused "a cap too small for any plan" 1 '.*no plan of 2 stages fits' \
-    "$bin/dawn-plan" profile.yaml --stages 2 --microbatches 6 --memory 10KiB \
-    -o none.yaml
+"$bin/dawn-plan" profile.yaml --stages 2 --microbatches 6 --memory 10KiB \
+    -o none.yaml > out 2>&1
+[ $? -eq 1 ] && [ "$(wc -l < out)" -eq 2 ] &&
+    sed -n 1p out | grep -q '^dawn-plan: .*no plan of 2 stages fits 10KiB$' &&
+    sed -n 2p out | grep -q '^dawn-plan: the smallest cap found to work'
+report $? "a cap too small for any plan: exit code 1, the verdict, then a cap"
 [ ! -e none.yaml ]
 report $? "a cap too small for any plan: no file is written"
 refused "more stages than nodes" 1 '.*stages.*nodes' \
