@@ -43,6 +43,11 @@ bool dawni_additive_transfers(struct dawni_planner *pl, int first, int last,
                               int x, const uint8_t *decision,
                               struct dawni_transfers *t);
 
+/* additive_cuts.c: cuts into l stages for a short step under the caps, messages
+ * counted; what stages recompute is estimated. Returns the time between two
+ * microbatches; INFINITY: there are no cuts, or pl->status is set. */
+double dawni_additive_cut(struct dawni_planner *pl, int *cut);
+
 /* dawni_bound: of the objective, for any cuts in any order. */
 double dawni_additive_bound(struct dawni_planner *pl);
 

@@ -7,6 +7,7 @@
 #include "common/array.h"
 #include "partition/partition.h"
 #include "planner/additive_rule.h"
+#include "planner/orders.h"
 #include "plan/plan.h"
 #include <math.h>
 #include <string.h>
@@ -91,7 +92,9 @@ double dawni_additive_bound(struct dawni_planner *pl)
 /* A partition, and a planner in whose order its stages are runs of nodes */
 
 struct layout {
-    const struct dawni_partition *part;
+    const struct dawni_partition *part; /* NULL: none, but ... */
+    int stages;                         /* ... so many stages ... */
+    bool thin; /* ... in an order with small messages, not the profile's */
     int *order, *cut;
     struct dawn_profile *profile;
     struct dawni_planner *pl;
@@ -105,11 +108,44 @@ static void clear(struct layout *o)
     free(o->cut);
 }
 
+static enum dawn_status list_thin(struct layout *o,
+                                  const struct dawni_planner *pl,
+                                  struct dawn_error *err)
+{
+    double *ns = dawni_calloc(pl->n, sizeof *ns);
+    struct dawni_dag dag = {0};
+    bool listed = ns && dawni_dag_create(pl->graph, &dag);
+
+    if (listed &&
+        !dawni_list_nodes(pl->graph, &dag, ns, DAWNI_ORDER_MEMORY, o->order))
+        for (int i = 0; i < pl->n; i++)
+            o->order[i] = i;
+    dawni_dag_clear(&dag);
+    free(ns);
+    return listed ? DAWN_OK
+                  : dawn_fail(err, DAWN_E_NOMEM, "no memory to order %d nodes",
+                              pl->n);
+}
+
+static void order_nodes(struct layout *o, const struct dawni_planner *pl)
+{
+    int n = 0;
+
+    for (int i = 0; i < pl->n && !o->part; i++)
+        o->order[i] = i;
+    for (int x = 0; o->part && x < o->part->stages; x++) {
+        for (int i = 0; i < pl->n; i++)
+            if (o->part->stage_of[i] == x)
+                o->order[n++] = i;
+        o->cut[x + 1] = n;
+    }
+}
+
 static enum dawn_status lay_out(struct layout *o,
                                 const struct dawni_planner *pl,
                                 struct dawn_error *err)
 {
-    int l = o->part->stages, n = 0;
+    int l = o->part ? o->part->stages : o->stages;
     enum dawn_status st;
 
     o->order = dawni_calloc(pl->n, sizeof *o->order);
@@ -117,12 +153,9 @@ static enum dawn_status lay_out(struct layout *o,
     if (!o->order || !o->cut)
         return dawn_fail(err, DAWN_E_NOMEM, "no memory to order %d nodes",
                          pl->n);
-    for (int x = 0; x < l; x++) {
-        for (int i = 0; i < pl->n; i++)
-            if (o->part->stage_of[i] == x)
-                o->order[n++] = i;
-        o->cut[x + 1] = n;
-    }
+    order_nodes(o, pl);
+    if (o->thin && (st = list_thin(o, pl, err)))
+        return st;
     bool host = pl->may_offload[DAWN_TO_HOST];
     bool ssd = pl->may_offload[DAWN_TO_SSD];
     struct dawn_planner_opts opts = {
@@ -146,7 +179,8 @@ static enum dawn_status lay_out(struct layout *o,
         o->pl->stage[x].cap = o->pl->stage[x].budget = pl->stage[x].cap;
     if (st)
         return st;
-    memcpy(o->pl->sharers, pl->sharers, sizeof pl->sharers);
+    if (l == pl->l || o->part)
+        memcpy(o->pl->sharers, pl->sharers, sizeof pl->sharers);
     o->pl->bound = pl->bound;
     return DAWN_OK;
 }
@@ -349,6 +383,192 @@ static enum dawn_status try_shares(struct dawni_planner *pl, struct found *f,
     return st;
 }
 
+/* Cuts for a short step (additive_cuts.c) */
+
+static bool cut_as_given(struct dawni_planner *pl, int *cut)
+{
+    memcpy(cut, pl->given_cut, (size_t)(pl->l + 1) * sizeof *cut);
+    return true;
+}
+
+/* Plan with cuts that are given, moved a little where that gains. */
+static enum dawn_status plan_cuts(struct dawni_planner *pl, const int *cut,
+                                  const struct layout *o,
+                                  struct dawn_plan **best,
+                                  struct dawn_error *err)
+{
+    const struct dawni_policy_ops *asked = pl->policy;
+    struct dawni_policy_ops given =
+        pl->standard ? dawni_policy_exact : *pl->policy;
+    bool standard = pl->standard;
+    enum dawn_status st;
+
+    given.partition = cut_as_given;
+    pl->standard = false;
+    pl->policy = &given;
+    pl->given_cut = cut;
+    pl->worth = *best ? dawni_objective_of(*best) : 0;
+    st = try_policy(pl, o, best, err);
+    pl->worth = 0;
+    pl->given_cut = NULL;
+    pl->policy = asked;
+    pl->standard = standard;
+    return st;
+}
+
+/* Rungs of the ladder of caps in each doubling, and in all */
+#define RUNGS 2
+#define MOST_RUNGS 8
+#define MOST_PARTS 4
+#define MOST_PART_NODES 500 /* of a profile: each takes a solution */
+
+/* A step takes at least so much of its microbatches times their period. */
+#define HOPE 0.9
+
+/* The next smaller cap of a ladder that is the same for all caps. */
+static double rung_below(double bytes)
+{
+    double rung = exp2(floor(log2(bytes) * RUNGS) / RUNGS);
+
+    return rung < bytes ? rung : rung / exp2(1.0 / RUNGS);
+}
+
+/* Give each stage its own cap or, if that is less, so many bytes. */
+static void lower_caps(struct dawni_planner *pl, const uint64_t *cap,
+                       double bytes)
+{
+    for (int x = 0; x < pl->l; x++)
+        pl->stage[x].cap = bytes < (double)cap[x] ? (uint64_t)bytes : cap[x];
+    dawni_planner_forget(pl);
+}
+
+/* What the fullest stage takes */
+static double peak_of(const struct dawn_plan *plan)
+{
+    uint64_t most = 0;
+
+    for (int x = 0; x < dawn_plan_info((struct dawn_plan *)plan)->stages; x++) {
+        uint64_t bytes =
+            dawn_plan_stage((struct dawn_plan *)plan, x)->predicted.arena_bytes;
+        most = bytes > most ? bytes : most;
+    }
+    return (double)most;
+}
+
+/* A plan under a cap is one under any larger cap: cut under smaller caps too,
+ * from a ladder that does not depend on the cap. */
+static enum dawn_status try_ladder(struct dawni_planner *pl,
+                                   const struct layout *o,
+                                   struct dawn_plan **best,
+                                   struct dawn_error *err)
+{
+    size_t size = ((size_t)pl->l + 1) * sizeof(int);
+    int *cut = dawni_calloc(2 * ((int64_t)pl->l + 1), sizeof *cut);
+    int *last = cut ? cut + pl->l + 1 : NULL;
+    uint64_t *cap = dawni_calloc(pl->l, sizeof *cap);
+    uint64_t cap_bytes = 0;
+    enum dawn_status st = DAWN_OK;
+    double rung = INFINITY;
+
+    if (!cut || !cap)
+        st = dawn_fail(err, DAWN_E_NOMEM, "no memory for %d cuts", pl->l);
+    for (int x = 0; x < pl->l && !st; x++)
+        cap[x] = pl->stage[x].cap;
+    for (int i = 0; i <= MOST_RUNGS && !st; i++) {
+        double period_ns = dawni_additive_cut(pl, cut);
+        if (isinf(period_ns) ||
+            (*best && HOPE * pl->m * period_ns > dawni_objective_of(*best)))
+            break;
+        if (memcmp(cut, last, size))
+            st = plan_cuts(pl, cut, o, best, err);
+        if (st || !*best)
+            break;
+        memcpy(last, cut, size);
+        if (i == 0) {
+            cap_bytes = dawn_plan_info(*best)->cap_bytes;
+            rung = peak_of(*best);
+        }
+        rung = rung_below(rung);
+        lower_caps(pl, cap, rung);
+    }
+    if (cap && isfinite(rung))
+        lower_caps(pl, cap, INFINITY);
+    if (*best && isfinite(rung))
+        dawn_plan_info(*best)->cap_bytes = cap_bytes;
+    free(cut);
+    free(cap);
+    return st;
+}
+
+/* Solve under a smaller cap, and start from those cuts under the true one. */
+static enum dawn_status try_part(struct dawni_planner *pl, const uint64_t *cap,
+                                 double rung, struct found *f,
+                                 struct dawn_error *err)
+{
+    struct dawni_partition *part = NULL;
+    struct layout o = {0};
+    enum dawn_status st;
+
+    lower_caps(pl, cap, rung);
+    st = solve_share(pl, 0, &part, err);
+    lower_caps(pl, cap, INFINITY);
+    o.part = part;
+    if (!st && part->feasible) {
+        st = lay_out(&o, pl, err);
+        if (!st)
+            st = plan_cuts(o.pl, o.cut, &o, &f->plan, err);
+    }
+    clear(&o);
+    dawni_partition_destroy(part);
+    return st;
+}
+
+/* The solver's orders under smaller caps: some have smaller messages. */
+static enum dawn_status try_parts(struct dawni_planner *pl, struct found *f,
+                                  struct dawn_error *err)
+{
+    uint64_t *cap = dawni_calloc(pl->l, sizeof *cap);
+    double rung = peak_of(f->plan);
+    enum dawn_status st = DAWN_OK;
+
+    if (!cap)
+        return dawn_fail(err, DAWN_E_NOMEM, "no memory for %d caps", pl->l);
+    for (int x = 0; x < pl->l; x++)
+        cap[x] = pl->stage[x].cap;
+    for (int i = 0; i < MOST_PARTS && pl->n <= MOST_PART_NODES && !st; i++) {
+        rung = rung_below(rung);
+        st = try_part(pl, cap, rung, f, err);
+    }
+    free(cap);
+    return st;
+}
+
+/* Is the profile in its own order? */
+static bool same_order(const struct layout *o, int nodes)
+{
+    int i = 0;
+
+    while (i < nodes && o->order[i] == i)
+        i++;
+    return i == nodes;
+}
+
+/* Cut the profile as it is, and in an order with small messages. */
+static enum dawn_status try_orders(struct dawni_planner *pl,
+                                   struct dawn_plan **best,
+                                   struct dawn_error *err)
+{
+    struct layout o = {.stages = pl->l, .thin = true};
+    enum dawn_status st = try_ladder(pl, NULL, best, err);
+
+    if (!st)
+        st = lay_out(&o, pl, err);
+    if (!st && !same_order(&o, pl->n))
+        st = try_ladder(o.pl, &o, best, err);
+    clear(&o);
+    return st;
+}
+
 /* Where the step counts: from the best plan's order on. */
 static enum dawn_status improve(struct dawni_planner *pl, struct found *f,
                                 struct dawn_error *err)
@@ -358,11 +578,15 @@ static enum dawn_status improve(struct dawni_planner *pl, struct found *f,
 
     if (!st)
         st = try_policies(o.pl, &o, &f->plan, err);
+    if (!st)
+        st = try_ladder(o.pl, &o, &f->plan, err);
     clear(&o);
     return st;
 }
 
-enum dawn_status dawni_additive_best(struct dawni_planner *pl,
+/* The best plan that is found by all searches for pl->l stages; *plan_p: NULL
+ * where there is none. */
+static enum dawn_status search_count(struct dawni_planner *pl,
                                      struct dawn_plan **plan_p,
                                      struct dawn_error *err)
 {
@@ -374,13 +598,68 @@ enum dawn_status dawni_additive_best(struct dawni_planner *pl,
         st = improve(pl, &f, err);
     if (!st && (step || !f.plan) && (f.plan || !isinf(f.least_ns)))
         st = try_policies(pl, NULL, &f.plan, err);
+    if (!st && step)
+        st = try_orders(pl, &f.plan, err);
+    if (!st && step && f.plan)
+        st = try_parts(pl, &f, err);
     dawni_partition_destroy(f.part);
-    if (st) {
+    if (st)
         dawn_plan_destroy(f.plan);
+    else
+        *plan_p = f.plan;
+    return st;
+}
+
+/* Can a plan with so many stages be better? */
+static bool may_be_better(const struct dawni_planner *pl, int stages,
+                          struct dawn_plan *best)
+{
+    double ns = pl->sum_f[pl->n] + pl->sum_b[pl->n] + pl->sum_w[pl->n];
+
+    return !best || pl->m * (ns / pl->max_speed / stages) <
+                        dawni_objective_of(best) * (1 - 1e-9);
+}
+
+/* Plans with fewer stages, where messages take long. Each count is searched as
+ * if no more had been asked for, so that more stages are never worse. */
+static enum dawn_status try_fewer(struct dawni_planner *pl,
+                                  struct dawn_plan **best,
+                                  struct dawn_error *err)
+{
+    enum dawn_status st = DAWN_OK;
+
+    for (int l = pl->l - 1; l > 0 && may_be_better(pl, l, *best) && !st; l--) {
+        struct layout o = {.stages = l};
+        struct dawn_plan *plan = NULL;
+        st = lay_out(&o, pl, err);
+        if (!st)
+            st = search_count(o.pl, &plan, err);
+        if (!st && plan)
+            st = own_graph(&o, plan, err);
+        clear(&o);
+        if (st)
+            dawn_plan_destroy(plan);
+        else
+            *best = better(*best, plan);
+    }
+    return st;
+}
+
+enum dawn_status dawni_additive_best(struct dawni_planner *pl,
+                                     struct dawn_plan **plan_p,
+                                     struct dawn_error *err)
+{
+    struct dawn_plan *best = NULL;
+    enum dawn_status st = search_count(pl, &best, err);
+
+    if (!st && pl->objective == DAWN_OBJECTIVE_STEP && !devices_differ(pl))
+        st = try_fewer(pl, &best, err);
+    if (st) {
+        dawn_plan_destroy(best);
         return st;
     }
-    *plan_p = f.plan;
-    return f.plan ? DAWN_OK : DAWN_E_NOFIT;
+    *plan_p = best;
+    return best ? DAWN_OK : DAWN_E_NOFIT;
 }
 
 /* Nothing fits */

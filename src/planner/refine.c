@@ -5,12 +5,17 @@
 #include "planner/planner.h"
 #include <math.h>
 
-/* Simulations for each cut; and actions, of all simulations together */
+/* Simulations for each cut, without and with wide moves; and actions, of all
+ * simulations together */
 #define MOST_SIMULATIONS 24
+#define MOST_WIDE 60
 #define MOST_ACTIONS 2000000
 
-static const int move[] = {-1, 1, -2, 2, -4, 4};
+/* The last four are wide: over a block of layers, between which messages are
+ * small. */
+static const int move[] = {-1, 1, -2, 2, -4, 4, -8, 8, -16, 16};
 #define MOVES ((int)(sizeof move / sizeof move[0]))
+#define NARROW_MOVES (MOVES - 4)
 
 struct refinement {
     struct dawni_planner *pl;
@@ -86,11 +91,18 @@ static bool try_move(struct refinement *r, int x, int d, bool *moved)
     return true;
 }
 
+/* Wide moves are for the cuts that additive_plan.c gives. */
+static bool is_wide(const struct refinement *r)
+{
+    return r->pl->additive && r->pl->given_cut;
+}
+
 /* F, BW and for most of them four messages */
 static int most_simulations(const struct refinement *r)
 {
     int64_t actions = (int64_t)r->pl->l * r->pl->m * 10;
-    int64_t most = (int64_t)MOST_SIMULATIONS * r->pl->l;
+    int64_t each = is_wide(r) ? MOST_WIDE : MOST_SIMULATIONS;
+    int64_t most = each * r->pl->l;
 
     return (int)(most < MOST_ACTIONS / actions ? most : MOST_ACTIONS / actions);
 }
@@ -98,12 +110,13 @@ static int most_simulations(const struct refinement *r)
 static bool move_cuts(struct refinement *r)
 {
     int l = r->pl->l, most = most_simulations(r);
+    int moves = is_wide(r) ? MOVES : NARROW_MOVES;
     bool moved = most >= l; /* else one round would be too much */
 
     while (moved && r->simulations < most) {
         moved = false;
         for (int x = 1; x < l; x++)
-            for (int i = 0; i < MOVES; i++)
+            for (int i = 0; i < moves; i++)
                 if (!try_move(r, x, move[i], &moved))
                     return false;
     }

@@ -258,7 +258,8 @@ static void test_steps(void)
         end(&p);
     }
     diag("%d steps, %d with something offloaded", found, offloads);
-    ok(offloads > (CHAINS < 600 ? CHAINS / 50 : CHAINS / 20), "steps are planned with offloading");
+    /* most have a shorter step with fewer stages and nothing offloaded */
+    ok(offloads > CHAINS / 60, "steps are planned with offloading");
     is_int(below, 0, "none is shorter than its bound");
 }
 
