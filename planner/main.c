@@ -202,11 +202,16 @@ static enum dawn_status run(struct program *p, struct dawn_error *err)
     if (st)
         return st;
     st = p->options.compare ? compare(p, &r, err)
-                            : program_plan(p, p->options.plan.policy, &r, err);
+         : p->options.most_stages
+             ? plan_counts(p, &r, err)
+             : program_plan(p, p->options.plan.policy, &r, err);
     if (st == DAWN_E_NOFIT && !p->options.compare)
         return tell_nofit(p, &r, err);
     if (!st && (!p->options.compare || p->options.output))
         st = report(&r, err);
+    if (!st && !p->options.compare && !p->options.most_stages &&
+        !p->options.plan.devices && !p->options.plan.max_batch)
+        tell_fewer(p, &r);
     dawn_plan_destroy(r.plan);
     return st;
 }

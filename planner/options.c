@@ -45,9 +45,9 @@ static const struct argp_option option[] = {
      0},
     {"profile-out", KEY_PROFILE_OUT, "FILE", 0,
      "write what --import read as profile.yaml", 0},
-    {"stages", 's', "N", 0,
+    {"stages", 's', "N|1..N", 0,
      "pipeline stages, one a rank (default: one for each device of the "
-     "machine; 1 without a machine)",
+     "machine; 1 without a machine); 1..N: the best count up to N",
      0},
     {"devices", KEY_DEVICES, "N", 0,
      "spend N devices on stages and on replicas of stages, which take turns "
@@ -244,6 +244,9 @@ static void finish(const struct options *o)
     if (o->plan.devices && (o->compare || o->check || o->export || o->hostfile))
         wrong("--devices excludes --compare, --check, --export and "
               "--hostfile");
+    if (o->most_stages && (o->plan.devices || o->plan.max_batch || o->compare))
+        wrong("--stages 1..N compares one policy's steps of one size: it "
+              "excludes --devices, --max-batch and --compare");
     if (o->compare && o->explain)
         wrong("--compare and --explain exclude each other");
     if (to_stdout &&
@@ -256,9 +259,6 @@ static void finish(const struct options *o)
 static error_t parse_plan(int key, const char *arg, struct dawn_planner_opts *o)
 {
     switch (key) {
-    case 's':
-        o->stages = count("stages", arg);
-        return 0;
     case 'M':
         if (!size_parse(arg, &o->cap_bytes))
             wrong("--memory=%s: not a size such as 600MiB, 1 byte to 1 EiB "
@@ -325,6 +325,11 @@ static error_t parse_io(int key, const char *arg, struct options *o)
         return 0;
     case KEY_PASSES:
         o->passes = strcmp(arg, "none") == 0 ? "" : arg;
+        return 0;
+    case 's':
+        o->most_stages =
+            strncmp(arg, "1..", 3) == 0 ? count("stages", arg + 3) : 0;
+        o->plan.stages = o->most_stages ? o->most_stages : count("stages", arg);
         return 0;
     case KEY_SNAP:
         o->snap = true;

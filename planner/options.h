@@ -17,6 +17,7 @@ struct options {
     const char *hostfile; /* to write; NULL: not */
     const char *output;   /* "-": stdout; NULL: not said */
     bool compare, explain, json;
+    int most_stages; /* --stages 1..N: the best count up to it; 0: no */
     struct dawn_planner_opts plan; /* 0: not said */
 };
 

@@ -41,6 +41,13 @@ enum dawn_status report_nofit(const struct dawn_planner_nofit *nofit,
 enum dawn_status compare(const struct program *p, struct report *best,
                          struct dawn_error *err);
 
+/* counts.c: the best of the plans with 1, 2, ... stages, as --stages 1..N says;
+ * stderr is told which it is. The caller destroys the plan. */
+enum dawn_status plan_counts(const struct program *p, struct report *best,
+                             struct dawn_error *err);
+/* Say on stderr where fewer stages than were asked for are better. */
+void tell_fewer(const struct program *p, const struct report *r);
+
 /* check.c: price the plan that --check names, and report; written with -o.
  * DAWN_E_NOFIT: it is over some cap. */
 enum dawn_status check(struct program *p, struct dawn_error *err);

@@ -136,6 +136,29 @@ ok "--profile-out writes a profile.yaml that gives the same plan"
 run 0 --import pipedream $import/fuzz_pipedream/branch.txt -s 2 --compare &&
     grep -q '^adapipe .*%' out
 ok "--compare plans it with every policy"
+# Two layers of 1 + 2 ms, 4 microbatches: 24 ms on one stage. On two a message
+# of 1 GB at 5 GB/s takes 200 ms.
+{
+    echo 'node1 -- A -- forward_compute_time=1, backward_compute_time=2,' \
+        'activation_size=1000000000, parameter_size=0'
+    echo 'node2 -- B -- forward_compute_time=1, backward_compute_time=2,' \
+        'activation_size=0, parameter_size=0'
+    printf '\tnode1 -- node2\n'
+} >far.txt
+run 0 --import pipedream far.txt -s 1..2 --microbatches 4 --policy pipedream &&
+    grep -q 'of 1..2 stages 1 is best: step 24.0 ms; 2: ' err &&
+    grep -q '1 stage, .*step 24.0 ms' out
+ok "--stages 1..2 takes the better count and says what the other takes"
+run 0 --import pipedream far.txt -s 2 --microbatches 4 --policy pipedream &&
+    grep -q '1 stage would take 24.0 ms, these 2 take .*--stages 1..2' err &&
+    grep -q '2 stages, ' out
+ok "--stages 2 says that one is better"
+run 0 --import pipedream far.txt -s 2 --microbatches 4 &&
+    grep -q 'the plan uses 1 of the 2 stages' err &&
+    grep -q '1 stage, .*step 24.0 ms' out
+ok "published profiles are planned with fewer stages where that is better"
+fails 2 'excludes --devices' "--stages 1..2 with --max-batch" \
+    profile.yaml -s 1..2 --max-batch
 fails 2 'import=alpa: one of pipedream, piper' "an unknown format" \
     --import alpa profile.yaml
 fails 2 'profile-out' "--profile-out of our own" profile.yaml \
