@@ -145,9 +145,11 @@ static void test_model(const char *name, enum dawn_dtype dtype, bool fused)
     dawn_profile_destroy(p);
 }
 
-/* Where memory is short, runs are halved until they fit, or are one node. So
- * it is when very many ranks share the host. With 3 ranks the last one's run is
- * empty, and stays so. */
+/* Where memory is short, runs are halved until they fit, and a node that does
+ * not fit alone is named. So it is when very many ranks share the host: fewer by
+ * a fifth each time, until the largest node, the head, just fits. It is measured
+ * at two sizes, which are more than a quarter apart, so its run is halved. With
+ * 3 ranks the last one's run is empty, and stays so. */
 static void test_little_room(void)
 {
     struct dawn_graph *g = heavy_end();
@@ -161,9 +163,15 @@ static void test_little_room(void)
                                   .progress = progress};
     int locals = comm->local_size;
 
-    progress_calls = progress_done = progress_all = 0;
     comm->local_size = INT_MAX;
     enum dawn_status st = dawn_profile_measure(g, &o, &p, &err);
+    ok(everywhere(st == DAWN_E_NOFIT) && strstr(err.text, "node 'head' takes "),
+       "no room for the head: %s", err.text);
+    while (everywhere(st == DAWN_E_NOFIT)) {
+        progress_calls = progress_done = progress_all = 0;
+        comm->local_size -= comm->local_size / 5;
+        st = dawn_profile_measure(g, &o, &p, &err);
+    }
     comm->local_size = locals;
     if (st)
         diag("%s", err.text);
@@ -172,9 +180,9 @@ static void test_little_room(void)
         dawn_graph_destroy(g);
         return;
     }
-    ok(everywhere(progress_calls == progress_all &&
-                  progress_done == progress_all),
-       "little room: one node at a time, each once");
+    ok(everywhere(progress_done == progress_all),
+       "little room: each node is measured once");
+    ok(!everywhere(progress_calls < 2), "little room: in more than one part");
     ok(everywhere(wrong_node(p) < 0), "little room: no node is left out");
     if (comm->size == 3)
         ok(!everywhere(progress_all > 0), "little room: a rank has no node");
