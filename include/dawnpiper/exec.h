@@ -51,7 +51,7 @@ struct dawn_exec_opts {
     void *user;
     double beta1, beta2, eps; /* AdamW; 0: 0.9, 0.95, 1e-8; betas are below 1,
                                  nothing is below 0 */
-    double weight_decay;      /* likewise */
+    double weight_decay;      /* AdamW's, of matrices; 0: none, at least 0 */
     double clip;              /* largest global gradient norm; 0: no clipping */
     double timeout_s; /* no progress for so long ends the step; 0: 300 */
     bool trace;       /* keep the timeline of the newest step */

@@ -68,7 +68,13 @@ DAWN_API enum dawn_status dawn_fail(struct dawn_error *err,
 DAWN_API const char *dawn_status_name(enum dawn_status status);
 DAWN_API const char *dawn_status_text(enum dawn_status status);
 
-/* The library's version, "major.minor.patch". Static storage. */
+/* The version that a program is compiled for, as numbers and as text. */
+#define DAWN_VERSION_MAJOR 0
+#define DAWN_VERSION_MINOR 1
+#define DAWN_VERSION_PATCH 0
+#define DAWN_VERSION "0.1.0"
+
+/* That of the library that it runs with, "major.minor.patch". Static storage. */
 DAWN_API const char *dawn_version(void);
 
 #ifdef __cplusplus

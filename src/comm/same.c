@@ -162,7 +162,7 @@ static enum dawn_status share(struct dawn_comm *comm,
     first->data = malloc(first->bytes + 1);
     if (!first->data)
         st = dawn_fail(err, DAWN_E_NOMEM, "no memory to compare ranks");
-    else if (!comm->rank)
+    else if (!comm->rank && first->bytes)
         memcpy(first->data, mine->data, first->bytes);
     st = dawni_agree(comm, st, err);
     return st ? st : comm->ops->bcast(comm, first->data, first->bytes, 0, err);

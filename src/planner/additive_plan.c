@@ -476,7 +476,9 @@ static enum dawn_status try_ladder(struct dawni_planner *pl,
         cap[x] = pl->stage[x].cap;
     for (int i = 0; i <= MOST_RUNGS && !st; i++) {
         double period_ns = dawni_additive_cut(pl, cut);
-        if (isinf(period_ns) ||
+        if (pl->status)
+            st = dawn_fail(err, pl->status, "%s", pl->error.text);
+        if (st || isinf(period_ns) ||
             (*best && HOPE * pl->m * period_ns > dawni_objective_of(*best)))
             break;
         if (memcmp(cut, last, size))

@@ -53,8 +53,8 @@ verdict "$(keys src/profile/read.c | missing profile.yaml.5)" \
     "profile.yaml(5) names each key"
 verdict "$(keys src/topology/machine.c | missing machine.yaml.5)" \
     "machine.yaml(5) names each key"
-verdict "$(keys src/job/job.c | missing dawn-train.1)" \
-    "dawn-train(1) names each key of job.yaml"
+verdict "$(keys src/job/job.c | missing job.yaml.5)" \
+    "job.yaml(5) names each key"
 if command -v groff >/dev/null; then
     verdict "$(for page in "$top_srcdir"/man/*.[1-9]; do
         groff -man -Tutf8 -ww "$page" 2>&1 >/dev/null

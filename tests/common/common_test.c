@@ -140,6 +140,16 @@ static void test_sort(void)
     ok(dawni_median(one, 1) == 6, "of one");
 }
 
+static void test_version(void)
+{
+    char text[32];
+
+    snprintf(text, sizeof text, "%d.%d.%d", DAWN_VERSION_MAJOR,
+             DAWN_VERSION_MINOR, DAWN_VERSION_PATCH);
+    is_str(text, DAWN_VERSION, "the numbers of the version are its text");
+    is_str(dawn_version(), DAWN_VERSION, "configure.ac has the same version");
+}
+
 static void test_nan(void)
 {
     struct dawn_error err;
@@ -210,6 +220,7 @@ int main(void)
     test_sort();
     test_quartiles();
     test_nan();
+    test_version();
     test_namemap();
     test_wait();
     uint64_t before = dawni_now_ns();
