@@ -133,6 +133,30 @@ DAWN_API int dawn_op_add(struct dawn_graph *graph,
 DAWN_API int dawn_op_lone_norm(const struct dawn_graph *graph,
                                int64_t microbatch, const char *passes);
 
+/* Check a layer of callbacks before it trains: are its gradients those of its
+ * forward? It is called here, on drawn numbers from -1 to 1 in f32 inputs and
+ * parameters (other inputs are zero), and compared with central differences of
+ * step 0.01 of a drawn sum of its outputs, at up to 64 elements of each input
+ * and parameter. It is also seen that backward reads nothing that the node has
+ * not saved, whose place has garbage here and is NULL in an executor; and that
+ * dparam_add adds.
+ *
+ *   node        of the graph, an op "layer" whose outputs are f32
+ *   microbatch  samples, >= 1; a few are enough
+ *   tolerance   largest difference, as a share of the largest slope of that
+ *               input or parameter; 0: 0.01
+ *
+ * Layers that are not smooth, or whose numbers must lie elsewhere, may fail
+ * though they are right. No device, no MPI; not thread-safe for one layer.
+ * Returns DAWN_OK; DAWN_E_NUMERIC, with a text that names node, input or
+ * parameter, element and both numbers; DAWN_E_USER (a callback failed),
+ * DAWN_E_INVAL (no such layer), DAWN_E_NOTSUP (dtypes) or DAWN_E_NOMEM.
+ */
+DAWN_API enum dawn_status dawn_gradient_check(const struct dawn_graph *graph,
+                                              int node, int64_t microbatch,
+                                              double tolerance,
+                                              struct dawn_error *err);
+
 #ifdef __cplusplus
 }
 #endif
