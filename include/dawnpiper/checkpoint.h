@@ -100,6 +100,47 @@ DAWN_API enum dawn_status dawn_checkpoint_save_finish(
  * to stop. Takes NULL. Not collective. The next save removes what is left. */
 DAWN_API void dawn_checkpoint_save_destroy(struct dawn_checkpoint_save *save);
 
+/* The whole state of an executor: parameters, and AdamW's moments as
+ * "NAME.adam_m" and "NAME.adam_v", wherever the plan keeps them. */
+struct dawn_exec;
+
+/* Save it, wait until it is on disk, and make it visible. Collective.
+ *
+ *   dir, step, keep  as in struct dawn_checkpoint_save_opts; step: how many are
+ *                    done, from which dawn_exec_step goes on
+ *
+ * Returns as dawn_checkpoint_save_begin and dawn_checkpoint_save_finish.
+ */
+DAWN_API enum dawn_status dawn_exec_save(struct dawn_exec *exec,
+                                         const char *dir, uint64_t step,
+                                         int keep, struct dawn_error *err);
+
+/* Take up the newest whole checkpoint of a folder, or the one at that path, that
+ * an executor of the same parameters saved under any plan: steps then give the
+ * same bits as if it had never stopped. Collective.
+ *
+ *   step_p  out, may be NULL: steps done
+ *
+ * Returns DAWN_OK, DAWN_E_IO (none is there, or it cannot be read),
+ * DAWN_E_FORMAT (none is whole), DAWN_E_MISMATCH (other parameters),
+ * DAWN_E_NOMEM or DAWN_E_COMM, the same on all ranks. On failure parameters may
+ * be half of the checkpoint.
+ */
+DAWN_API enum dawn_status dawn_exec_load(struct dawn_exec *exec,
+                                         const char *path, uint64_t *step_p,
+                                         struct dawn_error *err);
+
+/* dawn_checkpoint_save_begin of an executor's state beside what opts says; its
+ * tensors are not used. copy: NULL, and the executor must not step before the
+ * save is finished; or room for dawn_checkpoint_state_floats, where the state is
+ * copied to: it may step at once. */
+DAWN_API enum dawn_status dawn_checkpoint_save_exec(
+    const struct dawn_checkpoint_save_opts *opts, struct dawn_exec *exec,
+    float *copy, struct dawn_checkpoint_save **save_p, struct dawn_error *err);
+
+/* Floats of this rank's state that are in memory. Not collective. */
+DAWN_API int64_t dawn_checkpoint_state_floats(const struct dawn_exec *exec);
+
 /* Reading */
 
 struct dawn_checkpoint;
@@ -220,6 +261,13 @@ DAWN_API enum dawn_status dawn_checkpoint_read_part(
     float *dst, struct dawn_error *err);
 
 /* Other formats */
+
+/* Copy a checkpoint's parameters into an executor, with AdamW's moments or
+ * without; values that come without must be finite. Collective. Returns as
+ * dawn_exec_load. */
+DAWN_API enum dawn_status dawn_checkpoint_restore(
+    const struct dawn_checkpoint *ck, struct dawn_exec *exec, bool moments,
+    struct dawn_error *err);
 
 /* Write the parameters of a GPT-2 as Hugging Face transformers stores them:
  * DIR/model.safetensors (f32) and DIR/config.json, each whole or not at all.
